@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * What the data plane and user space share: map keys, values, limits and names.
+ *
+ * Every structure has fixed-width members and explicit padding (a hash key with
+ * uninitialised padding is two keys). A change of any of them is a change of
+ * CANARY_ABI_VERSION. Included after <linux/types.h> or vmlinux.h.
+ *
+ * Byte order: addresses and ports are in network order, as in the packet;
+ * everything else is in host order.
+ */
+#ifndef CANARY_ABI_H
+#define CANARY_ABI_H
+
+#include "counters.h"
+#include "reasons.h"
+
+#define CANARY_ABI_VERSION 1
+
+enum canary_limit {
+	CANARY_MAX_SERVICES = 1024,     /* ids 1..1023: 0 means none */
+	CANARY_MAX_BACKENDS = 32768,    /* indices 1..32767: 0 means none */
+	CANARY_MAX_COHORT_BACKENDS = 1024, /* of one cohort of one service */
+	CANARY_MAX_SEGMENTS = 65536,    /* prefixes, over all services and both generations of them */
+	CANARY_MAX_INTERFACES = 256,    /* an interface's place is its ifindex modulo this */
+	CANARY_MAX_FLOWS = 65536,
+	CANARY_MAX_EMBRYONIC = 16384,
+	CANARY_MAX_OPERATIONS = 4096,   /* of one commit */
+	CANARY_CONFIGS = 8,             /* configuration records of a service */
+	CANARY_ARENA_WORDS = 1 << 22,   /* 64-bit words for rings, members, segments */
+	CANARY_RING_SLOTS_PER_WORD = 4, /* 16 bits each: a backend's index */
+	CANARY_NAME_LEN = 64,           /* with its terminating zero */
+	CANARY_THRESHOLD_ONE = 65536,   /* a threshold is a share in 1/65536 */
+	CANARY_WEIGHT_ONE = 10000,      /* a weight is a share in 1/100 percent */
+	CANARY_MAX_BACKEND_WEIGHT = 1000,
+};
+
+enum canary_cohort {
+	CANARY_STABLE = 0,
+	CANARY_CANARY = 1,
+	CANARY_COHORTS = 2,
+};
+
+enum canary_forward {
+	CANARY_FORWARD_NAT = 0,
+	CANARY_FORWARD_L2 = 1,
+	CANARY_FORWARD_IPIP = 2,
+	CANARY_FORWARDS,
+};
+
+enum canary_affinity {
+	CANARY_AFFINITY_FLOW = 0,   /* the bucket is a hash of the 5-tuple */
+	CANARY_AFFINITY_CLIENT = 1, /* ... of the client's address */
+	CANARY_AFFINITIES,
+};
+
+enum canary_track { /* UDP only: is a flow remembered at its first packet? */
+	CANARY_TRACK_AUTO = 0, /* with nat yes, else no */
+	CANARY_TRACK_ALWAYS = 1,
+	CANARY_TRACK_NEVER = 2,
+	CANARY_TRACKS,
+};
+
+enum canary_overflow { /* what happens to the flows of a cohort without a backend */
+	CANARY_OVERFLOW_OTHER = 0, /* the other cohort gets them */
+	CANARY_OVERFLOW_DROP = 1,
+	CANARY_OVERFLOWS,
+};
+
+/* An IPv6 address, or an IPv4 one as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
+struct canary_addr {
+	__u32 word[4];
+};
+_Static_assert(sizeof(struct canary_addr) == 16, "abi");
+
+/* Key of `service_ids`. Port 0: every port. */
+struct canary_service_key {
+	struct canary_addr addr;
+	__u16 port;
+	__u8 proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 zero;
+};
+_Static_assert(sizeof(struct canary_service_key) == 20, "abi");
+
+/*
+ * The state word of a service: which of its CANARY_CONFIGS records are in force. One load gives a packet a
+ * consistent view, one compare-and-swap is a change. A word of 0 is a service that is not in force.
+ *
+ *   bits 0-2  now     the record new flows are chosen by
+ *   bits 3-5  oldest  the record that was in force when the open window opened
+ *   bit  6    open    is there a window?
+ *   bits 8-63 epoch   rises with every change, 1 at first
+ */
+#define CANARY_WORD_OLDEST_SHIFT 3
+#define CANARY_WORD_SLOT_MASK 7ULL
+#define CANARY_WORD_OPEN (1ULL << 6)
+#define CANARY_WORD_EPOCH_SHIFT 8
+
+/* Element of `services`, by id. Written before the commit that puts it in force. */
+struct canary_service {
+	__u64 word;
+	struct canary_service_key key;
+	__u32 pad;
+	char name[CANARY_NAME_LEN];
+	__u64 retired_ns[CANARY_CONFIGS]; /* CLOCK_MONOTONIC when user space took the record out of force; see state.h */
+};
+_Static_assert(sizeof(struct canary_service) == 160, "abi");
+
+/* A Maglev ring in the arena: `size` slots from word `base` on, CANARY_RING_SLOTS_PER_WORD a word, lowest bits first. */
+struct canary_ring {
+	__u32 base;
+	__u32 size; /* 0: the cohort has no backend */
+};
+
+/*
+ * A configuration record: element of `configs`, at id * CANARY_CONFIGS + slot. It is immutable while a state word
+ * names it, and so is what it points at: rings, members and segments in the arena, the segment set in `segments`.
+ */
+struct canary_config {
+	__u64 salt;      /* key of the bucket hash */
+	__u32 threshold; /* canary if bucket < threshold; 0..CANARY_THRESHOLD_ONE */
+	__u8 forward;    /* enum canary_forward */
+	__u8 affinity;
+	__u8 track;
+	__u8 overflow;
+	struct canary_ring ring[CANARY_COHORTS];
+	__u32 members; /* arena: `member_count` words, see canary_member() */
+	__u32 member_count;
+	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */
+	__u32 segment_count;
+	__u32 segment_set; /* in the key of `segments`; 0: none */
+	__u32 weight;      /* as asked for, in 1/100 percent */
+	__u32 assignment;  /* rises when somebody sets the weight or the salt */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct canary_config) == 64, "one cache line");
+
+/* A member: a backend's part in a service's configuration, packed into one word of the arena. */
+#define CANARY_MEMBER_CANARY (1ULL << 32)
+#define CANARY_MEMBER_DRAINING (1ULL << 33)
+#define CANARY_MEMBER_BACKEND(word) ((__u32)((word) & 0xffff))
+#define CANARY_MEMBER_WEIGHT(word) ((__u32)((word) >> 16 & 0xffff))
+
+/* A segment as listed in the arena: two words of address, one of prefix length (of 128) | cohort << 8. */
+#define CANARY_SEGMENT_WORDS 3
+
+/* Key of `segments` (longest prefix match): the set is always compared whole, so prefixlen = 32 + that of the address. */
+struct canary_segment_key {
+	__u32 prefixlen;
+	__u32 set;
+	struct canary_addr addr;
+};
+_Static_assert(sizeof(struct canary_segment_key) == 24, "abi");
+
+/*
+ * Element of `backends`, by index. The index is reused only after `generation` rose, so that a flow entry that names
+ * an earlier owner is told apart.
+ */
+#define CANARY_BACKEND_LIVE 1 /* flows may go there */
+struct canary_backend {
+	struct canary_addr addr;
+	struct canary_addr tunnel_source; /* the outer source address for ipip; all zero: not known yet */
+	__u16 port;                       /* network order; 0: as in the packet */
+	__u8 flags;
+	__u8 pad;
+	__u32 service;
+	__u32 generation;
+	__u32 pad2[5];
+};
+_Static_assert(sizeof(struct canary_backend) == 64, "one cache line");
+
+/* Keys of the hashes: random for an installation. See hash.h. */
+struct canary_keys {
+	__u32 flow[12];
+	__u32 client[4];
+	__u64 slot;
+};
+_Static_assert(sizeof(struct canary_keys) == 72, "abi");
+
+/* The only element of `settings`. */
+struct canary_settings {
+	__u32 abi;
+	__u32 next_segment_set;
+	struct canary_keys keys;
+	char build[CANARY_NAME_LEN]; /* version of the object whose programs are pinned */
+};
+_Static_assert(sizeof(struct canary_settings) == 144, "abi");
+
+/* Element of `interfaces`, at ifindex % CANARY_MAX_INTERFACES. ifindex 0: none attached there. */
+#define CANARY_INTERFACE_PARTIAL_CHECKSUMS 1 /* senders may leave checksums to us (veth) */
+#define CANARY_INTERFACE_GENERIC 2           /* attached in generic mode */
+struct canary_interface {
+	__u32 ifindex;
+	__u32 netns; /* inode number of its network namespace: tracepoints see the whole machine */
+	__u8 mac[6];
+	__u8 flags;
+	__u8 pad;
+	char name[16];
+};
+_Static_assert(sizeof(struct canary_interface) == 32, "abi");
+
+/* VLAN devices cannot be redirected to: element of `egress`, by the VLAN device's ifindex. */
+struct canary_egress {
+	__u32 ifindex;   /* the device below */
+	__u32 tag_count; /* 1 or 2 */
+	struct {
+		__u16 tpid; /* network order, as the tci */
+		__u16 tci;
+	} tag[2]; /* outermost first */
+};
+_Static_assert(sizeof(struct canary_egress) == 16, "abi");
+
+/* Key of `flows` and `embryonic`. The protocol and address are the service's. */
+struct canary_flow_key {
+	struct canary_addr client;
+	__u32 service;
+	__u16 client_port;
+	__u16 port; /* what the client speaks to: differs from the service's for port 0 */
+};
+_Static_assert(sizeof(struct canary_flow_key) == 24, "abi");
+
+#define CANARY_FLOW_BESIDE 1 /* a SYN with another ISN lies in `embryonic` */
+#define CANARY_FLOW_CLOSING 2 /* a FIN was seen from the client */
+struct canary_flow {
+	__u32 backend;
+	__u32 generation;
+	__u64 seen_ns; /* coarse CLOCK_MONOTONIC of the last packet */
+	__u8 cohort;
+	__u8 flags;
+	__u16 pad;
+	__u32 isn; /* embryonic only: the client's initial sequence number, host order */
+};
+_Static_assert(sizeof(struct canary_flow) == 24, "abi");
+
+/* Key of `reverse`: a packet from a nat backend to a client. */
+struct canary_reverse_key {
+	struct canary_addr backend;
+	struct canary_addr client;
+	__u16 backend_port;
+	__u16 client_port;
+	__u8 proto;
+	__u8 zero[3];
+};
+_Static_assert(sizeof(struct canary_reverse_key) == 40, "abi");
+
+struct canary_reverse {
+	__u32 service;
+	__u32 backend;
+	__u32 generation;
+	__u16 port; /* the service side's port */
+	__u8 cohort;
+	__u8 pad;
+	__u64 seen_ns;
+};
+_Static_assert(sizeof(struct canary_reverse) == 24, "abi");
+
+/* A per-CPU element of `next_hops`, by backend: what the last route lookup said. */
+struct canary_next_hop {
+	__u64 until_ns; /* valid while the coarse clock is below */
+	__u32 ifindex;  /* route's device */
+	__u8 smac[6];
+	__u8 dmac[6];
+	__u32 mtu;
+	__u32 direct; /* the backend itself, not a router */
+};
+_Static_assert(sizeof(struct canary_next_hop) == 32, "abi");
+
+/* Per-CPU counters. The arrays' order is that of the lists in counters.h and reasons.h. */
+struct canary_cohort_counters { /* `cohort_counters`, at id * CANARY_COHORTS + cohort */
+	__u64 count[CANARY_COHORT_COUNTERS];
+	__u64 drops[CANARY_REASONS];
+};
+struct canary_backend_counters { /* `backend_counters`, by backend index */
+	__u64 count[CANARY_BACKEND_COUNTERS];
+};
+struct canary_interface_counters { /* `interface_counters`, by the interface's place */
+	__u64 count[CANARY_INTERFACE_COUNTERS];
+	__u64 drops[CANARY_REASONS];
+};
+
+/*
+ * One step of a commit: element of `operations`. The SEC("syscall") program `canary_commit` checks that every step can
+ * be done, then does them all in one run: a process that dies before has changed nothing, one that dies later all.
+ */
+enum canary_operation_type {
+	CANARY_OP_ADD = 1,    /* service_ids[key] = id; services[id].word = word */
+	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> word */
+	CANARY_OP_DELETE = 3, /* service_ids[key] removed; services[id].word: expected -> 0 */
+	CANARY_OP_RETIRE_BACKEND = 4, /* backends[id]: not live, generation + 1 */
+};
+struct canary_operation {
+	__u32 type;
+	__u32 id;
+	__u64 expected;
+	__u64 word;
+};
+_Static_assert(sizeof(struct canary_operation) == 24, "abi");
+
+/* Context of canary_commit. */
+struct canary_commit_args {
+	__u32 count;
+	__s32 error; /* 0, -ESTALE (a word was not as expected), -E2BIG, -EINVAL */
+	__u32 at;    /* the operation that failed */
+	__u32 pad;
+};
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A balancer's configuration as a value: what a file asks for, what a command edits, and what is read back from the
+ * data plane are all a `struct model`. Pure data: no I/O, no pinned maps, no third-party library.
+ *
+ * Ownership: a model owns everything below it; model_free() frees it. Adding functions copy what they are given and
+ * return a pointer into the model that is valid until the next addition to the same array, or NULL without memory.
+ */
+#ifndef CORE_MODEL_H
+#define CORE_MODEL_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "canary/abi.h"
+
+#define WEIGHT_KEEP (-1) /* service_model.weight: the file names none: keep the one in force, 0 for a new service */
+#define PORT_DEFAULT (-1) /* backend_model.port: the file names none: the service's */
+
+struct backend_model {
+	struct canary_addr addr;
+	int port; /* host order; 0: as in the packet; PORT_DEFAULT before validate_model() */
+	enum canary_cohort cohort;
+	unsigned weight; /* 1..CANARY_MAX_BACKEND_WEIGHT */
+	bool draining;
+
+	/* Set by the data plane on what it read back; 0 in what a file asks for. */
+	__u32 index;
+};
+
+struct segment_model {
+	struct canary_addr addr; /* bits beyond the prefix are zero */
+	unsigned prefix_len;     /* of 128: an IPv4 prefix's length + 96 */
+	enum canary_cohort cohort;
+};
+
+struct service_model {
+	char name[CANARY_NAME_LEN];
+	struct canary_addr addr;
+	int port; /* host order; 0: every port */
+	int proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	enum canary_forward forward;
+	enum canary_affinity affinity;
+	enum canary_track track;
+	enum canary_overflow overflow;
+	int weight; /* in 1/100 percent, 0..CANARY_WEIGHT_ONE, or WEIGHT_KEEP */
+
+	struct backend_model *backends;
+	size_t backend_count;
+	struct segment_model *segments;
+	size_t segment_count;
+
+	/* Set by the data plane on what it read back; 0 in what a file asks for. */
+	__u32 id;
+	__u64 word;
+	__u64 salt;
+	__u32 assignment;
+};
+
+struct model {
+	struct service_model *services;
+	size_t service_count;
+};
+
+void model_free(struct model *model);
+/* 0 or -ENOMEM; *ret is untouched on failure. */
+int model_copy(const struct model *model, struct model *ret);
+
+/* The new element is zeroed but for defaults: weight WEIGHT_KEEP for a service, weight 1 and PORT_DEFAULT for a backend. */
+struct service_model *model_add_service(struct model *model);
+struct backend_model *service_add_backend(struct service_model *service);
+struct segment_model *service_add_segment(struct service_model *service);
+void model_remove_service(struct model *model, struct service_model *service);
+void service_remove_backend(struct service_model *service, struct backend_model *backend);
+void service_remove_segment(struct service_model *service, struct segment_model *segment);
+
+/* NULL: there is none. */
+struct service_model *model_find_service(const struct model *model, const char *name);
+struct backend_model *service_find_backend(const struct service_model *service, const struct canary_addr *addr, int port);
+struct segment_model *service_find_segment(const struct service_model *service, const struct canary_addr *addr,
+					   unsigned prefix_len);
+
+/* How many of a cohort's backends take new flows (are not draining). */
+size_t service_backends_up(const struct service_model *service, enum canary_cohort cohort);
+
+bool addr_is_v4(const struct canary_addr *addr);
+bool addr_equal(const struct canary_addr *a, const struct canary_addr *b);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data plane as user space sees it: pinned maps and programs below one directory of a bpffs. The only user of
+ * libbpf. All functions return 0 or -errno with a text for a person in *error, and leave outputs untouched on failure.
+ *
+ * Every change is prepared in objects that no packet sees (configuration records, rings, backends not yet named), then
+ * committed by one run of a kernel program: a process that is killed at any moment has changed nothing or everything.
+ */
+#ifndef DATAPLANE_H
+#define DATAPLANE_H
+
+#include "core/error.h"
+#include "core/model.h"
+
+#define DATAPLANE_DEFAULT_DIR "/sys/fs/bpf/canaryctl"
+
+struct dataplane;
+
+enum dataplane_access {
+	DATAPLANE_READ,   /* -ENOENT if there is nothing at dir */
+	DATAPLANE_CHANGE, /* as READ, and waits (at most 10 s, then -EBUSY) for the lock that one writer at a time holds */
+	DATAPLANE_CREATE, /* as CHANGE, and makes what is missing */
+};
+
+int dataplane_open(const char *dir, enum dataplane_access access, struct dataplane **ret, struct error *error);
+/* NULL is fine. With access to change: where nothing is attached and no service is left, the pins go as well. */
+void dataplane_close(struct dataplane *dataplane);
+
+/* The running configuration: all of it, or the one service `name` (-ENOENT: there is none). */
+int dataplane_read(struct dataplane *dataplane, const char *name, struct model *ret, struct error *error);
+
+/*
+ * Makes the difference between two models real: services only in `actual` are deleted, those of `desired` without an id
+ * are added, those in both changed where they differ. Services in neither are left alone. On success `desired` has its
+ * ids, indices and words. -ESTALE: somebody else changed a service since `actual` was read; -ENOSPC: something is full.
+ */
+int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired, struct error *error);
+
+/* The outer source address for a backend's tunnel, which user space knows from the route. */
+void dataplane_set_tunnel_source(struct dataplane *dataplane, __u32 backend, const struct canary_addr *source);
+/* VLAN devices are sent to through the device below: a table of them, by ifindex. Replaces the table. */
+struct dataplane_vlan {
+	unsigned ifindex;
+	struct canary_egress egress;
+};
+int dataplane_set_vlans(struct dataplane *dataplane, const struct dataplane_vlan *vlans, size_t count,
+			struct error *error);
+
+enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
+
+struct interface {
+	unsigned ifindex;
+	__u32 netns;
+	char name[16];
+	__u8 mac[6];
+	bool partial_checksums; /* senders may leave checksums to us (veth) */
+	bool generic;           /* attached in generic mode */
+	bool gone;              /* the interface was deleted since */
+};
+
+/* Fills in ->generic. Attached already: 0, and *ret_already is true (the recorded MAC and name are refreshed). */
+int dataplane_attach(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode, bool *ret_already,
+		     struct error *error);
+int dataplane_detach(struct dataplane *dataplane, const struct interface *interface, struct error *error);
+/* All that is attached; *ret to be freed. */
+int dataplane_interfaces(struct dataplane *dataplane, struct interface **ret, size_t *ret_count, struct error *error);
+
+/* Counters, summed over CPUs. */
+int dataplane_cohort_counters(struct dataplane *dataplane, __u32 service, enum canary_cohort cohort,
+			      struct canary_cohort_counters *ret);
+int dataplane_backend_counters(struct dataplane *dataplane, __u32 backend, struct canary_backend_counters *ret);
+int dataplane_interface_counters(struct dataplane *dataplane, unsigned ifindex, struct canary_interface_counters *ret);
+
+/* What the data plane would do with a client's next flow, and with its present one. */
+struct explanation {
+	__u32 bucket;
+	__u32 threshold;
+	enum canary_cohort wanted, cohort; /* they differ where `wanted` has no backend */
+	bool segment;                      /* a segment decided, not the weight */
+	__u32 slot, ring_size;
+	__u32 backend; /* index; 0: none */
+	bool tracked;  /* there is a flow: it stays where it is */
+	enum canary_cohort tracked_cohort;
+	__u32 tracked_backend;
+};
+int dataplane_explain(struct dataplane *dataplane, const struct service_model *service,
+		      const struct canary_addr *client, int client_port, int port, struct explanation *ret,
+		      struct error *error);
+
+struct dataplane_info {
+	__u32 abi;
+	char build[CANARY_NAME_LEN]; /* of the pinned programs */
+	__u32 program_id;            /* of the XDP program */
+	char program_tag[17];
+	__u64 map_bytes; /* memory of all maps */
+};
+int dataplane_info(struct dataplane *dataplane, struct dataplane_info *ret, struct error *error);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The YAML configuration (libcyaml): a file into a validated model. */
+#ifndef IO_CONFIG_H
+#define IO_CONFIG_H
+
+#include "core/error.h"
+#include "core/model.h"
+
+/*
+ * Reads and validates. 0, or -errno with one line for a person in *error: "FILE:LINE: services[0].port: 70000 is not a
+ * port: …". *ret is untouched on failure, else to be freed with model_free(). "-" is not special. A file larger than
+ * 16 MiB is refused (-EFBIG).
+ */
+int config_load(const char *file, struct model *ret, struct error *error);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What we ask of and tell the kernel's routing (libmnl), in the network namespace we run in. */
+#ifndef IO_NETLINK_H
+#define IO_NETLINK_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "canary/abi.h"
+
+struct netlink; /* an rtnetlink socket */
+
+struct netlink *netlink_open(void); /* NULL with errno */
+void netlink_close(struct netlink *netlink);
+
+struct route {
+	unsigned ifindex;
+	struct canary_addr next_hop; /* the gateway, or the destination itself where it is on-link */
+	struct canary_addr source;   /* the address of ours that the kernel would send from */
+	bool local;                  /* the destination is an address of this host */
+};
+
+/* The kernel's route to an address. 0, -ENETUNREACH and the like, or another -errno. */
+int netlink_route(struct netlink *netlink, const struct canary_addr *to, struct route *ret);
+
+/*
+ * Asks the kernel to resolve a next hop and to keep it resolved with nobody in user space (NTF_EXT_MANAGED, kernel
+ * 5.16). An entry that somebody made permanent is left as it is. 0 or -errno.
+ */
+int netlink_manage_neighbour(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop);
+/* 1: its link-layer address is known; 0: not (yet); -errno. */
+int netlink_neighbour_resolved(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop);
+
+/* Calls back for each gateway of the main routing tables (both families), until it returns nonzero, which is returned. */
+int netlink_gateways(struct netlink *netlink, int (*call)(unsigned ifindex, const struct canary_addr *gateway, void *arg),
+		     void *arg);
+
+struct link {
+	unsigned ifindex;
+	char name[16];
+	unsigned type; /* ARPHRD_* */
+	bool up;
+	unsigned mtu;
+	__u8 mac[6];
+	char kind[16]; /* "veth", "vlan", "" … (IFLA_INFO_KIND) */
+	unsigned lower; /* ifindex of the device below (IFLA_LINK), 0: none */
+	__u16 vlan_id;  /* kind "vlan" only */
+	__u16 vlan_proto; /* network order */
+};
+
+/* 0, -ENODEV, or another -errno. Names are compared whole; nothing is interpreted. */
+int netlink_link_by_name(struct netlink *netlink, const char *name, struct link *ret);
+/* Calls back for every link, until it returns nonzero, which is returned. */
+int netlink_links(struct netlink *netlink, int (*call)(const struct link *link, void *arg), void *arg);
+
+/* 1 if net.ipv4.conf.IFACE.forwarding / net.ipv6.conf.IFACE.forwarding is on, 0 if off, -errno. family: AF_INET or AF_INET6. */
+int forwarding_enabled(const char *interface, int family);
+
+/* The inode number that names our network namespace, or 0. */
+__u32 netns_inode(void);
+
+#endif
