@@ -25,6 +25,7 @@ enum canary_limit {
 	CANARY_MAX_INTERFACES = 256,    /* an interface's place is its ifindex modulo this */
 	CANARY_MAX_FLOWS = 65536,
 	CANARY_MAX_EMBRYONIC = 16384,
+	CANARY_MAX_VLANS = 4096,
 	CANARY_MAX_OPERATIONS = 4096,   /* of one commit */
 	CANARY_CONFIGS = 8,             /* configuration records of a service */
 	CANARY_ARENA_WORDS = 1 << 22,   /* 64-bit words for rings, members, segments */
@@ -73,7 +74,11 @@ struct canary_addr {
 };
 _Static_assert(sizeof(struct canary_addr) == 16, "abi");
 
-/* Key of `service_ids`. Port 0: every port. */
+/*
+ * Key of `service_ids`. Port 0: every port. An element with protocol 0 says that some service has the address: what is
+ * malformed beyond the address is dropped there, and left alone elsewhere.
+ */
+#define CANARY_ADDRESS_IN_USE (~0U)
 struct canary_service_key {
 	struct canary_addr addr;
 	__u16 port;
@@ -199,14 +204,17 @@ struct canary_interface {
 };
 _Static_assert(sizeof(struct canary_interface) == 32, "abi");
 
+/* An 802.1Q or 802.1ad tag, network order. */
+struct canary_tag {
+	__u16 tpid;
+	__u16 tci;
+};
+
 /* VLAN devices cannot be redirected to: element of `egress`, by the VLAN device's ifindex. */
 struct canary_egress {
 	__u32 ifindex;   /* the device below */
 	__u32 tag_count; /* 1 or 2 */
-	struct {
-		__u16 tpid; /* network order, as the tci */
-		__u16 tci;
-	} tag[2]; /* outermost first */
+	struct canary_tag tag[2]; /* outermost first */
 };
 _Static_assert(sizeof(struct canary_egress) == 16, "abi");
 
@@ -220,15 +228,14 @@ struct canary_flow_key {
 _Static_assert(sizeof(struct canary_flow_key) == 24, "abi");
 
 #define CANARY_FLOW_BESIDE 1 /* a SYN with another ISN lies in `embryonic` */
-#define CANARY_FLOW_CLOSING 2 /* a FIN was seen from the client */
+#define CANARY_FLOW_CLOSING 2 /* a FIN or RST was seen from the client */
+#define CANARY_FLOW_CANARY 4  /* the flow's cohort */
 struct canary_flow {
 	__u32 backend;
 	__u32 generation;
 	__u64 seen_ns; /* coarse CLOCK_MONOTONIC of the last packet */
-	__u8 cohort;
-	__u8 flags;
-	__u16 pad;
-	__u32 isn; /* embryonic only: the client's initial sequence number, host order */
+	__u32 isn;   /* TCP: the client's initial sequence number, host order; 0 if its SYN was not seen */
+	__u32 flags; /* CANARY_FLOW_*, set with atomic operations */
 };
 _Static_assert(sizeof(struct canary_flow) == 24, "abi");
 
@@ -250,20 +257,22 @@ struct canary_reverse {
 	__u16 port; /* the service side's port */
 	__u8 cohort;
 	__u8 pad;
-	__u64 seen_ns;
 };
-_Static_assert(sizeof(struct canary_reverse) == 24, "abi");
+_Static_assert(sizeof(struct canary_reverse) == 16, "abi");
 
 /* A per-CPU element of `next_hops`, by backend: what the last route lookup said. */
 struct canary_next_hop {
-	__u64 until_ns; /* valid while the coarse clock is below */
-	__u32 ifindex;  /* route's device */
+	__u64 until_ns;  /* valid while the coarse clock is below */
+	__u32 ifindex;   /* the device to send through: below a VLAN device */
+	__u16 mtu;       /* of the route, for the IP packet */
+	__u8 direct;     /* the backend itself, not a router */
+	__u8 tag_count;  /* of `tag` */
+	__u8 dmac[6];    /* as they stand in an Ethernet header: destination first */
 	__u8 smac[6];
-	__u8 dmac[6];
-	__u32 mtu;
-	__u32 direct; /* the backend itself, not a router */
+	struct canary_tag tag[2];
+	__u32 generation; /* of the backend: its index may have a new owner */
 };
-_Static_assert(sizeof(struct canary_next_hop) == 32, "abi");
+_Static_assert(sizeof(struct canary_next_hop) == 40, "abi");
 
 /* Per-CPU counters. The arrays' order is that of the lists in counters.h and reasons.h. */
 struct canary_cohort_counters { /* `cohort_counters`, at id * CANARY_COHORTS + cohort */
@@ -285,7 +294,7 @@ struct canary_interface_counters { /* `interface_counters`, by the interface's p
 enum canary_operation_type {
 	CANARY_OP_ADD = 1,    /* service_ids[key] = id; services[id].word = word */
 	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> word */
-	CANARY_OP_DELETE = 3, /* service_ids[key] removed; services[id].word: expected -> 0 */
+	CANARY_OP_DELETE = 3, /* service_ids[key] removed; services[id].word: expected -> 0; `word` != 0: its address is no other's */
 	CANARY_OP_RETIRE_BACKEND = 4, /* backends[id]: not live, generation + 1 */
 };
 struct canary_operation {

@@ -31,4 +31,7 @@ enum canary_reason {
 		CANARY_REASONS
 };
 
+/* The list has the reasons of scope INTERFACE first. */
+#define CANARY_FIRST_COHORT_REASON CANARY_REASON_NO_BACKEND
+
 #endif

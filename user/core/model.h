@@ -81,10 +81,16 @@ struct backend_model *service_find_backend(const struct service_model *service, 
 struct segment_model *service_find_segment(const struct service_model *service, const struct canary_addr *addr,
 					   unsigned prefix_len);
 
+/* Order two of them by what identifies them in a service: address and port, address and prefix length. As for qsort(). */
+int backend_compare(const void *a, const void *b);
+int segment_compare(const void *a, const void *b);
+
 /* How many of a cohort's backends take new flows (are not draining). */
 size_t service_backends_up(const struct service_model *service, enum canary_cohort cohort);
 
 bool addr_is_v4(const struct canary_addr *addr);
 bool addr_equal(const struct canary_addr *a, const struct canary_addr *b);
+/* Are the address's bits beyond the first `prefix_len` of 128 all zero? */
+bool prefix_is_clean(const struct canary_addr *addr, unsigned prefix_len);
 
 #endif

@@ -13,7 +13,8 @@
 
 #define ADDR_TEXT_LEN 64     /* an address, "[address]:port" or "address/length" with its zero */
 
-int parse_addr(const char *text, struct canary_addr *ret);                    /* "10.0.0.1", "2001:db8::1" */
+/* "10.0.0.1", "2001:db8::1". -EAFNOSUPPORT, here and below: an IPv4-mapped IPv6 address, to be written as IPv4. */
+int parse_addr(const char *text, struct canary_addr *ret);
 int parse_port(const char *text, int *ret);                                   /* 0..65535 */
 /* "10.0.0.1:80", "[2001:db8::1]:80"; without a port *ret_port is PORT_DEFAULT. An IPv6 address without a port may stand bare. */
 int parse_endpoint(const char *text, struct canary_addr *ret_addr, int *ret_port);
@@ -42,6 +43,7 @@ const char *affinity_name(enum canary_affinity affinity);
 const char *track_name(enum canary_track track);
 const char *overflow_name(enum canary_overflow overflow);
 /* "nat, l2 or ipip": the names a message offers. */
+const char *cohort_names(void);
 const char *forward_names(void);
 const char *affinity_names(void);
 const char *track_names(void);

@@ -17,7 +17,7 @@ struct problem {
 /*
  * Fills in what may be left out (a backend's port), and checks everything: names, address families, ports, weights,
  * duplicates (names, address + protocol + port, backends, segments), limits, combinations. 0, or -EINVAL with the first
- * problem in *ret.
+ * problem in *ret; -ENOMEM leaves *ret alone.
  */
 int validate_model(struct model *model, struct problem *ret);
 

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make               build/canaryctl
+#   make demo          what it does, with real HTTP, in network namespaces (root)
+#   make test          unit, bpf and end-to-end tests (root)
+#   make check         style, static analysis, include rules
+#
+# Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined.
+
+VERSION := 0.1.0
+BUILD ?= build
+CC = gcc
+BPF_CLANG ?= clang
+BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
+BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(shell uname -m)))
+# The second compiler that the kernel programs are built and tested with.
+OTHER_CLANG ?= clang-19
+
+CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/bpf
+CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
+LDFLAGS = -Wl,--as-needed
+LDLIBS = -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl
+BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
+ifdef SANITIZE
+CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
+endif
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
+
+CORE := $(call objects,user/core/*.c)
+IO := $(call objects,user/io/*.c)
+DATAPLANE := $(call objects,user/dataplane/*.c)
+CLI := $(call objects,user/cli/*.c)
+SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
+
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+UNIT_LIB := $(call objects,tests/unit/lib*.c)
+BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
+BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
+HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
+HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
+USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
+		$(addsuffix .o,$(UNIT_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
+
+.PHONY: all demo test test-build test-unit test-bpf test-e2e check clean helpers
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+all: $(BUILD)/canaryctl
+
+$(BUILD)/canaryctl: $(CORE) $(IO) $(DATAPLANE) $(CLI)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The kernel programs: one skeleton of each bpf/NAME.bpf.c, with the name NAME_bpf.
+
+$(BUILD)/bpf/vmlinux.h:
+	@mkdir -p $(@D)
+	$(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
+
+$(SKELETONS:.skel.h=.unlinked.o): $(BUILD)/bpf/%.unlinked.o: bpf/%.bpf.c $(BUILD)/bpf/vmlinux.h
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(SKELETONS:.skel.h=.bpf.o): $(BUILD)/bpf/%.bpf.o: $(BUILD)/bpf/%.unlinked.o
+	$(BPFTOOL) gen object $@ $<
+
+$(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+$(HELPER_BPF): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+# User space.
+
+$(USER_OBJECTS): $(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
+
+# Tests.
+
+$(UNIT_TESTS): %: %.o $(UNIT_LIB) $(CORE) $(IO)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+
+$(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+
+$(HELPER_PROGRAMS): %: %.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
+
+test-build: all helpers $(UNIT_TESTS) $(BPF_TESTS)
+
+test-unit: $(UNIT_TESTS)
+	scripts/run-tests unit $(UNIT_TESTS)
+
+test-bpf: $(BPF_TESTS)
+	scripts/run-tests bpf $(BPF_TESTS)
+
+test-e2e: all helpers
+	BUILD=$(BUILD) tests/e2e/run
+
+# The tests of the kernel programs run twice: as built by each of the two compilers.
+test:
+	scripts/deps
+	$(MAKE) -j$$(nproc) test-build
+	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-build
+	scripts/run-tests all $(BUILD) $(BUILD)/$(OTHER_CLANG)
+
+check: all
+	scripts/check $(BUILD)
+
+demo:
+	scripts/deps
+	$(MAKE) -j$$(nproc) all $(BUILD)/tests/lib/xdp_pass.bpf.o
+	BUILD=$(BUILD) scripts/demo
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

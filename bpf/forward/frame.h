@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What all ways of forwarding share: the hop limit, the link header, and sending. */
+#ifndef BPF_FORWARD_FRAME_H
+#define BPF_FORWARD_FRAME_H
+
+/* Has the packet come as far as it may? The stack knows how to answer that. */
+static __always_inline bool frame_expired(struct xdp_md *ctx, const struct pkt *p)
+{
+	if (p->family == 4) {
+		struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
+
+		return !ip || ip->ttl <= 1;
+	} else {
+		struct ipv6hdr *ip = pkt_at(ctx, p->l3, struct ipv6hdr);
+
+		return !ip || ip->hop_limit <= 1;
+	}
+}
+
+static __always_inline int frame_age(struct xdp_md *ctx, const struct pkt *p)
+{
+	if (p->family == 4) {
+		struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
+		__u64 diff = 0;
+
+		if (!ip)
+			return DROP(FAULT);
+		csum_diff16(&diff, bpf_htons(ip->ttl << 8), bpf_htons((ip->ttl - 1) << 8));
+		ip->ttl--;
+		ip->check = csum_apply(ip->check, diff);
+	} else {
+		struct ipv6hdr *ip = pkt_at(ctx, p->l3, struct ipv6hdr);
+
+		if (!ip)
+			return DROP(FAULT);
+		ip->hop_limit--;
+	}
+	return 0;
+}
+
+/*
+ * Makes room for an outer header of `outer` bytes and writes the link header before it. The tags are those of the VLAN
+ * device that the route goes through; on the way back out of the same device they stay as they are; elsewhere they
+ * mean nothing. *ret_l3: where the (outer) IP header is now.
+ */
+static __always_inline int frame_rewrite(struct xdp_md *ctx, const struct pkt *p, const struct canary_next_hop *hop,
+					 __u32 outer, __be16 ethertype, __u32 *ret_l3)
+{
+	struct canary_tag tags[2] = {hop->tag[0], hop->tag[1]};
+	__u32 count = hop->tag_count;
+	struct ethhdr *eth;
+	__be16 *type;
+	__u32 l3;
+
+	if (!count && hop->ifindex == ctx->ingress_ifindex) {
+		tags[0] = p->tag[0];
+		tags[1] = p->tag[1];
+		count = p->tag_count;
+	}
+	l3 = sizeof(*eth) + count * sizeof(struct vlan_hdr);
+	if (p->l3 != l3 + outer && bpf_xdp_adjust_head(ctx, (int)p->l3 - (int)(l3 + outer)))
+		return DROP(NO_HEADROOM);
+	eth = pkt_at(ctx, 0, struct ethhdr);
+	if (!eth)
+		return DROP(FAULT);
+	__builtin_memcpy(eth->h_dest, hop->dmac, sizeof(eth->h_dest));
+	__builtin_memcpy(eth->h_source, hop->smac, sizeof(eth->h_source));
+	type = &eth->h_proto;
+	for (__u32 i = 0; i < 2 && i < count; i++) {
+		struct vlan_hdr *vlan = pkt_at(ctx, sizeof(*eth) + i * sizeof(*vlan), struct vlan_hdr);
+
+		if (!vlan)
+			return DROP(FAULT);
+		*type = tags[i].tpid;
+		vlan->h_vlan_TCI = tags[i].tci;
+		type = &vlan->h_vlan_encapsulated_proto;
+	}
+	*type = ethertype;
+	*ret_l3 = l3;
+	return 0;
+}
+
+/* The same, for a packet that keeps its own header. */
+static __always_inline int frame_rewrite_in_place(struct xdp_md *ctx, const struct pkt *p,
+						  const struct canary_next_hop *hop)
+{
+	__u32 l3;
+
+	return frame_rewrite(ctx, p, hop, 0, p->family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
+}
+
+static __always_inline int frame_send(struct xdp_md *ctx, const struct canary_next_hop *hop)
+{
+	if (hop->ifindex == ctx->ingress_ifindex)
+		return XDP_TX;
+	return bpf_redirect(hop->ifindex, 0);
+}
+
+/*
+ * Does the packet come from the very host it would go to, or from ourselves? With l2 and ipip that host should have
+ * kept it: it does not know the service's address. With nat it would get a packet from itself.
+ */
+static __always_inline bool frame_loops(struct xdp_md *ctx, const struct pkt *p,
+					const struct canary_interface *interface, const struct canary_config *config,
+					const struct canary_backend *backend, const struct canary_next_hop *hop)
+{
+	struct ethhdr *eth = pkt_at(ctx, 0, struct ethhdr);
+
+	if (!eth || mac_equal(eth->h_source, interface->mac))
+		return true;
+	if (config->forward == CANARY_FORWARD_NAT)
+		return addr_same(&p->tuple.client, &backend->addr);
+	return hop->direct && hop->ifindex == ctx->ingress_ifindex && mac_equal(eth->h_source, hop->dmac);
+}
+
+/* Is this the packet's own source address (of an ICMP error: not that of the packet it quotes)? */
+static __always_inline bool frame_source_is(struct xdp_md *ctx, const struct pkt *p, const struct canary_addr *addr)
+{
+	struct canary_addr source;
+
+	if (p->family == 4) {
+		struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
+
+		if (!ip)
+			return false;
+		addr_from_v4(&source, ip->saddr);
+	} else {
+		struct ipv6hdr *ip = pkt_at(ctx, p->l3, struct ipv6hdr);
+
+		if (!ip)
+			return false;
+		addr_from_v6(&source, &ip->saddr);
+	}
+	return addr_same(&source, addr);
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the stages know of a packet, and what they return. */
+#ifndef BPF_PKT_H
+#define BPF_PKT_H
+
+/*
+ * A stage returns 0 (go on), an XDP action (> 0), or DROP(reason) (< 0). The entry program alone counts, and turns a
+ * reason into an action.
+ */
+#define DROP(NAME) (-(CANARY_REASON_##NAME) - 1)
+#define DROP_REASON(verdict) (-(verdict)-1)
+
+enum pkt_flag {
+	PKT_BROKEN = 1 << 0,       /* headers do not fit together: malformed, if it is for a service */
+	PKT_TOO_DEEP = 1 << 1,     /* IPv6 extension headers beyond what is looked through */
+	PKT_FRAGMENT = 1 << 2,     /* a first fragment: it has the ports, the others have not */
+	PKT_NO_PORTS = 1 << 3,     /* broken before the ports */
+	PKT_ICMP_ERROR = 1 << 4,   /* an ICMP error; the tuple is that of the packet it quotes */
+	PKT_FROM_BACKEND = 1 << 5, /* nat's way back */
+};
+
+/*
+ * A stage that is called from several places, or loops, is a global function: the verifier goes through it once, not
+ * once a call, and knows nothing of its arguments: hence their checks against NULL.
+ */
+#define GLOBAL __attribute__((noinline))
+
+struct pkt {
+	struct canary_tuple tuple; /* as the client sees it; on the way back: see nat.h */
+	__u32 l3;                  /* offsets from the frame's start */
+	__u32 l4;
+	__u32 ip_len;    /* the IP packet's length */
+	__u32 flags;     /* enum pkt_flag */
+	__u32 tcp_seq;   /* host order */
+	__u32 inner_l3;  /* of the packet that an ICMP error quotes */
+	__u32 inner_l4;
+	__u8 family;     /* 4 or 6 */
+	__u8 l4_proto;   /* of the packet itself: ICMP where the tuple's is the quoted packet's */
+	__u8 tcp_flags;
+	__u8 tag_count;
+	struct canary_tag tag[2];
+	/* Found on the way through the stages. */
+	__u32 service; /* id, 0: none */
+	__u32 cohort;
+	__u32 backend; /* index, 0: none */
+	__u64 now_ns;
+};
+
+/* What TCP's and UDP's headers begin with. */
+struct ports {
+	__be16 source;
+	__be16 dest;
+};
+
+/* A run's packet: too large for the stack beside what the stages need. Programs do not interrupt each other on a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pkt);
+} pkt_scratches SEC(".maps");
+
+static __always_inline struct pkt *pkt_scratch(void)
+{
+	__u32 zero = 0;
+	struct pkt *p = bpf_map_lookup_elem(&pkt_scratches, &zero);
+
+	if (p)
+		__builtin_memset(p, 0, sizeof(*p));
+	return p;
+}
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_PSH 0x08
+#define TCP_ACK 0x10
+#define TCP_URG 0x20
+
+/*
+ * A pointer to TYPE at an offset, or NULL where the frame is shorter. The mask tells the verifier that the offset is
+ * small; headers that would lie beyond are refused by the parser.
+ */
+#define PKT_OFFSET_MASK 0x3ff
+#define pkt_at(ctx, offset, TYPE) ((TYPE *)pkt_pull((ctx), (offset), sizeof(TYPE)))
+
+static __always_inline void *pkt_pull(struct xdp_md *ctx, __u32 offset, __u32 size)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+
+	offset &= PKT_OFFSET_MASK;
+	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
+	barrier_var(offset);
+	data += offset;
+	return data + size > end ? NULL : data;
+}
+
+static __always_inline __u32 pkt_size(struct xdp_md *ctx)
+{
+	return bpf_xdp_get_buff_len(ctx);
+}
+
+static __always_inline void addr_from_v4(struct canary_addr *addr, __be32 v4)
+{
+	addr->word[0] = 0;
+	addr->word[1] = 0;
+	addr->word[2] = bpf_htonl(0xffff);
+	addr->word[3] = v4;
+}
+
+static __always_inline void addr_from_v6(struct canary_addr *addr, const struct in6_addr *v6)
+{
+	__builtin_memcpy(addr, v6, sizeof(*addr));
+}
+
+static __always_inline bool addr_v4(const struct canary_addr *addr)
+{
+	return !addr->word[0] && !addr->word[1] && addr->word[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool addr_same(const struct canary_addr *a, const struct canary_addr *b)
+{
+	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] &&
+	       a->word[0] == b->word[0];
+}
+
+#endif

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client of the tests: opens many flows from addresses and ports that the test chooses, and tells which server
+ * answered each.
+ *
+ *   flowload [OPTION]... ADDRESS PORT
+ *     -s ADDRESS[/COUNT]  source addresses: COUNT in a row from ADDRESS on (default: the kernel's choice)
+ *     -p FIRST[-LAST]     source ports (default: 20000-59999)
+ *     -n COUNT            how many flows (default: one for each address and port); flow I has address I modulo COUNT
+ *     -c COUNT            so many at once (default 256)
+ *     -r COUNT            at most so many new ones a second
+ *     -t MS               a flow without an answer for so long has failed (default 5000)
+ *     -u                  UDP: one datagram, one answer
+ *     -o FILE             "CLIENT PORT SERVER" for every flow, in the order of the flows; a failed one says "-" and why
+ *     -H SECONDS          hold: keep all flows open, exchange a byte (UDP: a datagram) on each every second, for so
+ *                         long (0: until SIGTERM). A flow that breaks, or that another server answers, is a failure
+ *     -R FILE             hold: is created when all flows are open
+ *
+ * At the end, or on SIGTERM: "FLOWS ok N failed N" (and "changed N" when holding). Connections end with a reset, so that the same
+ * ports can be used again at once. Exit code 1 if a flow failed.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum state { UNOPENED, OPENING, HELD, DONE, FAILED };
+
+struct flow {
+	int fd;
+	enum state state;
+	bool waiting; /* HELD: for the echo of what was sent */
+	int error;
+	uint64_t deadline; /* ms */
+	char server[24];
+	char got; /* bytes of `server` */
+};
+
+static struct {
+	struct sockaddr_storage target, source;
+	socklen_t addr_len;
+	bool any_source, udp, hold;
+	unsigned sources, first_port, ports, flows, concurrency, rate, timeout, seconds;
+	const char *output, *ready;
+} options = {
+	.sources = 1, .first_port = 20000, .ports = 40000, .concurrency = 256, .timeout = 5000, .any_source = true};
+
+static struct flow *flows;
+static unsigned open_count, active, opened, failed, changed;
+static int epoll;
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+static void end(struct flow *flow, enum state state, int error)
+{
+	if (flow->state == OPENING)
+		active--;
+	else if (flow->state == HELD)
+		open_count--;
+	if (flow->fd >= 0)
+		close(flow->fd);
+	flow->fd = -1;
+	flow->state = state;
+	flow->error = error;
+	if (state == FAILED)
+		failed++;
+}
+
+/* The source of a flow: the n-th address after the first, and a port. */
+static struct sockaddr_storage source_of(unsigned index)
+{
+	struct sockaddr_storage source = options.source;
+	unsigned step = index % options.sources;
+	in_port_t port = htons(options.first_port + index / options.sources);
+
+	if (source.ss_family == AF_INET) {
+		struct sockaddr_in *in = (void *)&source;
+
+		in->sin_addr.s_addr = htonl(ntohl(in->sin_addr.s_addr) + step);
+		in->sin_port = port;
+	} else {
+		struct sockaddr_in6 *in6 = (void *)&source;
+		uint32_t *last = &in6->sin6_addr.s6_addr32[3];
+
+		*last = htonl(ntohl(*last) + step);
+		in6->sin6_port = port;
+	}
+	return source;
+}
+
+static void say_hello(struct flow *flow)
+{
+	if (send(flow->fd, "?", 1, MSG_NOSIGNAL) != 1)
+		end(flow, FAILED, errno);
+}
+
+static void start(unsigned index)
+{
+	struct flow *flow = &flows[index];
+	struct sockaddr_storage source = source_of(index);
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
+	struct linger reset = {1, 0};
+	int one = 1;
+
+	opened++;
+	active++;
+	flow->state = OPENING;
+	flow->deadline = now_ms() + options.timeout;
+	flow->fd = socket(source.ss_family, (options.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (flow->fd < 0)
+		err(1, "socket (flow %u)", index);
+	setsockopt(flow->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(flow->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	setsockopt(flow->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (bind(flow->fd, (void *)&source, options.addr_len))
+		end(flow, FAILED, errno);
+	else if (connect(flow->fd, (void *)&options.target, options.addr_len) && errno != EINPROGRESS)
+		end(flow, FAILED, errno);
+	else if (epoll_ctl(epoll, EPOLL_CTL_ADD, flow->fd, &event))
+		err(1, "epoll_ctl");
+	else if (options.udp)
+		say_hello(flow);
+}
+
+/* A whole banner has come. */
+static void answered(struct flow *flow)
+{
+	if (!options.hold) {
+		end(flow, DONE, 0);
+		return;
+	}
+	active--;
+	open_count++;
+	flow->state = HELD;
+}
+
+static void read_banner(struct flow *flow)
+{
+	int room = sizeof(flow->server) - flow->got;
+	ssize_t got = recv(flow->fd, flow->server + flow->got, room, 0);
+	char *line_end;
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0 || got == room) {
+		end(flow, FAILED, got < 0 ? errno : EPROTO);
+		return;
+	}
+	line_end = memchr(flow->server + flow->got, '\n', got);
+	flow->got += got;
+	if (line_end) {
+		*line_end = '\0';
+		answered(flow);
+	}
+}
+
+static void read_echo(struct flow *flow)
+{
+	char buf[64] = "";
+	ssize_t got = recv(flow->fd, buf, sizeof(buf) - 1, 0);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		end(flow, FAILED, got < 0 ? errno : EPIPE);
+		return;
+	}
+	flow->waiting = false;
+	if (!options.udp)
+		return;
+	buf[strcspn(buf, "\n")] = '\0';
+	if (strcmp(buf, flow->server)) {
+		changed++;
+		snprintf(flow->server, sizeof(flow->server), "%.*s", (int)sizeof(flow->server) - 1, buf);
+	}
+}
+
+static void handle_events(int timeout)
+{
+	struct epoll_event events[256];
+	int count = epoll_wait(epoll, events, 256, timeout);
+
+	for (int i = 0; i < count; i++) {
+		struct flow *flow = &flows[events[i].data.u32];
+
+		if (flow->state == OPENING)
+			read_banner(flow);
+		else if (flow->state == HELD)
+			read_echo(flow);
+	}
+}
+
+static void fail_late(uint64_t now)
+{
+	for (unsigned i = 0; i < opened; i++) {
+		struct flow *flow = &flows[i];
+
+		if ((flow->state == OPENING || (flow->state == HELD && flow->waiting)) && now > flow->deadline)
+			end(flow, FAILED, ETIMEDOUT);
+	}
+}
+
+static void open_all(void)
+{
+	uint64_t begun = now_ms(), checked = begun;
+
+	while ((!stopped && opened < options.flows) || active) {
+		uint64_t now = now_ms();
+		bool held_back = false;
+
+		while (!stopped && opened < options.flows && active < options.concurrency) {
+			held_back = options.rate && opened >= (now - begun) * options.rate / 1000 + 1;
+			if (held_back)
+				break;
+			start(opened);
+		}
+		handle_events(held_back ? 1 : 50);
+		if (now > checked + 100) {
+			fail_late(now);
+			checked = now;
+		}
+	}
+}
+
+static void exchange(void)
+{
+	for (unsigned i = 0; i < options.flows; i++) {
+		struct flow *flow = &flows[i];
+
+		if (flow->state != HELD || flow->waiting)
+			continue;
+		flow->waiting = true;
+		flow->deadline = now_ms() + options.timeout;
+		say_hello(flow);
+	}
+}
+
+static void hold_all(void)
+{
+	uint64_t until = options.seconds ? now_ms() + options.seconds * 1000ULL : UINT64_MAX, next = 0;
+
+	if (options.ready)
+		close(open(options.ready, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	while (!stopped && now_ms() < until) {
+		if (now_ms() >= next) {
+			fail_late(now_ms());
+			exchange();
+			next = now_ms() + 1000;
+		}
+		handle_events(50);
+	}
+	/* What was sent last is answered as well, before all is judged. */
+	for (uint64_t last = now_ms() + options.timeout; now_ms() < last;) {
+		unsigned waiting = 0;
+
+		for (unsigned i = 0; i < options.flows; i++)
+			waiting += flows[i].state == HELD && flows[i].waiting;
+		if (!waiting)
+			break;
+		handle_events(50);
+	}
+	fail_late(UINT64_MAX);
+}
+
+static void report(void)
+{
+	FILE *out = options.output ? fopen(options.output, "we") : NULL;
+	char text[INET6_ADDRSTRLEN];
+
+	if (options.output && !out)
+		err(1, "%s", options.output);
+	for (unsigned i = 0; out && i < opened; i++) {
+		struct sockaddr_storage source = source_of(i);
+		unsigned port = options.first_port + i / options.sources;
+
+		inet_ntop(source.ss_family,
+			  source.ss_family == AF_INET ? (void *)&((struct sockaddr_in *)&source)->sin_addr
+						      : (void *)&((struct sockaddr_in6 *)&source)->sin6_addr,
+			  text, sizeof(text));
+		if (flows[i].state == FAILED)
+			fprintf(out, "%s %u - %s\n", text, port, strerror(flows[i].error));
+		else
+			fprintf(out, "%s %u %s\n", text, port, flows[i].server);
+	}
+	if (out && fclose(out))
+		err(1, "%s", options.output);
+	printf("FLOWS ok %u failed %u", opened - failed, failed);
+	if (options.hold)
+		printf(" changed %u", changed);
+	printf("\n");
+}
+
+static unsigned number(const char *text, char **rest)
+{
+	unsigned long value = strtoul(text, rest, 10);
+
+	if (*rest == text || value > 100000000)
+		errx(2, "%s: not a number", text);
+	return value;
+}
+
+static int parse_address(const char *text, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *in = (void *)ret;
+	struct sockaddr_in6 *in6 = (void *)ret;
+
+	memset(ret, 0, sizeof(*ret));
+	if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+		ret->ss_family = AF_INET;
+		return sizeof(*in);
+	}
+	if (inet_pton(AF_INET6, text, &in6->sin6_addr) != 1)
+		errx(2, "%s: not an address", text);
+	ret->ss_family = AF_INET6;
+	return sizeof(*in6);
+}
+
+static void parse_sources(char *text)
+{
+	char *slash = strchr(text, '/'), *rest;
+
+	if (slash) {
+		*slash = '\0';
+		options.sources = number(slash + 1, &rest);
+	}
+	parse_address(text, &options.source);
+	options.any_source = false;
+}
+
+static void parse_ports(const char *text)
+{
+	char *rest;
+
+	options.first_port = number(text, &rest);
+	options.ports = 1;
+	if (*rest == '-')
+		options.ports = number(rest + 1, &rest) - options.first_port + 1;
+}
+
+static void parse_options(int argc, char **argv)
+{
+	char *rest;
+	int option;
+
+	while ((option = getopt(argc, argv, "s:p:n:c:r:t:uo:H:R:")) >= 0) {
+		switch (option) {
+		case 's':
+			parse_sources(optarg);
+			break;
+		case 'p':
+			parse_ports(optarg);
+			break;
+		case 'n':
+			options.flows = number(optarg, &rest);
+			break;
+		case 'c':
+			options.concurrency = number(optarg, &rest);
+			break;
+		case 'r':
+			options.rate = number(optarg, &rest);
+			break;
+		case 't':
+			options.timeout = number(optarg, &rest);
+			break;
+		case 'u':
+			options.udp = true;
+			break;
+		case 'o':
+			options.output = optarg;
+			break;
+		case 'H':
+			options.hold = true;
+			options.seconds = number(optarg, &rest);
+			break;
+		case 'R':
+			options.ready = optarg;
+			break;
+		default:
+			errx(2, "see the head of flowload.c");
+		}
+	}
+	if (argc - optind != 2)
+		errx(2, "usage: flowload [OPTION]... ADDRESS PORT");
+	options.addr_len = parse_address(argv[optind], &options.target);
+	((struct sockaddr_in *)&options.target)->sin_port = htons(number(argv[optind + 1], &rest));
+	if (options.any_source)
+		options.source.ss_family = options.target.ss_family;
+	if (options.source.ss_family != options.target.ss_family)
+		errx(2, "the sources are of another family than the target");
+	if (!options.flows || options.flows > options.sources * options.ports)
+		options.flows = options.sources * options.ports;
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction action = {.sa_handler = stop};
+	struct rlimit limit;
+
+	parse_options(argc, argv);
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	flows = calloc(options.flows, sizeof(*flows));
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!flows || epoll < 0)
+		err(1, "no memory or descriptors");
+	for (unsigned i = 0; i < options.flows; i++)
+		flows[i].fd = -1;
+	open_all();
+	if (options.hold)
+		hold_all();
+	report();
+	return failed || changed ? 1 : 0;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* canaryctl attach */
+#include <errno.h>
+#include <linux/if_arp.h>
+#include <linux/types.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "cli/apply.h"
+#include "cli/next_hops.h"
+#include "cli/output.h"
+#include "cli/view.h"
+#include "core/text.h"
+#include "io/netlink.h"
+
+/* One interface of the command line. */
+struct wanted {
+	struct interface interface;
+	bool already; /* it was attached before */
+	bool attached; /* by us: to be undone where a later one fails */
+};
+
+struct attaching {
+	const struct cli *cli;
+	enum attach_mode mode;
+	struct wanted *wanted;
+	size_t count;
+	struct change change;
+	struct plan plan; /* of -f FILE */
+};
+
+static int parse_mode(const char *text, enum attach_mode *ret, struct error *error)
+{
+	static const char *const names[] = {
+		[ATTACH_AUTO] = "auto",
+		[ATTACH_NATIVE] = "native",
+		[ATTACH_GENERIC] = "generic",
+	};
+
+	*ret = ATTACH_AUTO;
+	if (!text)
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(text, names[i])) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return fail(error, CLI_USAGE, "--mode is auto, native or generic, not \"%s\"", text);
+}
+
+static int find_interface(struct netlink *netlink, const char *name, struct interface *ret, struct error *error)
+{
+	struct link link;
+	int err = netlink_link_by_name(netlink, name, &link);
+
+	if (err == -ENODEV)
+		return fail(error, err, "there is no interface \"%s\": see ip link", name);
+	if (err)
+		return fail(error, err, "cannot ask the kernel for interface \"%s\": %s", name, strerror(-err));
+	if (link.type != ARPHRD_ETHER && link.type != ARPHRD_LOOPBACK)
+		return fail(error, -EINVAL, "%s is no Ethernet interface: only those can be attached to", name);
+	*ret = (struct interface){
+		.ifindex = link.ifindex,
+		.netns = netns_inode(),
+		.partial_checksums = !strcmp(link.kind, "veth"),
+	};
+	memcpy(ret->name, link.name, sizeof(ret->name));
+	memcpy(ret->mac, link.mac, sizeof(ret->mac));
+	return 0;
+}
+
+static int find_interfaces(struct attaching *attaching, struct error *error)
+{
+	struct netlink *netlink = netlink_open();
+	int err = 0;
+
+	if (!netlink)
+		return fail(error, -errno, "cannot open a netlink socket: %s", strerror(errno));
+	for (size_t i = 0; !err && i < attaching->count; i++)
+		err = find_interface(netlink, attaching->cli->arguments[i], &attaching->wanted[i].interface, error);
+	netlink_close(netlink);
+	return err;
+}
+
+static int check_forwarding(const char *name, int family, struct error *error)
+{
+	const char *version = family == AF_INET ? "ipv4" : "ipv6";
+	int on = forwarding_enabled(name, family);
+
+	if (on > 0)
+		return 0;
+	if (on < 0)
+		return fail(error, on, "cannot read net.%s.conf.%s.forwarding (%s): is %s disabled on it?", version,
+			    name, strerror(-on), family == AF_INET ? "IPv4" : "IPv6");
+	/* A name may hold what a shell would run: no command to copy with that. */
+	if (!name_is_valid(name))
+		return fail(error, -EINVAL,
+			    "net.%s.conf.%s.forwarding is off, so the kernel gives no routes: set it to 1", version,
+			    name);
+	/* Slashes, as a name may have dots. */
+	return fail(error, -EINVAL,
+		    "forwarding is off on %s, so the kernel gives no routes: run sysctl -w "
+		    "net/%s/conf/%s/forwarding=1",
+		    name, version, name);
+}
+
+static bool has_family(const struct model *model, bool v4)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < model->service_count; i++) {
+		for (size_t j = 0; j < model->services[i].backend_count; j++) {
+			if (addr_is_v4(&model->services[i].backends[j].addr) == v4)
+				return true;
+			any = true;
+		}
+	}
+	return v4 && !any;
+}
+
+static int check_all_forwarding(const struct attaching *attaching, struct error *error)
+{
+	bool v4 = has_family(&attaching->change.desired, true), v6 = has_family(&attaching->change.desired, false);
+	int err = 0;
+
+	for (size_t i = 0; !err && i < attaching->count; i++) {
+		if (v4)
+			err = check_forwarding(attaching->wanted[i].interface.name, AF_INET, error);
+		if (!err && v6)
+			err = check_forwarding(attaching->wanted[i].interface.name, AF_INET6, error);
+	}
+	return err;
+}
+
+static int attach_all(struct attaching *attaching, struct error *error)
+{
+	struct dataplane *dataplane = attaching->change.dataplane;
+	struct error ignored;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < attaching->count; i++) {
+		struct wanted *wanted = &attaching->wanted[i];
+
+		err = dataplane_attach(dataplane, &wanted->interface, attaching->mode, &wanted->already, error);
+		wanted->attached = !err && !wanted->already;
+	}
+	for (size_t i = 0; err && i < attaching->count; i++)
+		if (attaching->wanted[i].attached)
+			dataplane_detach(dataplane, &attaching->wanted[i].interface, &ignored);
+	return err;
+}
+
+static void report_attach(const struct attaching *attaching)
+{
+	const struct cli *cli = attaching->cli;
+	bool changed = attaching->plan.count;
+	json_t *interfaces = json_array(), *details;
+
+	if (!cli->json)
+		apply_print(&attaching->plan);
+	for (size_t i = 0; i < attaching->count; i++) {
+		const struct wanted *wanted = &attaching->wanted[i];
+		const char *mode = wanted->interface.generic ? "generic" : "native";
+		json_t *interface = view_interface(&wanted->interface);
+
+		json_object_set_new(interface, "already", json_boolean(wanted->already));
+		json_array_append_new(interfaces, interface);
+		changed |= wanted->attached;
+		if (cli->json)
+			continue;
+		if (wanted->already)
+			report(cli, false, NULL, "%s: attached already, in %s mode", wanted->interface.name, mode);
+		else if (wanted->interface.generic && attaching->mode == ATTACH_AUTO)
+			report(cli, true, NULL, "%s: attached in generic mode, as its driver has no native one: slower",
+			       wanted->interface.name);
+		else
+			report(cli, true, NULL, "%s: attached in %s mode", wanted->interface.name, mode);
+	}
+	if (cli->json) {
+		details = json_pack("{s:O, s:o}", "interfaces", interfaces, "operations",
+				    apply_operations(&attaching->plan));
+		report(cli, changed, details, "%zu interfaces attached", attaching->count);
+	}
+	json_decref(interfaces);
+}
+
+static int attach(struct attaching *attaching, struct error *error)
+{
+	const char *file = attaching->cli->values[OPT_FILE];
+	struct change *change = &attaching->change;
+	int err;
+
+	/* All that can be known to be wrong is looked for before anything is changed. */
+	err = find_interfaces(attaching, error);
+	if (!err && file)
+		err = apply_begin(change, &attaching->plan, attaching->cli, file, DATAPLANE_CREATE, false, error);
+	else if (!err)
+		err = change_begin(change, attaching->cli, DATAPLANE_CREATE, NULL, error);
+	if (!err)
+		err = check_all_forwarding(attaching, error);
+	if (!err && attaching->plan.count)
+		err = change_commit(change, error);
+	if (!err)
+		err = attach_all(attaching, error);
+	return err;
+}
+
+int cmd_attach(const struct cli *cli, struct error *error)
+{
+	struct attaching attaching = {.cli = cli, .count = cli->argument_count};
+	int err = parse_mode(cli->values[OPT_MODE], &attaching.mode, error);
+
+	if (err)
+		return err;
+	attaching.wanted = must(calloc(attaching.count, sizeof(*attaching.wanted)));
+	err = attach(&attaching, error);
+	if (!err) {
+		report_attach(&attaching);
+		next_hops_prepare(cli, attaching.change.dataplane, &attaching.change.desired, NULL);
+	}
+	plan_free(&attaching.plan);
+	change_end(&attaching.change);
+	free(attaching.wanted);
+	return err ? CLI_FAILED : CLI_DONE;
+}

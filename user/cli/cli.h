@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the commands of canaryctl share. A command is an entry of one table (main.c): usage lines and help come from it.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+
+#include "cli/args.h"
+#include "core/error.h"
+
+enum cli_exit {
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+};
+
+enum cli_option {
+	OPT_JSON,
+	OPT_BPFFS,
+	OPT_HELP,
+	OPT_FILE,
+	OPT_MODE,
+	OPT_ALL,
+	OPT_DRY_RUN,
+	OPT_FORCE,
+	OPT_SERVICE,
+	OPT_WATCH,
+	OPT_PORT,
+	OPT_FORWARD,
+	OPT_AFFINITY,
+	OPT_TRACK,
+	OPT_OVERFLOW,
+	OPT_WEIGHT,
+	OPTIONS,
+};
+#define OPT(name) (1u << OPT_##name)
+#define OPTIONS_GLOBAL (OPT(JSON) | OPT(BPFFS) | OPT(HELP))
+
+struct cli {
+	const struct command *command;
+	const char *const *arguments; /* the positional ones, after the command's name */
+	int argument_count;
+	const char *const *values; /* by enum cli_option; NULL: not given; "" for a flag */
+	const char *dir; /* where the pins are */
+	bool json;
+	bool colour;
+};
+
+struct command {
+	const char *name; /* one word or two: "service add" */
+	const char *arguments; /* as in a usage line; "" for none */
+	int min_arguments;
+	int max_arguments; /* -1: any number */
+	unsigned options; /* besides OPTIONS_GLOBAL */
+	unsigned required; /* those that must be given */
+	const char *summary; /* one line, for the list of commands */
+	const char *details; /* more for its help; NULL: nothing more */
+	const char *const *examples; /* up to NULL */
+	/* Returns an enum cli_exit; with a sentence in *error unless CLI_DONE. */
+	int (*run)(const struct cli *cli, struct error *error);
+};
+
+extern const struct command cli_commands[]; /* up to one without a name */
+extern const struct arg_option cli_options[OPTIONS];
+
+int cmd_apply(const struct cli *cli, struct error *error);
+int cmd_attach(const struct cli *cli, struct error *error);
+int cmd_backend_add(const struct cli *cli, struct error *error);
+int cmd_backend_del(const struct cli *cli, struct error *error);
+int cmd_backend_drain(const struct cli *cli, struct error *error);
+int cmd_backend_list(const struct cli *cli, struct error *error);
+int cmd_detach(const struct cli *cli, struct error *error);
+int cmd_explain(const struct cli *cli, struct error *error);
+int cmd_help(const struct cli *cli, struct error *error);
+int cmd_segment_add(const struct cli *cli, struct error *error);
+int cmd_segment_del(const struct cli *cli, struct error *error);
+int cmd_segment_list(const struct cli *cli, struct error *error);
+int cmd_service_add(const struct cli *cli, struct error *error);
+int cmd_service_del(const struct cli *cli, struct error *error);
+int cmd_service_list(const struct cli *cli, struct error *error);
+int cmd_set_weight(const struct cli *cli, struct error *error);
+int cmd_stats(const struct cli *cli, struct error *error);
+int cmd_status(const struct cli *cli, struct error *error);
+int cmd_stop(const struct cli *cli, struct error *error);
+int cmd_validate(const struct cli *cli, struct error *error);
+int cmd_version(const struct cli *cli, struct error *error);
+
+/* The help of the commands that `words` (one or two, count of them) name, or of all for count 0. */
+int help_print(const char *const *words, int count, struct error *error);
+/* Fills *error with "there is no command …" and the nearest name; returns CLI_USAGE. */
+int help_unknown(const char *const *words, int count, struct error *error);
+
+/* A command that exists twice over: "service add" is of the family "service". */
+bool is_family(const char *word);
+
+#endif

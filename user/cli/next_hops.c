@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/next_hops.h"
+#include "cli/output.h"
+#include "cli/vlans.h"
+#include "core/text.h"
+#include "io/netlink.h"
+
+enum {
+	WAIT_MS = 1000,
+	POLL_MS = 10,
+	MAX_WARNINGS = 20, /* of one kind: a network that is down has no need of a thousand lines */
+};
+
+/* A backend's way, as the kernel says. */
+struct hop {
+	unsigned ifindex;
+	struct canary_addr next_hop;
+	const struct backend_model *backend;
+	bool is_new; /* to be waited for */
+	bool pending;
+};
+
+struct hops {
+	const struct cli *cli;
+	struct dataplane *dataplane;
+	struct netlink *netlink;
+	struct hop *items;
+	size_t count, capacity;
+	int manage_error; /* the first one */
+	unsigned unroutable;
+};
+
+static void warn_backend(struct hops *hops, const struct backend_model *backend, const char *what)
+{
+	char addr[ADDR_TEXT_LEN];
+
+	if (hops->unroutable++ < MAX_WARNINGS)
+		print_warning(hops->cli, "backend %s: %s", format_addr(&backend->addr, addr), what);
+}
+
+static void add_hop(struct hops *hops, const struct hop *hop)
+{
+	if (hops->count == hops->capacity) {
+		hops->capacity = hops->capacity ? hops->capacity * 2 : 64;
+		hops->items = must(realloc(hops->items, hops->capacity * sizeof(*hops->items)));
+	}
+	hops->items[hops->count++] = *hop;
+}
+
+static int compare_hops(const void *a, const void *b)
+{
+	const struct hop *x = a, *y = b;
+	int order = (x->ifindex > y->ifindex) - (x->ifindex < y->ifindex);
+
+	if (!order)
+		order = memcmp(&x->next_hop, &y->next_hop, sizeof(x->next_hop));
+	/* Of equal ones a new one first: it is the one that stays. */
+	return order ? order : y->is_new - x->is_new;
+}
+
+static bool is_zero(const struct canary_addr *addr)
+{
+	static const struct canary_addr zero;
+
+	return addr_equal(addr, &zero);
+}
+
+static void find_way(struct hops *hops, const struct service_model *service, const struct backend_model *backend,
+		     bool is_new)
+{
+	struct route route;
+	int err = netlink_route(hops->netlink, &backend->addr, &route);
+	char text[128];
+
+	if (err) {
+		snprintf(text, sizeof(text), "no route to it (%s): packets to it are dropped as no_route",
+			 strerror(-err));
+		warn_backend(hops, backend, text);
+		return;
+	}
+	if (route.local) {
+		warn_backend(hops, backend, "it is an address of this host: packets to it are dropped");
+		return;
+	}
+	if (service->forward == CANARY_FORWARD_IPIP && !is_zero(&route.source))
+		dataplane_set_tunnel_source(hops->dataplane, backend->index, &route.source);
+	if (service->forward == CANARY_FORWARD_IPIP && is_zero(&route.source))
+		warn_backend(hops, backend,
+			     "no address of ours to send tunnels from: packets to it are dropped as no_tunnel_source");
+	if (service->forward == CANARY_FORWARD_L2 && !addr_equal(&route.next_hop, &backend->addr))
+		warn_backend(hops, backend,
+			     "it is behind a router, and l2 needs it on a network of ours: use ipip or nat");
+	add_hop(hops, &(struct hop){route.ifindex, route.next_hop, backend, is_new, is_new});
+}
+
+static bool is_known(const struct model *before, const struct service_model *service,
+		     const struct backend_model *backend)
+{
+	const struct service_model *now = before ? model_find_service(before, service->name) : NULL;
+	const struct backend_model *same = now ? service_find_backend(now, &backend->addr, backend->port) : NULL;
+
+	return same && same->index == backend->index && same->draining == backend->draining;
+}
+
+static void find_ways(struct hops *hops, const struct model *model, const struct model *before)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < model->service_count; i++) {
+		const struct service_model *service = &model->services[i];
+
+		for (size_t j = 0; j < service->backend_count; j++)
+			find_way(hops, service, &service->backends[j],
+				 !is_known(before, service, &service->backends[j]));
+	}
+	if (!hops->count)
+		return;
+	qsort(hops->items, hops->count, sizeof(*hops->items), compare_hops);
+	for (size_t i = 1; i < hops->count; i++) {
+		struct hop *last = &hops->items[kept], *hop = &hops->items[i];
+
+		if (last->ifindex != hop->ifindex || !addr_equal(&last->next_hop, &hop->next_hop))
+			hops->items[++kept] = *hop;
+	}
+	hops->count = kept + 1;
+}
+
+static int manage(unsigned ifindex, const struct canary_addr *next_hop, void *arg)
+{
+	struct hops *hops = arg;
+	int err = netlink_manage_neighbour(hops->netlink, ifindex, next_hop);
+
+	if (err && !hops->manage_error)
+		hops->manage_error = err;
+	return 0;
+}
+
+static size_t poll_neighbours(struct hops *hops)
+{
+	size_t pending = 0;
+
+	for (size_t i = 0; i < hops->count; i++) {
+		struct hop *hop = &hops->items[i];
+
+		if (hop->pending)
+			hop->pending = netlink_neighbour_resolved(hops->netlink, hop->ifindex, &hop->next_hop) == 0;
+		pending += hop->pending;
+	}
+	return pending;
+}
+
+static long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void wait_for_neighbours(struct hops *hops)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+	long long until = now_ms() + WAIT_MS;
+	unsigned warned = 0;
+	size_t pending;
+
+	while ((pending = poll_neighbours(hops)) && now_ms() < until)
+		nanosleep(&pause, NULL);
+	for (size_t i = 0; pending && i < hops->count; i++) {
+		const struct hop *hop = &hops->items[i];
+		char addr[ADDR_TEXT_LEN], router[ADDR_TEXT_LEN], via[ADDR_TEXT_LEN + 16] = "", name[IF_NAMESIZE] = "?";
+
+		if (!hop->pending || warned++ >= MAX_WARNINGS)
+			continue;
+		if_indextoname(hop->ifindex, name);
+		if (!addr_equal(&hop->next_hop, &hop->backend->addr))
+			snprintf(via, sizeof(via), " from its router %s", format_addr(&hop->next_hop, router));
+		print_warning(hops->cli,
+			      "backend %s: no answer to %s%s on %s: packets to it are dropped as no_neighbour until it "
+			      "answers",
+			      format_addr(&hop->backend->addr, addr),
+			      addr_is_v4(&hop->next_hop) ? "ARP" : "neighbour discovery", via, name);
+	}
+	if (warned > MAX_WARNINGS)
+		print_warning(hops->cli, "%u more backends or routers do not answer", warned - MAX_WARNINGS);
+}
+
+/* Is an interface attached in our network namespace (true), in another one only (false and *ret_elsewhere), or none? */
+static bool is_attached_here(struct dataplane *dataplane, bool *ret_elsewhere)
+{
+	struct interface *interfaces;
+	__u32 here = netns_inode();
+	struct error error;
+	bool found = false;
+	size_t count;
+
+	*ret_elsewhere = false;
+	if (dataplane_interfaces(dataplane, &interfaces, &count, &error))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (interfaces[i].gone)
+			continue;
+		if (interfaces[i].netns == here)
+			found = true;
+		else
+			*ret_elsewhere = true;
+	}
+	free(interfaces);
+	return found;
+}
+
+void next_hops_prepare(const struct cli *cli, struct dataplane *dataplane, const struct model *model,
+		       const struct model *before)
+{
+	struct hops hops = {.cli = cli, .dataplane = dataplane};
+	bool elsewhere;
+
+	/* What was done is not to wait for what follows. */
+	output_flush();
+	if (!is_attached_here(dataplane, &elsewhere)) {
+		if (elsewhere)
+			print_warning(cli, "the interfaces are attached in another network namespace: run attach "
+					   "there again, so that the way to new backends is known");
+		return;
+	}
+	hops.netlink = netlink_open();
+	if (!hops.netlink) {
+		print_warning(cli, "cannot ask the kernel for routes (%s): next hops are not prepared",
+			      strerror(errno));
+		return;
+	}
+	vlans_prepare(cli, dataplane, hops.netlink);
+	find_ways(&hops, model, before);
+	for (size_t i = 0; i < hops.count; i++)
+		manage(hops.items[i].ifindex, &hops.items[i].next_hop, &hops);
+	netlink_gateways(hops.netlink, manage, &hops);
+	if (hops.unroutable > MAX_WARNINGS)
+		print_warning(cli, "%u more backends have such a problem", hops.unroutable - MAX_WARNINGS);
+	if (hops.manage_error)
+		print_warning(
+			cli,
+			"the kernel does not keep next hops resolved (%s; Linux 5.16 does): packets are dropped as "
+			"no_neighbour where nothing else resolves them",
+			strerror(-hops.manage_error));
+	wait_for_neighbours(&hops);
+	free(hops.items);
+	netlink_close(hops.netlink);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* canaryctl version */
+#include <linux/types.h>
+
+#include "canary/abi.h"
+#include "cli/output.h"
+
+int cmd_version(const struct cli *cli, struct error *error)
+{
+	(void)error;
+	if (cli->json)
+		print_json(json_pack("{s:s, s:i, s:s}", "version", CANARY_VERSION, "abi", CANARY_ABI_VERSION,
+				     "compiler", __VERSION__));
+	else
+		report(cli, false, NULL, "canaryctl %s (data plane ABI %d, compiled by %s)", CANARY_VERSION,
+		       CANARY_ABI_VERSION, __VERSION__);
+	return CLI_DONE;
+}

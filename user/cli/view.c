@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <linux/types.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "canary/select.h"
+#include "cli/change.h"
+#include "cli/output.h"
+#include "cli/view.h"
+#include "core/text.h"
+
+json_t *view_service(const struct service_model *service)
+{
+	char addr[ADDR_TEXT_LEN];
+
+	return json_pack("{s:o, s:s, s:s, s:i, s:f, s:I, s:s, s:s, s:s, s:s}", "name", json_text(service->name),
+			 "protocol", proto_name(service->proto), "address", format_addr(&service->addr, addr), "port",
+			 service->port, "weight", service->weight / 100.0, "epoch",
+			 (json_int_t)canary_word_epoch(service->word), "forward", forward_name(service->forward),
+			 "affinity", affinity_name(service->affinity), "track", track_name(service->track), "overflow",
+			 overflow_name(service->overflow));
+}
+
+json_t *view_backend(const struct backend_model *backend)
+{
+	char addr[ADDR_TEXT_LEN];
+
+	return json_pack("{s:s, s:s, s:i, s:i, s:s}", "cohort", cohort_name(backend->cohort), "address",
+			 format_addr(&backend->addr, addr), "port", backend->port, "weight", (int)backend->weight,
+			 "state", backend->draining ? "draining" : "up");
+}
+
+json_t *view_segment(const struct segment_model *segment)
+{
+	char prefix[ADDR_TEXT_LEN];
+
+	return json_pack("{s:s, s:s}", "clients", format_prefix(&segment->addr, segment->prefix_len, prefix), "cohort",
+			 cohort_name(segment->cohort));
+}
+
+json_t *view_interface(const struct interface *interface)
+{
+	return json_pack("{s:o, s:s}", "name", json_text(interface->name), "mode",
+			 interface->generic ? "generic" : "native");
+}
+
+const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+json_int_t integer_of(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+double number_of(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+const char *endpoint_of(const json_t *object, char buf[96])
+{
+	const char *address = text_of(object, "address");
+	int port = integer_of(object, "port");
+	char port_text[16] = "*";
+
+	if (port)
+		snprintf(port_text, sizeof(port_text), "%d", port);
+	snprintf(buf, 96, strchr(address, ':') ? "[%s]:%s" : "%s:%s", address, port_text);
+	return buf;
+}
+
+void print_service_line(const struct cli *cli, const json_t *service)
+{
+	char endpoint[96], weight[WEIGHT_TEXT_LEN];
+
+	printf("%s%s%s  %s %s  weight %s  epoch %lld  forward %s  affinity %s\n", style_begin(cli, STYLE_BOLD),
+	       text_of(service, "name"), style_end(cli, STYLE_BOLD), text_of(service, "protocol"),
+	       endpoint_of(service, endpoint), format_weight((int)(number_of(service, "weight") * 100 + 0.5), weight),
+	       (long long)integer_of(service, "epoch"), text_of(service, "forward"), text_of(service, "affinity"));
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plan.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/lookup.h"
+#include "core/text.h"
+
+static const char *const step_names[] = {
+	[STEP_ADD_SERVICE] = "add_service",	  [STEP_DELETE_SERVICE] = "delete_service",
+	[STEP_CHANGE_SERVICE] = "change_service", [STEP_SET_WEIGHT] = "set_weight",
+	[STEP_ADD_BACKEND] = "add_backend",	  [STEP_DELETE_BACKEND] = "delete_backend",
+	[STEP_CHANGE_BACKEND] = "change_backend", [STEP_ADD_SEGMENT] = "add_segment",
+	[STEP_DELETE_SEGMENT] = "delete_segment", [STEP_CHANGE_SEGMENT] = "change_segment",
+};
+
+const char *step_name(enum step_type type)
+{
+	return step_names[type];
+}
+
+/*
+ * A service of the desired model beside what it is now. A new one has no `actual` and finds nothing there, so all that
+ * it has is added.
+ */
+struct pair {
+	const struct service_model *actual;
+	struct service_model *desired;
+	struct lookup actual_backends, desired_backends;
+	struct lookup actual_segments, desired_segments;
+};
+
+/* A list of what changes: "a x -> y, b z -> u". */
+struct changes {
+	char text[192];
+};
+
+__attribute__((format(printf, 2, 3))) static void add_change(struct changes *changes, const char *format, ...)
+{
+	size_t len = strlen(changes->text);
+	va_list args;
+
+	if (len)
+		len += (size_t)snprintf(changes->text + len, sizeof(changes->text) - len, ", ");
+	va_start(args, format);
+	vsnprintf(changes->text + len, sizeof(changes->text) - len, format, args);
+	va_end(args);
+}
+
+__attribute__((format(printf, 4, 5))) static int add_step(struct plan *plan, enum step_type type,
+							  const struct service_model *service, const char *format, ...)
+{
+	struct plan_step *steps = plan->steps;
+	struct plan_step *step;
+	va_list args;
+
+	/* The array is full whenever the count is a power of two. */
+	if (!(plan->count & (plan->count - 1))) {
+		steps = reallocarray(steps, plan->count ? 2 * plan->count : 1, sizeof(*steps));
+		if (!steps)
+			return -ENOMEM;
+		plan->steps = steps;
+	}
+	step = &steps[plan->count++];
+	step->type = type;
+	memcpy(step->service, service->name, sizeof(step->service));
+	va_start(args, format);
+	vsnprintf(step->text, sizeof(step->text), format, args);
+	va_end(args);
+	return 0;
+}
+
+static bool same_service(const struct service_model *a, const struct service_model *b)
+{
+	return !strcmp(a->name, b->name) && addr_equal(&a->addr, &b->addr) && a->proto == b->proto &&
+	       a->port == b->port;
+}
+
+static struct service_model *find_same(const struct model *model, const struct service_model *service)
+{
+	struct service_model *same = model_find_service(model, service->name);
+
+	return same && same_service(same, service) ? same : NULL;
+}
+
+static int pair_open(const struct model *actual, struct service_model *desired, struct pair *ret)
+{
+	const struct service_model *now = find_same(actual, desired);
+
+	ret->actual = now;
+	ret->desired = desired;
+	if (!now)
+		return 0;
+	if (lookup_make(now->backends, now->backend_count, sizeof(*now->backends), backend_compare,
+			&ret->actual_backends) < 0 ||
+	    lookup_make(desired->backends, desired->backend_count, sizeof(*desired->backends), backend_compare,
+			&ret->desired_backends) < 0 ||
+	    lookup_make(now->segments, now->segment_count, sizeof(*now->segments), segment_compare,
+			&ret->actual_segments) < 0 ||
+	    lookup_make(desired->segments, desired->segment_count, sizeof(*desired->segments), segment_compare,
+			&ret->desired_segments) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static void pair_close(struct pair *pair)
+{
+	lookup_free(&pair->actual_backends);
+	lookup_free(&pair->desired_backends);
+	lookup_free(&pair->actual_segments);
+	lookup_free(&pair->desired_segments);
+}
+
+static void settle(struct pair *pair)
+{
+	static const struct service_model nothing;
+	const struct service_model *actual = pair->actual ? pair->actual : &nothing;
+	struct service_model *desired = pair->desired;
+
+	desired->id = actual->id;
+	desired->word = actual->word;
+	desired->salt = actual->salt;
+	if (desired->weight == WEIGHT_KEEP)
+		desired->weight = actual->weight;
+	desired->assignment = actual->assignment + (!pair->actual || desired->weight != actual->weight);
+	for (size_t i = 0; i < desired->backend_count; i++) {
+		struct backend_model *backend = &desired->backends[i];
+		const struct backend_model *now = lookup_find(&pair->actual_backends, backend);
+
+		backend->index = now ? now->index : 0;
+	}
+}
+
+static int delete_members(struct plan *plan, const struct pair *pair)
+{
+	const struct service_model *actual = pair->actual;
+	char text[ADDR_TEXT_LEN];
+
+	for (size_t i = 0; actual && i < actual->backend_count; i++) {
+		const struct backend_model *backend = &actual->backends[i];
+
+		if (!lookup_find(&pair->desired_backends, backend) &&
+		    add_step(plan, STEP_DELETE_BACKEND, actual, "delete %s backend %s", cohort_name(backend->cohort),
+			     format_endpoint(&backend->addr, backend->port, text)) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; actual && i < actual->segment_count; i++) {
+		const struct segment_model *segment = &actual->segments[i];
+
+		if (!lookup_find(&pair->desired_segments, segment) &&
+		    add_step(plan, STEP_DELETE_SEGMENT, actual, "delete segment %s -> %s",
+			     format_prefix(&segment->addr, segment->prefix_len, text),
+			     cohort_name(segment->cohort)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int change_service(struct plan *plan, const struct service_model *actual, const struct service_model *desired)
+{
+	struct changes changes = {};
+
+	if (actual->forward != desired->forward)
+		add_change(&changes, "forward %s -> %s", forward_name(actual->forward), forward_name(desired->forward));
+	if (actual->affinity != desired->affinity)
+		add_change(&changes, "affinity %s -> %s", affinity_name(actual->affinity),
+			   affinity_name(desired->affinity));
+	if (actual->track != desired->track)
+		add_change(&changes, "track %s -> %s", track_name(actual->track), track_name(desired->track));
+	if (actual->overflow != desired->overflow)
+		add_change(&changes, "overflow %s -> %s", overflow_name(actual->overflow),
+			   overflow_name(desired->overflow));
+	if (changes.text[0] && add_step(plan, STEP_CHANGE_SERVICE, desired, "change %s", changes.text) < 0)
+		return -ENOMEM;
+	if (actual->weight == desired->weight)
+		return 0;
+	return add_step(plan, STEP_SET_WEIGHT, desired, "set weight %d.%02d %% -> %d.%02d %%", actual->weight / 100,
+			actual->weight % 100, desired->weight / 100, desired->weight % 100);
+}
+
+static int change_backend(struct plan *plan, const struct service_model *service, const struct backend_model *actual,
+			  const struct backend_model *desired)
+{
+	struct changes changes = {};
+	char text[ADDR_TEXT_LEN];
+
+	if (actual->cohort != desired->cohort)
+		add_change(&changes, "%s -> %s", cohort_name(actual->cohort), cohort_name(desired->cohort));
+	if (actual->weight != desired->weight)
+		add_change(&changes, "weight %u -> %u", actual->weight, desired->weight);
+	if (actual->draining != desired->draining)
+		add_change(&changes, desired->draining ? "drain" : "end the drain");
+	if (!changes.text[0])
+		return 0;
+	return add_step(plan, STEP_CHANGE_BACKEND, service, "change %s backend %s: %s", cohort_name(actual->cohort),
+			format_endpoint(&desired->addr, desired->port, text), changes.text);
+}
+
+static int change_members(struct plan *plan, const struct pair *pair)
+{
+	const struct service_model *service = pair->desired;
+	char text[ADDR_TEXT_LEN];
+
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend_model *now = lookup_find(&pair->actual_backends, &service->backends[i]);
+
+		if (now && change_backend(plan, service, now, &service->backends[i]) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < service->segment_count; i++) {
+		const struct segment_model *segment = &service->segments[i];
+		const struct segment_model *now = lookup_find(&pair->actual_segments, segment);
+
+		if (now && now->cohort != segment->cohort &&
+		    add_step(plan, STEP_CHANGE_SEGMENT, service, "change segment %s: %s -> %s",
+			     format_prefix(&segment->addr, segment->prefix_len, text), cohort_name(now->cohort),
+			     cohort_name(segment->cohort)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_service(struct plan *plan, const struct service_model *service)
+{
+	struct changes details = {};
+	char text[ADDR_TEXT_LEN];
+
+	add_change(&details, "%s, affinity %s, weight %d.%02d %%", forward_name(service->forward),
+		   affinity_name(service->affinity), service->weight / 100, service->weight % 100);
+	if (service->track != CANARY_TRACK_AUTO)
+		add_change(&details, "track %s", track_name(service->track));
+	if (service->overflow != CANARY_OVERFLOW_OTHER)
+		add_change(&details, "overflow %s", overflow_name(service->overflow));
+	return add_step(plan, STEP_ADD_SERVICE, service, "add service %s %s (%s)", proto_name(service->proto),
+			format_endpoint(&service->addr, service->port, text), details.text);
+}
+
+static int add_members(struct plan *plan, const struct pair *pair)
+{
+	const struct service_model *service = pair->desired;
+	char text[ADDR_TEXT_LEN];
+
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend_model *backend = &service->backends[i];
+
+		if (!lookup_find(&pair->actual_backends, backend) &&
+		    add_step(plan, STEP_ADD_BACKEND, service, "add %s backend %s (weight %u%s)",
+			     cohort_name(backend->cohort), format_endpoint(&backend->addr, backend->port, text),
+			     backend->weight, backend->draining ? ", draining" : "") < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < service->segment_count; i++) {
+		const struct segment_model *segment = &service->segments[i];
+
+		if (!lookup_find(&pair->actual_segments, segment) &&
+		    add_step(plan, STEP_ADD_SEGMENT, service, "add segment %s -> %s",
+			     format_prefix(&segment->addr, segment->prefix_len, text),
+			     cohort_name(segment->cohort)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int plan_deletions(struct plan *plan, const struct model *actual, const struct model *desired,
+			  const struct pair *pairs)
+{
+	char text[ADDR_TEXT_LEN];
+
+	for (size_t i = 0; i < actual->service_count; i++) {
+		const struct service_model *service = &actual->services[i];
+
+		if (!find_same(desired, service) &&
+		    add_step(plan, STEP_DELETE_SERVICE, service, "delete service %s %s and its %zu backend%s",
+			     proto_name(service->proto), format_endpoint(&service->addr, service->port, text),
+			     service->backend_count, service->backend_count == 1 ? "" : "s") < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < desired->service_count; i++) {
+		if (delete_members(plan, &pairs[i]) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int plan_changes(struct plan *plan, const struct pair *pairs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (pairs[i].actual && (change_service(plan, pairs[i].actual, pairs[i].desired) < 0 ||
+					change_members(plan, &pairs[i]) < 0))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int plan_additions(struct plan *plan, const struct pair *pairs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if ((!pairs[i].actual && add_service(plan, pairs[i].desired) < 0) || add_members(plan, &pairs[i]) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int plan_make(const struct model *actual, struct model *desired, struct plan *ret)
+{
+	size_t count = desired->service_count;
+	struct pair *pairs = calloc(count ? count : 1, sizeof(*pairs));
+	struct plan plan = {};
+	int err = pairs ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < count; i++)
+		err = pair_open(actual, &desired->services[i], &pairs[i]);
+	for (size_t i = 0; !err && i < count; i++)
+		settle(&pairs[i]);
+	if (!err)
+		err = plan_deletions(&plan, actual, desired, pairs);
+	if (!err)
+		err = plan_changes(&plan, pairs, count);
+	if (!err)
+		err = plan_additions(&plan, pairs, count);
+	for (size_t i = 0; pairs && i < count; i++)
+		pair_close(&pairs[i]);
+	free(pairs);
+	if (err < 0) {
+		plan_free(&plan);
+		return err;
+	}
+	*ret = plan;
+	return 0;
+}
+
+void plan_free(struct plan *plan)
+{
+	free(plan->steps);
+	*plan = (struct plan){};
+}

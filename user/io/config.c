@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/validate.h"
+#include "io/config_schema.h"
+#include "io/document.h"
+
+#define MAX_FILE_SIZE ((size_t)16 << 20)
+
+struct file {
+	const char *name;
+	char *data;
+	size_t size;
+};
+
+/* A file's size is only known at its end: it may be a pipe. */
+static int read_all(int fd, struct file *file, struct error *error)
+{
+	size_t room = 0;
+
+	for (;;) {
+		ssize_t got;
+
+		if (file->size == room) {
+			char *data;
+
+			room = room ? 2 * room : 65536;
+			data = realloc(file->data, room);
+			if (!data)
+				return fail(error, -ENOMEM, "%s: there is not enough memory to read it", file->name);
+			file->data = data;
+		}
+		got = read(fd, file->data + file->size, room - file->size);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return fail(error, -errno, "%s: cannot be read: %m", file->name);
+		if (!got)
+			return 0;
+		file->size += (size_t)got;
+		if (file->size > MAX_FILE_SIZE)
+			return fail(error, -EFBIG, "%s: is larger than %zu MiB: this is no configuration", file->name,
+				    MAX_FILE_SIZE >> 20);
+	}
+}
+
+static int read_file(struct file *file, struct error *error)
+{
+	struct stat status;
+	int fd, err;
+
+	fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return fail(error, -errno, "%s: cannot be opened: %m", file->name);
+	if (!fstat(fd, &status) && S_ISDIR(status.st_mode))
+		err = fail(error, -EISDIR, "%s: is a directory: name a file", file->name);
+	else
+		err = read_all(fd, file, error);
+	close(fd);
+	return err;
+}
+
+static int fail_at(struct error *error, int code, const struct file *file, const struct flaw *flaw)
+{
+	return fail(error, code, "%s:%u: %s", file->name, flaw->line, flaw->text);
+}
+
+static int fail_problem(struct error *error, const struct file *file, const struct document *document,
+			const struct problem *problem)
+{
+	return fail(error, -EINVAL, "%s:%u: %s: %s", file->name, document_line(document, problem->path), problem->path,
+		    problem->text);
+}
+
+/* Keeps the first line that libcyaml logs: what it found. The rest is its way down to there. */
+__attribute__((format(printf, 3, 0))) static void keep_first(cyaml_log_t level, void *ctx, const char *format,
+							     va_list args)
+{
+	struct flaw *flaw = ctx;
+
+	(void)level;
+	if (flaw->text[0])
+		return;
+	vsnprintf(flaw->text, sizeof(flaw->text), format, args);
+	flaw->text[strcspn(flaw->text, "\n")] = '\0';
+}
+
+static int parse(const struct file *file, const struct document *document, struct model *ret, struct error *error)
+{
+	struct flaw flaw = {.line = 1};
+	const cyaml_config_t cyaml = {
+		.log_fn = keep_first,
+		.log_ctx = &flaw,
+		.log_level = CYAML_LOG_ERROR,
+		.mem_fn = cyaml_mem,
+		.flags = CYAML_CFG_NO_ALIAS,
+	};
+	struct config_text *text = NULL;
+	struct problem problem = {};
+	cyaml_err_t status;
+	int err;
+
+	status = cyaml_load_data((const uint8_t *)file->data, file->size, &cyaml, &config_schema,
+				 (cyaml_data_t **)&text, NULL);
+	if (status == CYAML_ERR_OOM)
+		return fail(error, -ENOMEM, "%s: there is not enough memory to read it", file->name);
+	if (status != CYAML_OK) {
+		document_compare(document, &config_schema, &flaw);
+		return fail_at(error, -EINVAL, file, &flaw);
+	}
+	err = config_parse(text, ret, &problem);
+	cyaml_free(&cyaml, &config_schema, text, 0);
+	if (!err)
+		err = validate_model(ret, &problem);
+	if (err == -ENOMEM)
+		return fail(error, err, "%s: there is not enough memory to read it", file->name);
+	if (err < 0)
+		return fail_problem(error, file, document, &problem);
+	return 0;
+}
+
+int config_load(const char *name, struct model *ret, struct error *error)
+{
+	struct file file = {.name = name};
+	struct document *document = NULL;
+	struct model model = {};
+	struct flaw flaw = {};
+	int err;
+
+	err = read_file(&file, error);
+	if (err < 0)
+		goto cleanup;
+	err = document_open(file.data, file.size, &document, &flaw);
+	if (err < 0) {
+		fail_at(error, err, &file, &flaw);
+		goto cleanup;
+	}
+	err = parse(&file, document, &model, error);
+	if (err < 0) {
+		model_free(&model);
+		goto cleanup;
+	}
+	*ret = model;
+cleanup:
+	document_close(document);
+	free(file.data);
+	return err;
+}

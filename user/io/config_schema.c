@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/config_schema.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/text.h"
+
+/* Values are loaded as text: our own parsers have the better messages, and are those of the command line. */
+#define REQUIRED CYAML_FLAG_POINTER
+#define OPTIONAL (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define TEXT(key, presence) CYAML_FIELD_STRING_PTR(#key, presence, struct TEXT_OF, key, 0, CYAML_UNLIMITED),
+#define LIST(key, presence, entry)                                                                                     \
+	CYAML_FIELD_SEQUENCE(#key, presence, struct TEXT_OF, key, &(entry), 0, CYAML_UNLIMITED)
+
+#define TEXT_OF backend_text
+static const cyaml_schema_field_t backend_fields[] = {BACKEND_KEYS(TEXT) CYAML_FIELD_END};
+#undef TEXT_OF
+static const cyaml_schema_value_t backend_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct backend_text, backend_fields),
+};
+
+#define TEXT_OF segment_text
+static const cyaml_schema_field_t segment_fields[] = {SEGMENT_KEYS(TEXT) CYAML_FIELD_END};
+#undef TEXT_OF
+static const cyaml_schema_value_t segment_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct segment_text, segment_fields),
+};
+
+#define TEXT_OF service_text
+static const cyaml_schema_field_t service_fields[] = {
+	SERVICE_KEYS(TEXT) LIST(stable, OPTIONAL, backend_schema),
+	LIST(canary, OPTIONAL, backend_schema),
+	LIST(segments, OPTIONAL, segment_schema),
+	CYAML_FIELD_END,
+};
+#undef TEXT_OF
+static const cyaml_schema_value_t service_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct service_text, service_fields),
+};
+
+#define TEXT_OF config_text
+static const cyaml_schema_field_t config_fields[] = {LIST(services, REQUIRED, service_schema), CYAML_FIELD_END};
+#undef TEXT_OF
+const cyaml_schema_value_t config_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_text, config_fields),
+};
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct problem *problem, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(problem->text, sizeof(problem->text), format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* A word that is not one of an enum's. */
+static int refuse_word(struct problem *problem, const char *text, const char *what, const char *words)
+{
+	return refuse(problem, "'%s' is not %s: give %s", text, what, words);
+}
+
+static int parse_address(const char *text, struct canary_addr *ret, struct problem *problem)
+{
+	int err = parse_addr(text, ret);
+
+	if (err == -EAFNOSUPPORT)
+		return refuse(problem, "'%s' is an IPv4 address in IPv6's notation: write it as IPv4, like 192.0.2.1",
+			      text);
+	if (err < 0)
+		return refuse(problem, "'%s' is not an IPv4 or IPv6 address", text);
+	return 0;
+}
+
+static int read_service_name(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (strlen(text) >= sizeof(service->name))
+		return refuse(problem, "a name has at most %zu characters, and this one %zu", sizeof(service->name) - 1,
+			      strlen(text));
+	memcpy(service->name, text, strlen(text) + 1);
+	return 0;
+}
+
+static int read_service_address(const char *text, struct service_model *service, struct problem *problem)
+{
+	return parse_address(text, &service->addr, problem);
+}
+
+static int read_service_port(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_port(text, &service->port) < 0)
+		return refuse(problem, "'%s' is not a port: give a number from 0 (every port) to 65535", text);
+	return 0;
+}
+
+static int read_service_protocol(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_proto(text, &service->proto) < 0)
+		return refuse_word(problem, text, "a protocol", "tcp or udp");
+	return 0;
+}
+
+static int read_service_forward(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_forward(text, &service->forward) < 0)
+		return refuse_word(problem, text, "a way to forward", forward_names());
+	return 0;
+}
+
+static int read_service_affinity(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_affinity(text, &service->affinity) < 0)
+		return refuse_word(problem, text, "an affinity", affinity_names());
+	return 0;
+}
+
+static int read_service_track(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_track(text, &service->track) < 0)
+		return refuse_word(problem, text, "a way to track", track_names());
+	return 0;
+}
+
+static int read_service_overflow(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_overflow(text, &service->overflow) < 0)
+		return refuse_word(problem, text, "a way to overflow", overflow_names());
+	return 0;
+}
+
+static int read_service_weight(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_weight(text, &service->weight) < 0)
+		return refuse(problem,
+			      "'%s' is not a weight: give percent from 0 to 100, with at most two decimals and no sign",
+			      text);
+	return 0;
+}
+
+static int read_backend_address(const char *text, struct backend_model *backend, struct problem *problem)
+{
+	return parse_address(text, &backend->addr, problem);
+}
+
+static int read_backend_port(const char *text, struct backend_model *backend, struct problem *problem)
+{
+	if (parse_port(text, &backend->port) < 0)
+		return refuse(problem, "'%s' is not a port: give a number from 1 to 65535, or leave it out", text);
+	return 0;
+}
+
+static int read_backend_weight(const char *text, struct backend_model *backend, struct problem *problem)
+{
+	if (parse_unsigned(text, 1, CANARY_MAX_BACKEND_WEIGHT, &backend->weight) < 0)
+		return refuse(problem, "'%s' is not a backend's weight: give a whole number from 1 to %d", text,
+			      CANARY_MAX_BACKEND_WEIGHT);
+	return 0;
+}
+
+static int read_segment_clients(const char *text, struct segment_model *segment, struct problem *problem)
+{
+	int err = parse_prefix(text, &segment->addr, &segment->prefix_len);
+
+	if (err == -EAFNOSUPPORT)
+		return refuse(problem, "'%s' is an IPv4 prefix in IPv6's notation: write it as IPv4, like 192.0.2.0/24",
+			      text);
+	if (err == -ERANGE)
+		return refuse(problem, "'%s' has bits set beyond its length: give the prefix's first address", text);
+	if (err < 0)
+		return refuse(problem, "'%s' is not a prefix: give it like 192.0.2.0/24 or 2001:db8::/32", text);
+	return 0;
+}
+
+static int read_segment_cohort(const char *text, struct segment_model *segment, struct problem *problem)
+{
+	if (parse_cohort(text, &segment->cohort) < 0)
+		return refuse_word(problem, text, "a cohort", cohort_names());
+	return 0;
+}
+
+/* One reader for each kind of mapping: its keys in turn, those that are there. `path` is the mapping's. */
+#define READ(key, presence)                                                                                            \
+	if (text->key) {                                                                                               \
+		snprintf(problem->path, sizeof(problem->path), "%.100s.%s", path, #key);                               \
+		err = READER(key)(text->key, ret, problem);                                                            \
+		if (err < 0)                                                                                           \
+			return err;                                                                                    \
+	}
+
+#define READER(key) read_service_##key
+static int read_service(const struct service_text *text, const char *path, struct service_model *ret,
+			struct problem *problem)
+{
+	int err;
+
+	SERVICE_KEYS(READ)
+	return 0;
+}
+#undef READER
+
+#define READER(key) read_backend_##key
+static int read_backend(const struct backend_text *text, const char *path, struct backend_model *ret,
+			struct problem *problem)
+{
+	int err;
+
+	BACKEND_KEYS(READ)
+	return 0;
+}
+#undef READER
+
+#define READER(key) read_segment_##key
+static int read_segment(const struct segment_text *text, const char *path, struct segment_model *ret,
+			struct problem *problem)
+{
+	int err;
+
+	SEGMENT_KEYS(READ)
+	return 0;
+}
+#undef READER
+
+static int read_backends(const struct backend_text *texts, unsigned count, enum canary_cohort cohort,
+			 const char *service_path, struct service_model *service, struct problem *problem)
+{
+	char path[64];
+
+	for (unsigned i = 0; i < count; i++) {
+		struct backend_model *backend = service_add_backend(service);
+		int err;
+
+		if (!backend)
+			return -ENOMEM;
+		backend->cohort = cohort;
+		snprintf(path, sizeof(path), "%.32s.%s[%u]", service_path, cohort_name(cohort), i);
+		err = read_backend(&texts[i], path, backend, problem);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int read_segments(const struct segment_text *texts, unsigned count, const char *service_path,
+			 struct service_model *service, struct problem *problem)
+{
+	char path[64];
+
+	for (unsigned i = 0; i < count; i++) {
+		struct segment_model *segment = service_add_segment(service);
+		int err;
+
+		if (!segment)
+			return -ENOMEM;
+		snprintf(path, sizeof(path), "%.32s.segments[%u]", service_path, i);
+		err = read_segment(&texts[i], path, segment, problem);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+int config_parse(const struct config_text *text, struct model *ret, struct problem *ret_problem)
+{
+	char path[32];
+
+	for (unsigned i = 0; i < text->services_count; i++) {
+		const struct service_text *from = &text->services[i];
+		struct service_model *service = model_add_service(ret);
+		int err;
+
+		if (!service)
+			return -ENOMEM;
+		snprintf(path, sizeof(path), "services[%u]", i);
+		err = read_service(from, path, service, ret_problem);
+		if (!err)
+			err = read_backends(from->stable, from->stable_count, CANARY_STABLE, path, service,
+					    ret_problem);
+		if (!err)
+			err = read_backends(from->canary, from->canary_count, CANARY_CANARY, path, service,
+					    ret_problem);
+		if (!err)
+			err = read_segments(from->segments, from->segments_count, path, service, ret_problem);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
