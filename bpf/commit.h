@@ -8,7 +8,6 @@
 #define BPF_COMMIT_H
 
 struct commit {
-	struct canary_commit_args *args;
 	__s32 error;
 	__u32 at;
 };
@@ -64,6 +63,12 @@ static __always_inline int commit_add(struct canary_service *service, __u32 id, 
 	return 0;
 }
 
+/* Packets that are on their way may still read the record: user space lets it be for a while. */
+static __always_inline void commit_retire_record(struct canary_service *service, __u64 word)
+{
+	service->retired_ns[canary_word_now(word)] = bpf_ktime_get_ns();
+}
+
 static __always_inline void commit_delete(struct canary_service *service, bool last_of_address)
 {
 	struct canary_service_key address = {.addr = service->key.addr};
@@ -71,10 +76,11 @@ static __always_inline void commit_delete(struct canary_service *service, bool l
 	bpf_map_delete_elem(&service_ids, &service->key);
 	if (last_of_address)
 		bpf_map_delete_elem(&service_ids, &address);
+	commit_retire_record(service, service->word);
 	service->word = 0;
 }
 
-static __always_inline void commit_retire(__u32 index)
+static __always_inline void commit_retire_backend(__u32 index)
 {
 	struct canary_backend *backend = bpf_map_lookup_elem(&backends, &index);
 
@@ -92,7 +98,7 @@ static long commit_do(__u32 i, struct commit *commit)
 	if (!op)
 		return 1;
 	if (op->type == CANARY_OP_RETIRE_BACKEND) {
-		commit_retire(op->id);
+		commit_retire_backend(op->id);
 		return 0;
 	}
 	service = commit_service(op->id);
@@ -105,6 +111,8 @@ static long commit_do(__u32 i, struct commit *commit)
 	case CANARY_OP_CHANGE:
 		if (__sync_val_compare_and_swap(&service->word, op->expected, op->word) != op->expected)
 			commit->error = -CANARY_ESTALE;
+		else
+			commit_retire_record(service, op->expected);
 		break;
 	case CANARY_OP_DELETE:
 		commit_delete(service, op->word);
@@ -116,7 +124,7 @@ static long commit_do(__u32 i, struct commit *commit)
 
 static __always_inline int commit(struct canary_commit_args *args)
 {
-	struct commit state = {.args = args};
+	struct commit state = {};
 	__u32 count = args->count;
 
 	if (count > CANARY_MAX_OPERATIONS)

@@ -4,13 +4,17 @@
  *
  * Every structure has fixed-width members and explicit padding (a hash key with
  * uninitialised padding is two keys). A change of any of them is a change of
- * CANARY_ABI_VERSION. Included after <linux/types.h> or vmlinux.h.
+ * CANARY_ABI_VERSION.
  *
  * Byte order: addresses and ports are in network order, as in the packet;
  * everything else is in host order.
  */
 #ifndef CANARY_ABI_H
 #define CANARY_ABI_H
+
+#ifndef __VMLINUX_H__ /* the kernel's own declarations */
+#include <linux/types.h>
+#endif
 
 #include "counters.h"
 #include "reasons.h"
@@ -26,7 +30,7 @@ enum canary_limit {
 	CANARY_MAX_FLOWS = 65536,
 	CANARY_MAX_EMBRYONIC = 16384,
 	CANARY_MAX_VLANS = 4096,
-	CANARY_MAX_OPERATIONS = 4096,   /* of one commit */
+	CANARY_MAX_OPERATIONS = 65536, /* of one commit: services and backends to retire */
 	CANARY_CONFIGS = 8,             /* configuration records of a service */
 	CANARY_ARENA_WORDS = 1 << 22,   /* 64-bit words for rings, members, segments */
 	CANARY_RING_SLOTS_PER_WORD = 4, /* 16 bits each: a backend's index */
@@ -107,7 +111,7 @@ struct canary_service {
 	struct canary_service_key key;
 	__u32 pad;
 	char name[CANARY_NAME_LEN];
-	__u64 retired_ns[CANARY_CONFIGS]; /* CLOCK_MONOTONIC when user space took the record out of force; see state.h */
+	__u64 retired_ns[CANARY_CONFIGS]; /* CLOCK_MONOTONIC when the record was taken out of force */
 };
 _Static_assert(sizeof(struct canary_service) == 160, "abi");
 

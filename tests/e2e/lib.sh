@@ -175,14 +175,14 @@ serve() { # PORTS...: on every backend
 
 # Has the balancer's neighbours resolved beforehand: for tests that count every packet.
 meet() {
-	local host
+	local host pids=() pid
 	for host in 192.0.2.10 2001:db8:2::10 10.0.0.{11,12,21,22} 2001:db8:10::{11,12,21,22}; do
-		on balancer ping -q -c 1 -W 2 "$host" >/dev/null &
-		started+=("$!")
+		on balancer ping -q -c 1 -W 3 "$host" >/dev/null &
+		pids+=("$!")
 	done
-	wait -n || true
-	on balancer ping -q -c 1 -W 2 2001:db8:10::22 >/dev/null
-	sleep 0.1
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
 }
 
 topology() { # ARMS [PORTS of the servers]

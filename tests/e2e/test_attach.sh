@@ -106,6 +106,6 @@ succeeds nobody version
 case_ "when the last service goes and nothing is attached, no pin is left"
 succeeds ctl detach --all
 succeeds ctl service del web
-[ ! -e "$CANARYCTL_BPFFS" ] || fail "left: $(find "$CANARYCTL_BPFFS" | xargs)"
+[ ! -e "$CANARYCTL_BPFFS" ] || fail "left: $(ls -R "$CANARYCTL_BPFFS")"
 succeeds ctl status
 succeeds ctl stats

@@ -9,7 +9,6 @@ attach
 compare() { # the backends' logs with stats, since the last empty_logs
 	local host want address
 	for host in $all_backends; do
-		address=$net${host//[^0-9]/}
 		case $host in
 		stable*) address=${net}1${host#stable} ;;
 		canary*) address=${net}2${host#canary} ;;

@@ -77,7 +77,7 @@ static void note(const char *proto, const struct sockaddr_storage *peer, const s
 
 static void accept_all(int listener)
 {
-	struct sockaddr_storage peer, own;
+	struct sockaddr_storage peer = {}, own = {};
 	int fd, family, one = 1;
 
 	for (;;) {

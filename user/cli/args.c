@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +43,8 @@ static bool is_form(const struct arg_option *option, const char *text, size_t le
 
 static int unknown_option(const struct args *args, const char *text, size_t len, struct error *error)
 {
+	const char *nearest = NULL;
+	unsigned distance = UINT_MAX;
 	char name[64];
 
 	for (size_t i = 0; i < args->option_count; i++) {
@@ -52,14 +55,13 @@ static int unknown_option(const struct args *args, const char *text, size_t len,
 				    text, args->command, args->command);
 		return fail(error, -EINVAL, "%.*s belongs after the command", (int)len, text);
 	}
-	snprintf(name, sizeof(name), "%.*s", len < sizeof(name) ? (int)len : 0, text);
-	for (size_t i = 0; i < args->option_count; i++) {
-		char full[64];
-
-		snprintf(full, sizeof(full), "--%s", args->options[i].name);
-		if (is_allowed(args, i) && is_slip(name, full))
-			return fail(error, -EINVAL, "there is no option %s: is %s meant?", name, full);
-	}
+	/* Without the dashes; what is too long to be a slip is no name. */
+	snprintf(name, sizeof(name), "%.*s", len > 2 && len < sizeof(name) ? (int)len - 2 : 0, text + 2);
+	for (size_t i = 0; i < args->option_count; i++)
+		if (is_allowed(args, i) && is_nearer(name, args->options[i].name, &distance))
+			nearest = args->options[i].name;
+	if (nearest)
+		return fail(error, -EINVAL, "there is no option %.*s: is --%s meant?", (int)len, text, nearest);
 	return fail(error, -EINVAL, "there is no option %.*s: see canaryctl help%s%s", (int)len, text,
 		    args->command ? " " : "", args->command ? args->command : "");
 }
@@ -159,8 +161,13 @@ unsigned edit_distance(const char *a, const char *b)
 	return rows[a_len % 3][b_len];
 }
 
-bool is_slip(const char *typed, const char *name)
+bool is_nearer(const char *typed, const char *name, unsigned *distance)
 {
 	/* Short names have near neighbours that mean something else: one edit for them, two for longer ones. */
-	return edit_distance(typed, name) <= (strlen(name) > 5 ? 2 : 1);
+	unsigned edits = edit_distance(typed, name), bound = strlen(name) > 5 ? 2 : 1;
+
+	if (edits > bound || edits >= *distance)
+		return false;
+	*distance = edits;
+	return true;
 }

@@ -46,11 +46,10 @@ int args_next(struct args *args, const char **ret, struct error *error);
 /* "--name", or "-f" where there is a letter. */
 const char *arg_option_text(const struct arg_option *option, char buf[64]);
 
-/*
- * The edit distance of two names (insertions, deletions, substitutions, swapped neighbours), and whether it is small
- * enough for one to be a slip of the other.
- */
+/* The edit distance of two names: insertions, deletions, substitutions and swapped neighbours. */
 unsigned edit_distance(const char *a, const char *b);
-bool is_slip(const char *typed, const char *name);
+
+/* Is `name` so near to what was typed that it may be meant, and nearer than *distance (UINT_MAX at first; updated)? */
+bool is_nearer(const char *typed, const char *name, unsigned *distance);
 
 #endif

@@ -202,8 +202,11 @@ static int attach(struct attaching *attaching, struct error *error)
 		err = check_all_forwarding(attaching, error);
 	if (!err && attaching->plan.count)
 		err = change_commit(change, error);
-	if (!err)
+	if (!err) {
 		err = attach_all(attaching, error);
+		if (err && attaching->plan.count)
+			print_warning(attaching->cli, "what %s says is in force all the same", file);
+	}
 	return err;
 }
 

@@ -99,9 +99,9 @@ static void report_backend(const struct cli *cli, const struct service_model *se
 	json_t *details = service_epoch(service);
 
 	json_object_set_new(details, "backend", view_backend(backend));
-	report(cli, true, details, "%s: %s backend %s %s, weight %u, epoch %llu", service->name,
-	       cohort_name(backend->cohort), format_endpoint(&backend->addr, backend->port, endpoint), done,
-	       backend->weight, (unsigned long long)canary_word_epoch(service->word));
+	report(cli, true, details, "%s: %s backend %s (weight %u) %s, epoch %llu", service->name,
+	       cohort_name(backend->cohort), format_endpoint(&backend->addr, backend->port, endpoint), backend->weight,
+	       done, (unsigned long long)canary_word_epoch(service->word));
 }
 
 int cmd_backend_add(const struct cli *cli, struct error *error)
@@ -174,7 +174,7 @@ int cmd_backend_drain(const struct cli *cli, struct error *error)
 		backend->draining = true;
 		err = change_commit(&change, error);
 		if (!err)
-			report_backend(cli, service, backend, "draining");
+			report_backend(cli, service, backend, "drains: it keeps its flows and gets no new ones");
 		if (!err && last)
 			warn_no_canary(cli, service);
 	}
@@ -207,7 +207,7 @@ int cmd_backend_del(const struct cli *cli, struct error *error)
 {
 	struct target target = {};
 	struct change change;
-	bool last;
+	bool last = false;
 	int err;
 
 	if (parse_target(cli, cli->arguments[1], &target, error))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Usage and help, all from the tables in main.c. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -128,6 +129,8 @@ static void family_words(const char *word, char *buf, size_t size)
 
 int help_unknown(const char *const *words, int count, struct error *error)
 {
+	const char *nearest = NULL;
+	unsigned distance = UINT_MAX;
 	char name[64], family[128];
 
 	if (count == 1 && is_family(words[0])) {
@@ -136,9 +139,10 @@ int help_unknown(const char *const *words, int count, struct error *error)
 	}
 	snprintf(name, sizeof(name), "%s%s%s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
 	for (const struct command *command = cli_commands; command->name; command++)
-		if (is_slip(name, command->name))
-			return fail(error, CLI_USAGE, "there is no command \"%s\": is \"%s\" meant?", name,
-				    command->name);
+		if (is_nearer(name, command->name, &distance))
+			nearest = command->name;
+	if (nearest)
+		return fail(error, CLI_USAGE, "there is no command \"%s\": is \"%s\" meant?", name, nearest);
 	if (count > 1 && is_family(words[0])) {
 		family_words(words[0], family, sizeof(family));
 		return fail(error, CLI_USAGE, "there is no command \"%s\", but of %s there are: %s", name, words[0],

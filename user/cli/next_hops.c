@@ -37,11 +37,12 @@ struct hops {
 	unsigned unroutable;
 };
 
-static void warn_backend(struct hops *hops, const struct backend_model *backend, const char *what)
+/* Only of a new one: for the others it was said when they came. */
+static void warn_backend(struct hops *hops, const struct backend_model *backend, bool is_new, const char *what)
 {
 	char addr[ADDR_TEXT_LEN];
 
-	if (hops->unroutable++ < MAX_WARNINGS)
+	if (is_new && hops->unroutable++ < MAX_WARNINGS)
 		print_warning(hops->cli, "backend %s: %s", format_addr(&backend->addr, addr), what);
 }
 
@@ -82,20 +83,20 @@ static void find_way(struct hops *hops, const struct service_model *service, con
 	if (err) {
 		snprintf(text, sizeof(text), "no route to it (%s): packets to it are dropped as no_route",
 			 strerror(-err));
-		warn_backend(hops, backend, text);
+		warn_backend(hops, backend, is_new, text);
 		return;
 	}
 	if (route.local) {
-		warn_backend(hops, backend, "it is an address of this host: packets to it are dropped");
+		warn_backend(hops, backend, is_new, "it is an address of this host: packets to it are dropped");
 		return;
 	}
 	if (service->forward == CANARY_FORWARD_IPIP && !is_zero(&route.source))
 		dataplane_set_tunnel_source(hops->dataplane, backend->index, &route.source);
 	if (service->forward == CANARY_FORWARD_IPIP && is_zero(&route.source))
-		warn_backend(hops, backend,
+		warn_backend(hops, backend, is_new,
 			     "no address of ours to send tunnels from: packets to it are dropped as no_tunnel_source");
 	if (service->forward == CANARY_FORWARD_L2 && !addr_equal(&route.next_hop, &backend->addr))
-		warn_backend(hops, backend,
+		warn_backend(hops, backend, is_new,
 			     "it is behind a router, and l2 needs it on a network of ours: use ipip or nat");
 	add_hop(hops, &(struct hop){route.ifindex, route.next_hop, backend, is_new, is_new});
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,11 +38,16 @@ void output_init(void)
 
 bool output_flush(void)
 {
-	if (fflush(stdout))
-		return false;
-	/* An earlier write failed, and why is forgotten. */
-	errno = EIO;
-	return !ferror(stdout);
+	struct pollfd out = {.fd = STDOUT_FILENO};
+	static int failed;
+
+	if (!failed && fflush(stdout))
+		failed = errno;
+	/* Written before, when the buffer was full: stdio has forgotten why that failed. */
+	if (!failed && ferror(stdout))
+		failed = poll(&out, 1, 0) > 0 && out.revents & POLLERR ? EPIPE : EIO;
+	errno = failed;
+	return !failed;
 }
 
 bool output_wants_colour(void)

@@ -5,7 +5,15 @@
 
 #include <jansson.h>
 
+#include <linux/types.h>
+
+#include "canary/abi.h"
 #include "cli/cli.h"
+
+/* Names of the counters, in the order of counters.h: the keys of the tree. */
+extern const char *const stats_cohort_counters[CANARY_COHORT_COUNTERS];
+extern const char *const stats_backend_counters[CANARY_BACKEND_COUNTERS];
+extern const char *const stats_interface_counters[CANARY_INTERFACE_COUNTERS];
 
 /*
  * Reads all services' counters (or those of one) and the interfaces'. NULL with a sentence. Without anything at the pin

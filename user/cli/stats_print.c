@@ -62,12 +62,14 @@ static void rate_row(struct table *table, const json_t *const *cohorts, const ch
 
 static void print_cohorts(const struct cli *cli, const json_t *service)
 {
+	const char *const *counters = stats_cohort_counters;
 	const json_t *cohorts[COHORTS], *drops[COHORTS];
 	double weight = number_of(service, "weight"), flows = 0;
 	struct table table = {};
 	const char *name;
 	json_t *value;
 
+	/* The corner above the names. */
 	table_left(&table, STYLE_PLAIN, "%s", "");
 	for (int i = 0; i < COHORTS; i++) {
 		cohorts[i] = cohort_of(service, i);
@@ -86,9 +88,6 @@ static void print_cohorts(const struct cli *cli, const json_t *service)
 		percent_cell(&table, integer_of(cohorts[i], "flows"), flows);
 	table_end_row(&table);
 
-#define X(NAME, name, help) #name,
-	static const char *const counters[] = {CANARY_COHORT_COUNTER_LIST(X)};
-#undef X
 	for (size_t i = 0; i < CANARY_COHORT_COUNTERS; i++) {
 		counter_row(&table, cohorts, counters[i], "", i > CANARY_COHORT_FLOWS, STYLE_PLAIN);
 		if (i <= CANARY_COHORT_FLOWS)
@@ -116,9 +115,7 @@ static void backend_heads(struct table *table, bool rates)
 
 static void print_backends(const struct cli *cli, const json_t *service)
 {
-#define X(NAME, name, help) #name,
-	static const char *const counters[] = {CANARY_BACKEND_COUNTER_LIST(X)};
-#undef X
+	const char *const *counters = stats_backend_counters;
 	const json_t *backends = json_object_get(service, "backends");
 	struct table table = {};
 	json_t *backend;
@@ -162,9 +159,7 @@ static void print_drops(const struct cli *cli, const json_t *interfaces)
 
 static void print_interfaces(const struct cli *cli, const json_t *interfaces)
 {
-#define X(NAME, name, help) #name,
-	static const char *const counters[] = {CANARY_INTERFACE_COUNTER_LIST(X)};
-#undef X
+	const char *const *counters = stats_interface_counters;
 	bool rates = json_object_get(json_array_get(interfaces, 0), "rates");
 	struct table table = {};
 	json_t *interface;

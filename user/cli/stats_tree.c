@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,9 +9,9 @@
 #include "cli/view.h"
 
 #define X(NAME, name, help) #name,
-static const char *const cohort_counters[] = {CANARY_COHORT_COUNTER_LIST(X)};
-static const char *const backend_counters[] = {CANARY_BACKEND_COUNTER_LIST(X)};
-static const char *const interface_counters[] = {CANARY_INTERFACE_COUNTER_LIST(X)};
+const char *const stats_cohort_counters[] = {CANARY_COHORT_COUNTER_LIST(X)};
+const char *const stats_backend_counters[] = {CANARY_BACKEND_COUNTER_LIST(X)};
+const char *const stats_interface_counters[] = {CANARY_INTERFACE_COUNTER_LIST(X)};
 #undef X
 
 enum scope { INTERFACE, COHORT };
@@ -60,7 +59,7 @@ static int add_cohorts(json_t *view, struct dataplane *dataplane, const struct s
 		err = dataplane_cohort_counters(dataplane, service->id, i, &counters);
 		if (err)
 			return err;
-		add_counters(cohort, cohort_counters, counters.count, CANARY_COHORT_COUNTERS);
+		add_counters(cohort, stats_cohort_counters, counters.count, CANARY_COHORT_COUNTERS);
 		json_object_set_new(cohort, "drops", view_drops(counters.drops, COHORT));
 	}
 	return 0;
@@ -80,7 +79,7 @@ static int add_backends(json_t *view, struct dataplane *dataplane, const struct 
 		err = dataplane_backend_counters(dataplane, service->backends[i].index, &counters);
 		if (err)
 			return err;
-		add_counters(backend, backend_counters, counters.count, CANARY_BACKEND_COUNTERS);
+		add_counters(backend, stats_backend_counters, counters.count, CANARY_BACKEND_COUNTERS);
 	}
 	return 0;
 }
@@ -119,7 +118,7 @@ static int add_interfaces(json_t *interfaces, struct dataplane *dataplane, struc
 		if (err)
 			fail(error, err, "cannot read the counters of interface %s: %s", attached[i].name,
 			     strerror(-err));
-		add_counters(interface, interface_counters, counters.count, CANARY_INTERFACE_COUNTERS);
+		add_counters(interface, stats_interface_counters, counters.count, CANARY_INTERFACE_COUNTERS);
 		json_object_set_new(interface, "drops", view_drops(counters.drops, INTERFACE));
 	}
 	free(attached);
@@ -157,10 +156,11 @@ static void add_rates(json_t *now, const json_t *before, const char *const *name
 	json_t *rates = json_object();
 
 	for (size_t i = 0; i < count; i++) {
-		double grown = before ? integer_of(now, names[i]) - integer_of(before, names[i]) : 0;
-
 		/* To a tenth. Counters fall where the thing was deleted and added again. */
-		json_object_set_new(rates, names[i], json_real(grown > 0 ? round(grown / seconds * 10) / 10 : 0));
+		double grown = before ? integer_of(now, names[i]) - integer_of(before, names[i]) : 0;
+		long long tenths = grown > 0 ? (long long)(grown / seconds * 10 + 0.5) : 0;
+
+		json_object_set_new(rates, names[i], json_real(tenths / 10.0));
 	}
 	json_object_set_new(now, "rates", rates);
 }
@@ -186,11 +186,11 @@ static void add_service_rates(json_t *service, const json_t *before, double seco
 	size_t i;
 
 	json_object_foreach (json_object_get(service, "cohorts"), name, item)
-		add_rates(item, json_object_get(json_object_get(before, "cohorts"), name), cohort_counters,
+		add_rates(item, json_object_get(json_object_get(before, "cohorts"), name), stats_cohort_counters,
 			  CANARY_COHORT_COUNTERS, seconds);
 	json_array_foreach (json_object_get(service, "backends"), i, item)
 		add_rates(item, find_same(json_object_get(before, "backends"), item, "address", "port"),
-			  backend_counters, CANARY_BACKEND_COUNTERS, seconds);
+			  stats_backend_counters, CANARY_BACKEND_COUNTERS, seconds);
 }
 
 void stats_add_rates(json_t *now, const json_t *before, double seconds)
@@ -202,5 +202,5 @@ void stats_add_rates(json_t *now, const json_t *before, double seconds)
 		add_service_rates(item, find_same(json_object_get(before, "services"), item, "name", NULL), seconds);
 	json_array_foreach (json_object_get(now, "interfaces"), i, item)
 		add_rates(item, find_same(json_object_get(before, "interfaces"), item, "name", NULL),
-			  interface_counters, CANARY_INTERFACE_COUNTERS, seconds);
+			  stats_interface_counters, CANARY_INTERFACE_COUNTERS, seconds);
 }

@@ -79,7 +79,8 @@ int cmd_stop(const struct cli *cli, struct error *error)
 		for (size_t i = 0; i < change.desired.service_count; i++)
 			json_array_append_new(services, service_epoch(&change.desired.services[i]));
 		report(cli, change.desired.service_count > 0, json_pack("{s:O}", "services", services),
-		       "canary weight 0 for all of %zu services (%zu had more)", change.desired.service_count, stopped);
+		       "stopped: %zu of %zu services had a canary weight above 0, now all have 0", stopped,
+		       change.desired.service_count);
 	}
 	json_decref(services);
 	change_end(&change);

@@ -31,7 +31,7 @@ struct backend_model {
 
 struct segment_model {
 	struct canary_addr addr; /* bits beyond the prefix are zero */
-	unsigned prefix_len;     /* of 128: an IPv4 prefix's length + 96 */
+	unsigned prefix_len; /* of 128: an IPv4 prefix's length + 96 */
 	enum canary_cohort cohort;
 };
 
@@ -77,7 +77,8 @@ void service_remove_segment(struct service_model *service, struct segment_model 
 
 /* NULL: there is none. */
 struct service_model *model_find_service(const struct model *model, const char *name);
-struct backend_model *service_find_backend(const struct service_model *service, const struct canary_addr *addr, int port);
+struct backend_model *service_find_backend(const struct service_model *service, const struct canary_addr *addr,
+					   int port);
 struct segment_model *service_find_segment(const struct service_model *service, const struct canary_addr *addr,
 					   unsigned prefix_len);
 

@@ -11,16 +11,16 @@
 
 #include "core/model.h"
 
-#define ADDR_TEXT_LEN 64     /* an address, "[address]:port" or "address/length" with its zero */
+#define ADDR_TEXT_LEN 64 /* an address, "[address]:port" or "address/length" with its zero */
 
 /* "10.0.0.1", "2001:db8::1". -EAFNOSUPPORT, here and below: an IPv4-mapped IPv6 address, to be written as IPv4. */
 int parse_addr(const char *text, struct canary_addr *ret);
-int parse_port(const char *text, int *ret);                                   /* 0..65535 */
+int parse_port(const char *text, int *ret); /* 0..65535 */
 /* "10.0.0.1:80", "[2001:db8::1]:80"; without a port *ret_port is PORT_DEFAULT. An IPv6 address without a port may stand bare. */
 int parse_endpoint(const char *text, struct canary_addr *ret_addr, int *ret_port);
 /* "198.51.100.0/24", "2001:db8::/32", an address alone is one host; *ret_len is of 128. -ERANGE: bits beyond the prefix are set. */
 int parse_prefix(const char *text, struct canary_addr *ret_addr, unsigned *ret_len);
-int parse_weight(const char *text, int *ret);   /* "5", "12.5", "0.01": percent with at most two decimals -> 0..10000 */
+int parse_weight(const char *text, int *ret); /* "5", "12.5", "0.01": percent with at most two decimals -> 0..10000 */
 int parse_unsigned(const char *text, unsigned min, unsigned max, unsigned *ret);
 /* Letters, digits, '-', '_', '.', beginning with a letter or digit, at most CANARY_NAME_LEN - 1: safe in paths and URLs. */
 bool name_is_valid(const char *text);

@@ -57,7 +57,8 @@ struct nlmsghdr *netlink_request(struct netlink *netlink, int type, int flags)
 	struct nlmsghdr *request = mnl_nlmsg_put_header(netlink->buffer);
 
 	request->nlmsg_type = type;
-	request->nlmsg_flags = NLM_F_REQUEST | flags;
+	/* With an acknowledgement, which dumps do without, the last answer is NLMSG_ERROR or NLMSG_DONE. */
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
 	request->nlmsg_seq = ++netlink->sequence;
 	return request;
 }
@@ -95,9 +96,6 @@ int netlink_talk(struct netlink *netlink, struct nlmsghdr *request,
 {
 	int result = 0;
 
-	/* Every answer then ends with NLMSG_ERROR or NLMSG_DONE. */
-	if (!(request->nlmsg_flags & NLM_F_DUMP))
-		request->nlmsg_flags |= NLM_F_ACK;
 	if (mnl_socket_sendto(netlink->socket, request, request->nlmsg_len) < 0)
 		return -errno;
 	for (;;) {

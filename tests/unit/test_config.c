@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files that are refused and accepted: each file of tests/data/refused and tests/data/accepted is a test. A refused one
+ * begins with "# expect: TEXT" and "# line: N": the message must be FILE:N: and have TEXT in it.
+ */
+#include "lib_model.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "io/config.h"
+
+#define DATA "tests/data/"
+
+enum { MIN_REFUSED = 100, MIN_ACCEPTED = 10, MAX_FILES = 1000 };
+
+/* What a model holds that must not be touched when a file is refused. */
+static const struct model untouched = {.service_count = 77};
+
+static void read_expectation(const char *file, char text[256], unsigned *line)
+{
+	FILE *stream = fopen(file, "re");
+
+	assert_non_null(stream);
+	assert_int_equal(fscanf(stream, "# expect: %255[^\n]\n# line: %u\n", text, line), 2);
+	fclose(stream);
+}
+
+static void test_refused(void **state)
+{
+	const char *file = *state;
+	struct model model = untouched;
+	struct error error = {};
+	char wanted[512], text[256] = "";
+	unsigned line = 0;
+
+	read_expectation(file, text, &line);
+	assert_int_equal(config_load(file, &model, &error), -EINVAL);
+	assert_memory_equal(&model, &untouched, sizeof(model));
+	snprintf(wanted, sizeof(wanted), "%s:%u: ", file, line);
+	if (strncmp(error.text, wanted, strlen(wanted)) || !strstr(error.text, text))
+		fail_msg("the message is\n  %s\nand should begin with\n  %s\nand have in it\n  %s", error.text, wanted,
+			 text);
+	assert_null(strchr(error.text, '\n'));
+}
+
+static void test_accepted(void **state)
+{
+	struct model model = untouched;
+	struct error error = {};
+
+	if (config_load(*state, &model, &error) < 0)
+		fail_msg("refused: %s", error.text);
+	model_free(&model);
+}
+
+static void test_the_example_means_what_it_says(void **state)
+{
+	struct canary_addr addr = make_addr("10.0.0.12");
+	struct model model = {};
+	struct error error = {};
+	struct service_model *web;
+
+	(void)state;
+	assert_int_equal(config_load(DATA "accepted/example.yaml", &model, &error), 0);
+	assert_int_equal(model.service_count, 1);
+	web = model_find_service(&model, "web");
+	assert_non_null(web);
+	assert_int_equal(web->proto, IPPROTO_TCP);
+	assert_int_equal(web->port, 80);
+	assert_int_equal(web->forward, CANARY_FORWARD_NAT);
+	assert_int_equal(web->affinity, CANARY_AFFINITY_FLOW);
+	assert_int_equal(web->weight, 500);
+	assert_int_equal(web->backend_count, 3);
+	assert_int_equal(web->backends[1].weight, 2);
+	assert_int_equal(web->backends[1].port, 8080);
+	assert_true(addr_equal(&web->backends[1].addr, &addr));
+	assert_int_equal(web->backends[2].cohort, CANARY_CANARY);
+	assert_int_equal(web->segment_count, 1);
+	assert_int_equal(web->segments[0].prefix_len, 96 + 24);
+	assert_int_equal(web->segments[0].cohort, CANARY_CANARY);
+	model_free(&model);
+}
+
+static void test_defaults(void **state)
+{
+	struct model model = {};
+	struct error error = {};
+	const struct service_model *service;
+
+	(void)state;
+	assert_int_equal(config_load(DATA "accepted/any-port-beside-exact.yaml", &model, &error), 0);
+	service = &model.services[1];
+	assert_int_equal(service->forward, CANARY_FORWARD_NAT);
+	assert_int_equal(service->affinity, CANARY_AFFINITY_FLOW);
+	assert_int_equal(service->track, CANARY_TRACK_AUTO);
+	assert_int_equal(service->overflow, CANARY_OVERFLOW_OTHER);
+	assert_int_equal(service->weight, WEIGHT_KEEP);
+	assert_int_equal(service->backends[0].port, 0);
+	assert_int_equal(service->backends[0].weight, 1);
+	assert_int_equal(model.services[2].proto, IPPROTO_UDP);
+	assert_int_equal(model.services[2].track, CANARY_TRACK_ALWAYS);
+	model_free(&model);
+	assert_int_equal(config_load(DATA "accepted/l2.yaml", &model, &error), 0);
+	assert_int_equal(model.services[0].backends[0].port, 80);
+	model_free(&model);
+}
+
+static void assert_unreadable(const char *file, int code, const char *message)
+{
+	struct model model = untouched;
+	struct error error = {};
+
+	assert_int_equal(config_load(file, &model, &error), code);
+	assert_string_equal(error.text, message);
+	assert_memory_equal(&model, &untouched, sizeof(model));
+}
+
+static void test_files_that_cannot_be_read(void **state)
+{
+	(void)state;
+	assert_unreadable("tests/data", -EISDIR, "tests/data: is a directory: name a file");
+	assert_unreadable("tests/data/missing", -ENOENT,
+			  "tests/data/missing: cannot be opened: No such file or directory");
+	assert_unreadable("", -ENOENT, ": cannot be opened: No such file or directory");
+	assert_unreadable("/dev/zero", -EFBIG, "/dev/zero: is larger than 16 MiB: this is no configuration");
+	assert_unreadable("/dev/null", -EINVAL, "/dev/null:1: the file is empty: write `services: []` for no services");
+}
+
+/* Loads `count` repetitions of `item` between `head` and `tail`, and looks for `message`. */
+static void assert_refused_large(const char *head, const char *item, size_t count, const char *tail,
+				 const char *message)
+{
+	int fd = memfd_create("config", MFD_CLOEXEC);
+	FILE *stream = fdopen(fd, "w");
+	struct model model = untouched;
+	struct error error = {};
+	char file[64];
+
+	assert_non_null(stream);
+	fputs(head, stream);
+	for (size_t i = 0; i < count; i++)
+		fputs(item, stream);
+	fputs(tail, stream);
+	fflush(stream);
+	snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
+	assert_true(config_load(file, &model, &error) < 0);
+	fclose(stream);
+	if (!strstr(error.text, message))
+		fail_msg("the message is\n  %s\nand should have in it\n  %s", error.text, message);
+}
+
+static void test_large_files(void **state)
+{
+	(void)state;
+	assert_refused_large("services: ", "[", 10000000, "", "nested more than 16 levels deep");
+	assert_refused_large("", "{a: ", 2000000, "", "nested more than 16 levels deep");
+	assert_refused_large("services: [", "0,", 4000000, "]", "more than 1000000 values");
+	assert_refused_large("services: \"", "0123456789", 1000000, "\"", "longer than 255 bytes");
+	assert_refused_large("services: [", "{},", 100000, "]", "services[0]: 'name' is missing");
+	assert_refused_large("services: []\n", "#\n", 8388608, "", "larger than 16 MiB");
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* One test for each YAML file of a directory; returns how many. */
+static size_t add_files(const char *directory, CMUnitTestFunction function, struct CMUnitTest *tests)
+{
+	DIR *dir = opendir(directory);
+	char *files[MAX_FILES];
+	struct dirent *entry;
+	size_t count = 0;
+
+	while (dir && (entry = readdir(dir)) && count < MAX_FILES) {
+		if (strstr(entry->d_name, ".yaml") && asprintf(&files[count], "%s/%s", directory, entry->d_name) > 0)
+			count++;
+	}
+	if (dir)
+		closedir(dir);
+	qsort(files, count, sizeof(*files), by_name);
+	for (size_t i = 0; i < count; i++)
+		tests[i] = (struct CMUnitTest){.name = files[i], .test_func = function, .initial_state = files[i]};
+	return count;
+}
+
+int main(void)
+{
+	static struct CMUnitTest tests[4 + 2 * MAX_FILES] = {
+		cmocka_unit_test(test_the_example_means_what_it_says),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_files_that_cannot_be_read),
+		cmocka_unit_test(test_large_files),
+	};
+	size_t refused = add_files(DATA "refused", test_refused, tests + 4);
+	size_t accepted = add_files(DATA "accepted", test_accepted, tests + 4 + refused);
+	int failed;
+
+	if (refused < MIN_REFUSED || accepted < MIN_ACCEPTED) {
+		fprintf(stderr, "only %zu and %zu files in " DATA "{refused,accepted}: run from the top of the tree\n",
+			refused, accepted);
+		return 1;
+	}
+	failed = _cmocka_run_group_tests("config", tests, 4 + refused + accepted, NULL, NULL);
+	for (size_t i = 4; i < 4 + refused + accepted; i++)
+		free(tests[i].initial_state);
+	return failed;
+}

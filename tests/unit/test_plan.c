@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib_model.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/plan.h"
+
+/* make_example() as the data plane reads it back. */
+static struct model make_actual(void)
+{
+	struct model model = make_example();
+	struct service_model *web = &model.services[0];
+
+	web->id = 3;
+	web->word = 0x701;
+	web->salt = 0x1234;
+	web->assignment = 9;
+	for (size_t i = 0; i < web->backend_count; i++)
+		web->backends[i].index = 100 + i;
+	return model;
+}
+
+/* Plans, compares the steps with lines of "service: type: text", and frees both models. */
+static void check(struct model *actual, struct model *desired, const char *steps)
+{
+	char got[4096] = "";
+	struct plan plan;
+
+	assert_int_equal(plan_make(actual, desired, &plan), 0);
+	for (size_t i = 0; i < plan.count; i++) {
+		size_t len = strlen(got);
+
+		snprintf(got + len, sizeof(got) - len, "%s: %s: %s\n", plan.steps[i].service,
+			 step_name(plan.steps[i].type), plan.steps[i].text);
+	}
+	if (strcmp(got, steps))
+		fail_msg("the steps are\n%sand should be\n%s", got, steps);
+	plan_free(&plan);
+	assert_int_equal(plan.count, 0);
+	model_free(actual);
+	model_free(desired);
+}
+
+static void test_nothing_to_do(void **state)
+{
+	struct model actual = make_actual(), desired = make_example(), none = {}, nothing = {};
+
+	(void)state;
+	check(&actual, &desired, "");
+	check(&none, &nothing, "");
+	/* Nor does another order make a difference. */
+	actual = make_actual();
+	desired = make_example();
+	actual.services[0].backends[2] = desired.services[0].backends[0];
+	actual.services[0].backends[0] = desired.services[0].backends[2];
+	check(&actual, &desired, "");
+}
+
+static void test_the_same_service_inherits(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct service_model *web = &desired.services[0];
+	struct plan plan;
+
+	(void)state;
+	make_backend(web, CANARY_STABLE, "10.0.0.13:8080")->index = 55;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->id, 3);
+	assert_int_equal(web->word, 0x701);
+	assert_int_equal(web->salt, 0x1234);
+	assert_int_equal(web->assignment, 9);
+	assert_int_equal(web->backends[0].index, 100);
+	assert_int_equal(web->backends[2].index, 102);
+	assert_int_equal(web->backends[3].index, 0);
+	plan_free(&plan);
+	model_free(&actual);
+	model_free(&desired);
+}
+
+static void test_weights(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct plan plan;
+
+	(void)state;
+	desired.services[0].weight = 2505;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(desired.services[0].assignment, 10);
+	plan_free(&plan);
+	check(&actual, &desired, "web: set_weight: set weight 5.00 % -> 25.05 %\n");
+
+	actual = make_actual();
+	desired = make_example();
+	desired.services[0].weight = WEIGHT_KEEP;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(desired.services[0].weight, 500);
+	assert_int_equal(desired.services[0].assignment, 9);
+	plan_free(&plan);
+	check(&actual, &desired, "");
+}
+
+static void test_a_new_service(void **state)
+{
+	struct model actual = {}, desired = make_example();
+	struct service_model *web = &desired.services[0];
+	struct plan plan;
+
+	(void)state;
+	web->id = 8;
+	web->salt = 1;
+	web->assignment = 5;
+	web->weight = WEIGHT_KEEP;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->weight, 0);
+	assert_int_equal(web->assignment, 1);
+	assert_int_equal(web->id, 0);
+	assert_int_equal(web->salt, 0);
+	plan_free(&plan);
+	web->weight = 500;
+	check(&actual, &desired,
+	      "web: add_service: add service tcp 203.0.113.10:80 (nat, affinity flow, weight 5.00 %)\n"
+	      "web: add_backend: add stable backend 10.0.0.11:8080 (weight 1)\n"
+	      "web: add_backend: add stable backend 10.0.0.12:8080 (weight 2)\n"
+	      "web: add_backend: add canary backend 10.0.0.21:8080 (weight 1)\n"
+	      "web: add_segment: add segment 198.51.100.0/24 -> canary\n");
+}
+
+static void test_a_new_service_shows_what_is_special(void **state)
+{
+	struct model actual = {}, desired = {};
+	struct service_model *dns = make_service(&desired, "dns", "[2001:db8::10]:53");
+
+	(void)state;
+	dns->proto = IPPROTO_UDP;
+	dns->forward = CANARY_FORWARD_L2;
+	dns->affinity = CANARY_AFFINITY_CLIENT;
+	dns->track = CANARY_TRACK_NEVER;
+	dns->overflow = CANARY_OVERFLOW_DROP;
+	check(&actual, &desired,
+	      "dns: add_service: add service udp [2001:db8::10]:53 (l2, affinity client, weight 0.00 %, track never, "
+	      "overflow drop)\n");
+}
+
+static void test_a_service_goes(void **state)
+{
+	struct model actual = make_actual(), desired = {};
+
+	(void)state;
+	check(&actual, &desired, "web: delete_service: delete service tcp 203.0.113.10:80 and its 3 backends\n");
+}
+
+static void test_another_address_is_another_service(void **state)
+{
+	struct model actual = make_actual(), desired = {};
+	struct service_model *web = make_service(&desired, "web", "203.0.113.10:81");
+	struct plan plan;
+
+	(void)state;
+	make_backend(web, CANARY_STABLE, "10.0.0.11:8080");
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->id, 0);
+	assert_int_equal(web->weight, 0);
+	assert_int_equal(web->backends[0].index, 0);
+	plan_free(&plan);
+	check(&actual, &desired,
+	      "web: delete_service: delete service tcp 203.0.113.10:80 and its 3 backends\n"
+	      "web: add_service: add service tcp 203.0.113.10:81 (nat, affinity flow, weight 0.00 %)\n"
+	      "web: add_backend: add stable backend 10.0.0.11:8080 (weight 1)\n");
+}
+
+static void test_a_services_settings_change(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct service_model *web = &desired.services[0];
+
+	(void)state;
+	actual.services[0].proto = web->proto = IPPROTO_UDP;
+	web->forward = CANARY_FORWARD_IPIP;
+	web->affinity = CANARY_AFFINITY_CLIENT;
+	web->track = CANARY_TRACK_ALWAYS;
+	web->overflow = CANARY_OVERFLOW_DROP;
+	check(&actual, &desired,
+	      "web: change_service: change forward nat -> ipip, affinity flow -> client, track auto -> always, "
+	      "overflow "
+	      "other -> drop\n");
+}
+
+static void test_backends_change(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct service_model *web = &desired.services[0];
+	struct plan plan;
+
+	(void)state;
+	actual.services[0].backends[0].draining = true;
+	web->backends[0].cohort = CANARY_CANARY;
+	web->backends[0].weight = 7;
+	web->backends[1].draining = true;
+	web->backends[2].port = 8081;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->backends[0].index, 100);
+	assert_int_equal(web->backends[2].index, 0);
+	assert_int_equal(web->assignment, 9);
+	plan_free(&plan);
+	check(&actual, &desired,
+	      "web: delete_backend: delete canary backend 10.0.0.21:8080\n"
+	      "web: change_backend: change stable backend 10.0.0.11:8080: stable -> canary, weight 1 -> 7, end the "
+	      "drain\n"
+	      "web: change_backend: change stable backend 10.0.0.12:8080: drain\n"
+	      "web: add_backend: add canary backend 10.0.0.21:8081 (weight 1)\n");
+}
+
+static void test_segments_change(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+
+	(void)state;
+	make_segment(&actual.services[0], "192.0.2.0/24", CANARY_STABLE);
+	desired.services[0].segments[0].cohort = CANARY_STABLE;
+	make_segment(&desired.services[0], "192.0.2.0/25", CANARY_STABLE);
+	check(&actual, &desired,
+	      "web: delete_segment: delete segment 192.0.2.0/24 -> stable\n"
+	      "web: change_segment: change segment 198.51.100.0/24: canary -> stable\n"
+	      "web: add_segment: add segment 192.0.2.0/25 -> stable\n");
+}
+
+static void test_deletions_come_first_and_additions_last(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct service_model *web = &desired.services[0];
+
+	(void)state;
+	make_service(&actual, "old", "203.0.113.20:80");
+	make_service(&actual, "kept", "203.0.113.21:80")->weight = 0;
+	web->weight = 0;
+	service_remove_backend(web, &web->backends[0]);
+	make_backend(web, CANARY_CANARY, "10.0.0.22:8080");
+	make_service(&desired, "new", "203.0.113.22:80");
+	make_service(&desired, "kept", "203.0.113.21:80")->forward = CANARY_FORWARD_L2;
+	check(&actual, &desired,
+	      "old: delete_service: delete service tcp 203.0.113.20:80 and its 0 backends\n"
+	      "web: delete_backend: delete stable backend 10.0.0.11:8080\n"
+	      "web: set_weight: set weight 5.00 % -> 0.00 %\n"
+	      "kept: change_service: change forward nat -> l2\n"
+	      "web: add_backend: add canary backend 10.0.0.22:8080 (weight 1)\n"
+	      "new: add_service: add service tcp 203.0.113.22:80 (nat, affinity flow, weight 0.00 %)\n");
+}
+
+static void test_large_models(void **state)
+{
+	struct model actual = {}, desired;
+	struct service_model *web = make_service(&actual, "web", "203.0.113.10:80");
+	struct plan plan;
+
+	(void)state;
+	for (unsigned i = 0; i < CANARY_MAX_SEGMENTS / 2; i++)
+		make_segment(web, "10.3.0.0", CANARY_CANARY)->addr.word[3] = htonl(0x0a030000 + i);
+	assert_int_equal(model_copy(&actual, &desired), 0);
+	desired.services[0].weight = actual.services[0].weight = 0;
+	desired.services[0].segments[777].cohort = CANARY_STABLE;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(plan.count, 1);
+	plan_free(&plan);
+	model_free(&desired);
+	desired = (struct model){};
+	make_service(&desired, "web", "203.0.113.10:80");
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(plan.count, CANARY_MAX_SEGMENTS / 2);
+	plan_free(&plan);
+	model_free(&desired);
+	model_free(&actual);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nothing_to_do),
+		cmocka_unit_test(test_the_same_service_inherits),
+		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_a_new_service),
+		cmocka_unit_test(test_a_new_service_shows_what_is_special),
+		cmocka_unit_test(test_a_service_goes),
+		cmocka_unit_test(test_another_address_is_another_service),
+		cmocka_unit_test(test_a_services_settings_change),
+		cmocka_unit_test(test_backends_change),
+		cmocka_unit_test(test_segments_change),
+		cmocka_unit_test(test_deletions_come_first_and_additions_last),
+		cmocka_unit_test(test_large_models),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What models are refused, and where the culprit is said to be. Files test the same rules through YAML (test_config.c);
+ * here are those that a file cannot break, the limits, and what must be allowed.
+ */
+#include "lib_model.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/validate.h"
+
+/* Validates, compares with what is expected (path NULL: valid), and frees the model. */
+static void check(struct model *model, const char *path, const char *text)
+{
+	struct problem problem = {};
+	int err = validate_model(model, &problem);
+
+	if (!path) {
+		if (err)
+			fail_msg("refused: %s: %s", problem.path, problem.text);
+	} else {
+		assert_int_equal(err, -EINVAL);
+		assert_string_equal(problem.path, path);
+		if (!strstr(problem.text, text))
+			fail_msg("the problem is\n  %s\nand should have in it\n  %s", problem.text, text);
+	}
+	model_free(model);
+}
+
+static struct service_model *numbered_service(struct model *model, unsigned number)
+{
+	struct service_model *service = make_service(model, "", "10.1.0.0:80");
+
+	snprintf(service->name, sizeof(service->name), "s%u", number);
+	service->addr.word[3] = htonl(0x0a010000 + number);
+	return service;
+}
+
+static struct backend_model *numbered_backend(struct service_model *service, enum canary_cohort cohort, unsigned number)
+{
+	struct backend_model *backend = make_backend(service, cohort, "10.2.0.0:8080");
+
+	backend->addr.word[3] = htonl(0x0a020000 + number);
+	return backend;
+}
+
+static struct segment_model *numbered_segment(struct service_model *service, unsigned number)
+{
+	struct segment_model *segment = make_segment(service, "10.3.0.0", CANARY_CANARY);
+
+	segment->addr.word[3] = htonl(0x0a030000 + number);
+	return segment;
+}
+
+static void test_nothing_and_the_example_are_valid(void **state)
+{
+	struct model nothing = {}, example = make_example();
+
+	(void)state;
+	check(&nothing, NULL, NULL);
+	check(&example, NULL, NULL);
+}
+
+static void test_a_backends_port_is_filled_in(void **state)
+{
+	static const enum canary_forward forwards[] = {CANARY_FORWARD_NAT, CANARY_FORWARD_L2, CANARY_FORWARD_IPIP};
+	struct problem problem;
+
+	(void)state;
+	for (unsigned i = 0; i < CANARY_FORWARDS; i++) {
+		struct model model = {};
+		struct service_model *service = make_service(&model, "web", "203.0.113.10:80");
+
+		service->forward = forwards[i];
+		make_backend(service, CANARY_STABLE, "10.0.0.11");
+		assert_int_equal(validate_model(&model, &problem), 0);
+		assert_int_equal(service->backends[0].port, 80);
+		service->port = service->backends[0].port = 0;
+		assert_int_equal(validate_model(&model, &problem), 0);
+		service->backends[0].port = PORT_DEFAULT;
+		assert_int_equal(validate_model(&model, &problem), 0);
+		assert_int_equal(service->backends[0].port, 0);
+		model_free(&model);
+	}
+}
+
+static void test_what_only_a_program_gets_wrong(void **state)
+{
+	struct model model;
+
+	(void)state;
+	model = make_example();
+	model.services[0].proto = IPPROTO_ICMP;
+	check(&model, "services[0].protocol", "give tcp or udp");
+	model = make_example();
+	model.services[0].port = 65536;
+	check(&model, "services[0].port", "65536 is not a port");
+	model = make_example();
+	model.services[0].weight = CANARY_WEIGHT_ONE + 1;
+	check(&model, "services[0].weight", "from 0 to 100 percent");
+	model = make_example();
+	model.services[0].weight = -2;
+	check(&model, "services[0].weight", "from 0 to 100 percent");
+	model = make_example();
+	model.services[0].backends[1].port = -2;
+	check(&model, "services[0].stable[1].port", "-2 is not a port");
+	model = make_example();
+	model.services[0].backends[1].weight = 0;
+	check(&model, "services[0].stable[1].weight", "from 1 to 1000, not 0");
+	model = make_example();
+	model.services[0].segments[0].prefix_len = 129;
+	check(&model, "services[0].segments[0].clients", "out of range");
+	model = make_example();
+	model.services[0].segments[0].prefix_len = 95;
+	check(&model, "services[0].segments[0].clients", "out of range");
+	model = make_example();
+	model.services[0].segments[0].prefix_len = 96 + 8;
+	check(&model, "services[0].segments[0].clients", "198.51.100.0/8 has bits set beyond its length");
+}
+
+static void test_a_draining_canary_is_no_place_for_weight(void **state)
+{
+	struct model model = make_example();
+
+	(void)state;
+	model.services[0].backends[2].draining = true;
+	check(&model, "services[0].weight", "no canary backend takes flows");
+	model = make_example();
+	model.services[0].backends[2].draining = true;
+	model.services[0].weight = 0;
+	check(&model, NULL, NULL);
+	model = make_example();
+	model.services[0].backends[2].draining = true;
+	model.services[0].weight = WEIGHT_KEEP;
+	check(&model, NULL, NULL);
+}
+
+static void test_all_on_canary_needs_no_stable(void **state)
+{
+	struct model model = {};
+	struct service_model *service = make_service(&model, "web", "203.0.113.10:80");
+
+	(void)state;
+	service->weight = CANARY_WEIGHT_ONE;
+	make_backend(service, CANARY_CANARY, "10.0.0.21");
+	check(&model, NULL, NULL);
+}
+
+static void test_a_segment_may_pin_to_a_canary_that_is_not_there_yet(void **state)
+{
+	struct model model = {};
+	struct service_model *service = make_service(&model, "web", "203.0.113.10:80");
+
+	(void)state;
+	make_segment(service, "198.51.100.0/24", CANARY_CANARY);
+	check(&model, NULL, NULL);
+}
+
+static void test_services_that_share_an_address(void **state)
+{
+	struct model model = {};
+
+	(void)state;
+	make_service(&model, "exact", "203.0.113.10:80");
+	make_service(&model, "any", "203.0.113.10:0");
+	make_service(&model, "other", "203.0.113.10:81");
+	make_service(&model, "udp", "203.0.113.10:80")->proto = IPPROTO_UDP;
+	check(&model, NULL, NULL);
+	make_service(&model, "exact", "203.0.113.10:80");
+	make_service(&model, "any", "203.0.113.10:0");
+	make_service(&model, "all", "203.0.113.10:0");
+	check(&model, "services[2].address", "tcp 203.0.113.10:0 is the address of service 'any' already");
+}
+
+static void test_the_first_repetition_is_reported(void **state)
+{
+	struct model model = {};
+	struct service_model *service = make_service(&model, "web", "203.0.113.10:80");
+
+	(void)state;
+	make_backend(service, CANARY_STABLE, "10.0.0.12");
+	make_backend(service, CANARY_CANARY, "10.0.0.19");
+	make_backend(service, CANARY_STABLE, "10.0.0.11");
+	make_backend(service, CANARY_CANARY, "10.0.0.12");
+	make_backend(service, CANARY_STABLE, "10.0.0.11");
+	make_backend(service, CANARY_STABLE, "10.0.0.12");
+	check(&model, "services[0].canary[1].address", "10.0.0.12:80 is in stable already");
+}
+
+static void test_loops(void **state)
+{
+	struct model model = {};
+	struct service_model *service;
+
+	(void)state;
+	service = make_service(&model, "all", "203.0.113.10:0");
+	make_backend(service, CANARY_STABLE, "203.0.113.11");
+	make_service(&model, "web", "203.0.113.11:80");
+	check(&model, "services[0].stable[0].address", "203.0.113.11:0 is the address and port of service 'web'");
+
+	service = make_service(&model, "all", "203.0.113.10:0");
+	make_backend(service, CANARY_STABLE, "203.0.113.10");
+	check(&model, "services[0].stable[0].address", "of the service itself, 'all'");
+
+	service = make_service(&model, "tcp", "203.0.113.10:80");
+	make_backend(service, CANARY_STABLE, "203.0.113.11");
+	make_service(&model, "udp", "203.0.113.11:80")->proto = IPPROTO_UDP;
+	check(&model, NULL, NULL);
+
+	service = make_service(&model, "tunnel", "203.0.113.10:80");
+	service->forward = CANARY_FORWARD_IPIP;
+	make_backend(service, CANARY_STABLE, "203.0.113.11");
+	make_service(&model, "web", "203.0.113.11:80");
+	check(&model, NULL, NULL);
+}
+
+static void test_families(void **state)
+{
+	struct model model = {};
+	struct service_model *service = make_service(&model, "web", "[2001:db8::10]:80");
+
+	(void)state;
+	service->forward = CANARY_FORWARD_IPIP;
+	make_backend(service, CANARY_STABLE, "10.0.0.11");
+	make_backend(service, CANARY_STABLE, "2001:db8::11");
+	make_segment(service, "::/0", CANARY_STABLE);
+	check(&model, NULL, NULL);
+	service = make_service(&model, "web", "[2001:db8::10]:80");
+	make_segment(service, "2001:db8::/32", CANARY_STABLE);
+	make_segment(service, "0.0.0.0/0", CANARY_STABLE);
+	check(&model, "services[0].segments[1].clients", "0.0.0.0/0 is IPv4 and the service is IPv6");
+}
+
+static void test_limit_of_services(void **state)
+{
+	struct model model = {};
+
+	(void)state;
+	for (unsigned i = 0; i < CANARY_MAX_SERVICES - 1; i++)
+		numbered_service(&model, i);
+	check(&model, NULL, NULL);
+	for (unsigned i = 0; i < CANARY_MAX_SERVICES; i++)
+		numbered_service(&model, i);
+	check(&model, "services[1023]", "there are 1024 services: at most 1023 fit");
+}
+
+static void test_limit_of_a_cohort(void **state)
+{
+	struct model model = {};
+	struct service_model *service = numbered_service(&model, 0);
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * CANARY_MAX_COHORT_BACKENDS; i++)
+		numbered_backend(service, i % 2 ? CANARY_CANARY : CANARY_STABLE, i);
+	check(&model, NULL, NULL);
+	service = numbered_service(&model, 0);
+	for (unsigned i = 0; i <= CANARY_MAX_COHORT_BACKENDS; i++)
+		numbered_backend(service, CANARY_CANARY, i);
+	check(&model, "services[0].canary[1024]", "a cohort has at most 1024 backends");
+}
+
+static void make_many_backends(struct model *model, unsigned count)
+{
+	struct service_model *service = NULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (i % CANARY_MAX_COHORT_BACKENDS == 0)
+			service = numbered_service(model, i / CANARY_MAX_COHORT_BACKENDS);
+		numbered_backend(service, CANARY_STABLE, i);
+	}
+}
+
+static void test_limit_of_backends(void **state)
+{
+	struct model model = {};
+
+	(void)state;
+	make_many_backends(&model, CANARY_MAX_BACKENDS - 1);
+	check(&model, NULL, NULL);
+	make_many_backends(&model, CANARY_MAX_BACKENDS);
+	check(&model, "services[31]", "32768 backends: at most 32767 fit");
+}
+
+static void test_limit_of_segments(void **state)
+{
+	struct model model = {};
+	struct service_model *service = numbered_service(&model, 0);
+
+	(void)state;
+	for (unsigned i = 0; i < CANARY_MAX_SEGMENTS / 2; i++)
+		numbered_segment(service, i);
+	check(&model, NULL, NULL);
+	service = numbered_service(&model, 0);
+	for (unsigned i = 0; i < CANARY_MAX_SEGMENTS / 2; i++)
+		numbered_segment(service, i);
+	numbered_segment(numbered_service(&model, 1), 0);
+	check(&model, "services[1].segments", "32769 segments: at most 32768 fit");
+}
+
+static void test_paths_count_within_the_cohort(void **state)
+{
+	struct model model = make_example();
+	char path[128];
+
+	(void)state;
+	make_backend(&model.services[0], CANARY_STABLE, "10.0.0.13");
+	backend_path(&model, &model.services[0], &model.services[0].backends[3], "weight", path);
+	assert_string_equal(path, "services[0].stable[2].weight");
+	backend_path(&model, &model.services[0], &model.services[0].backends[2], NULL, path);
+	assert_string_equal(path, "services[0].canary[0]");
+	model_free(&model);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nothing_and_the_example_are_valid),
+		cmocka_unit_test(test_a_backends_port_is_filled_in),
+		cmocka_unit_test(test_what_only_a_program_gets_wrong),
+		cmocka_unit_test(test_a_draining_canary_is_no_place_for_weight),
+		cmocka_unit_test(test_all_on_canary_needs_no_stable),
+		cmocka_unit_test(test_a_segment_may_pin_to_a_canary_that_is_not_there_yet),
+		cmocka_unit_test(test_services_that_share_an_address),
+		cmocka_unit_test(test_the_first_repetition_is_reported),
+		cmocka_unit_test(test_loops),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_limit_of_services),
+		cmocka_unit_test(test_limit_of_a_cohort),
+		cmocka_unit_test(test_limit_of_backends),
+		cmocka_unit_test(test_limit_of_segments),
+		cmocka_unit_test(test_paths_count_within_the_cohort),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

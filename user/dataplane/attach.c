@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attachments are pinned links, so they outlive the command. A link's pin is named after the network namespace and the
+ * interface's number, as names may change and hold what a pin's may not.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "dataplane/internal.h"
+
+static int link_path(const struct dataplane *dataplane, const struct interface *interface, char path[320])
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "xdp_%u_%u", interface->netns, interface->ifindex);
+	return object_pin_path(dataplane, name, path);
+}
+
+static struct canary_interface *place_of(const struct dataplane *dataplane, unsigned ifindex)
+{
+	return &dataplane->interfaces[ifindex % CANARY_MAX_INTERFACES];
+}
+
+/* 1: the pinned link is attached. 0: its interface is gone. -ENOENT: there is no such pin. */
+static int link_alive(const char *path)
+{
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+	int fd = bpf_obj_get(path);
+	int result;
+
+	if (fd < 0)
+		return -errno;
+	result = bpf_obj_get_info_by_fd(fd, &info, &size) ? -errno : info.xdp.ifindex != 0;
+	close(fd);
+	return result;
+}
+
+int dataplane_interfaces(struct dataplane *dataplane, struct interface **ret, size_t *ret_count, struct error *error)
+{
+	struct interface *list = NULL, *grown;
+	DIR *entries = opendir(dataplane->dir);
+	struct dirent *entry;
+	size_t count = 0;
+
+	if (!entries)
+		return fail(error, -errno, "cannot list %s: %s", dataplane->dir, explain_errno(errno));
+	while ((entry = readdir(entries))) {
+		const struct canary_interface *place;
+		struct interface interface = {};
+		char path[320];
+
+		if (sscanf(entry->d_name, "xdp_%u_%u", &interface.netns, &interface.ifindex) != 2 ||
+		    link_path(dataplane, &interface, path))
+			continue;
+		place = place_of(dataplane, interface.ifindex);
+		interface.gone = link_alive(path) != 1;
+		if (place->ifindex == interface.ifindex && place->netns == interface.netns) {
+			memcpy(interface.name, place->name, sizeof(interface.name));
+			memcpy(interface.mac, place->mac, sizeof(interface.mac));
+			interface.generic = place->flags & CANARY_INTERFACE_GENERIC;
+			interface.partial_checksums = place->flags & CANARY_INTERFACE_PARTIAL_CHECKSUMS;
+		}
+		grown = reallocarray(list, count + 1, sizeof(*list));
+		if (!grown) {
+			free(list);
+			closedir(entries);
+			return fail(error, -ENOMEM, "out of memory");
+		}
+		list = grown;
+		list[count++] = interface;
+	}
+	closedir(entries);
+	*ret = list;
+	*ret_count = count;
+	return 0;
+}
+
+/* The tracepoints' links, once for all interfaces. */
+static int attach_tracepoints(const struct dataplane *dataplane, struct error *error)
+{
+	for (int i = 0; object_trace_programs[i]; i++) {
+		char name[64], path[320];
+		int program, link, result;
+
+		snprintf(name, sizeof(name), "link_%s", object_trace_programs[i]);
+		if (object_pin_path(dataplane, name, path))
+			return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
+		if (!access(path, F_OK))
+			continue;
+		program = object_open_program(dataplane, object_trace_programs[i], error);
+		if (program < 0)
+			return program;
+		link = bpf_raw_tracepoint_open(NULL, program);
+		result = link < 0 ? -errno : 0;
+		if (!result && bpf_obj_pin(link, path))
+			result = -errno;
+		if (link >= 0)
+			close(link);
+		close(program);
+		if (result)
+			return fail(error, result, "cannot attach to the kernel's tracepoint for %s: %s",
+				    object_trace_programs[i], explain_errno(result));
+	}
+	return 0;
+}
+
+static void detach_tracepoints(const struct dataplane *dataplane)
+{
+	for (int i = 0; object_trace_programs[i]; i++) {
+		char name[64], path[320];
+
+		snprintf(name, sizeof(name), "link_%s", object_trace_programs[i]);
+		if (!object_pin_path(dataplane, name, path))
+			unlink(path);
+	}
+}
+
+static int refuse_attach(const struct interface *interface, int code, struct error *error)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info), id = 0;
+	int fd;
+
+	if (code != -EBUSY && code != -EEXIST)
+		return fail(error, code, "cannot attach to %s: %s", interface->name, explain_errno(code));
+	bpf_xdp_query_id(interface->ifindex, 0, &id);
+	fd = id ? bpf_prog_get_fd_by_id(id) : -1;
+	if (fd >= 0) {
+		bpf_obj_get_info_by_fd(fd, &info, &size);
+		close(fd);
+	}
+	return fail(error, code,
+		    "%s has another XDP program, %s (id %u): detach it first ('ip link set dev %s xdp off', or with the "
+		    "tool that attached it)",
+		    interface->name, info.name[0] ? info.name : "of unknown name", id, interface->name);
+}
+
+static int create_link(int program, const struct interface *interface, bool generic)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options, .flags = generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+	int link = bpf_link_create(program, interface->ifindex, BPF_XDP, &options);
+
+	return link < 0 ? -errno : link;
+}
+
+/* Tries the mode, and with `auto` the other one where the driver has no XDP of its own. The link's fd or -errno. */
+static int create_link_in_mode(int program, struct interface *interface, enum attach_mode mode, struct error *error)
+{
+	int native, link;
+
+	interface->generic = mode == ATTACH_GENERIC;
+	link = create_link(program, interface, interface->generic);
+	if (link >= 0)
+		return link;
+	if (mode == ATTACH_GENERIC || link == -EBUSY || link == -EEXIST || link == -EPERM)
+		return refuse_attach(interface, link, error);
+	if (mode == ATTACH_NATIVE)
+		return fail(error, link,
+			    "%s cannot run XDP in its driver (%s): use --mode auto or generic (slower)", interface->name,
+			    explain_errno(link));
+	native = link;
+	interface->generic = true;
+	link = create_link(program, interface, true);
+	if (link < 0)
+		return fail(error, link, "cannot attach to %s: in its driver: %s; in generic mode: %s", interface->name,
+			    explain_errno(native), explain_errno(link));
+	return link;
+}
+
+static void write_place(struct canary_interface *place, const struct interface *interface)
+{
+	struct canary_interface entry = {.ifindex = interface->ifindex, .netns = interface->netns};
+
+	memcpy(entry.mac, interface->mac, sizeof(entry.mac));
+	memcpy(entry.name, interface->name, sizeof(entry.name));
+	entry.flags = (interface->partial_checksums ? CANARY_INTERFACE_PARTIAL_CHECKSUMS : 0) |
+		      (interface->generic ? CANARY_INTERFACE_GENERIC : 0);
+	*place = entry;
+}
+
+static int zero_interface_counters(const struct dataplane *dataplane, __u32 place)
+{
+	struct canary_interface_counters *zeros = calloc(dataplane->cpus, sizeof(*zeros));
+	int result = -ENOMEM;
+
+	if (zeros)
+		result = bpf_map_update_elem(dataplane->fd[MAP_interface_counters], &place, zeros, BPF_ANY) ? -errno : 0;
+	free(zeros);
+	return result;
+}
+
+/* Is the interface's place another's that is still attached? */
+static int check_place(struct dataplane *dataplane, const struct interface *interface, struct error *error)
+{
+	const struct canary_interface *place = place_of(dataplane, interface->ifindex);
+	struct interface owner = {.ifindex = place->ifindex, .netns = place->netns};
+	char path[320];
+
+	if (!place->ifindex || (place->ifindex == interface->ifindex && place->netns == interface->netns) ||
+	    link_path(dataplane, &owner, path) || link_alive(path) != 1)
+		return 0;
+	return fail(error, -EADDRINUSE,
+		    "%s (number %u) shares its place with %s (number %u), which is attached: use another --bpffs "
+		    "directory for it",
+		    interface->name, interface->ifindex, place->name, place->ifindex);
+}
+
+static int attach_link(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode,
+		       const char *path, struct error *error)
+{
+	struct canary_interface *place = place_of(dataplane, interface->ifindex);
+	int program, link, result = 0;
+
+	program = object_open_program(dataplane, PROGRAM_XDP, error);
+	if (program < 0)
+		return program;
+	link = create_link_in_mode(program, interface, mode, error);
+	close(program);
+	if (link < 0)
+		return link;
+	/* Until its place is written, the program passes everything. A link that is not pinned ends with us. */
+	if (zero_interface_counters(dataplane, interface->ifindex % CANARY_MAX_INTERFACES))
+		result = fail(error, -ENOMEM, "cannot clear the counters of %s", interface->name);
+	else if (bpf_obj_pin(link, path))
+		result = fail(error, -errno, "cannot pin the attachment of %s: %s", interface->name,
+			      explain_errno(errno));
+	else
+		write_place(place, interface);
+	close(link);
+	return result;
+}
+
+int dataplane_attach(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode, bool *ret_already,
+		     struct error *error)
+{
+	struct canary_interface *place = place_of(dataplane, interface->ifindex);
+	char path[320];
+	int alive, result;
+
+	result = check_place(dataplane, interface, error);
+	if (result)
+		return result;
+	if (link_path(dataplane, interface, path))
+		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
+	alive = link_alive(path);
+	if (alive == 1) {
+		interface->generic = place->flags & CANARY_INTERFACE_GENERIC;
+		write_place(place, interface);
+		*ret_already = true;
+		return attach_tracepoints(dataplane, error);
+	}
+	if (alive == 0)
+		unlink(path);
+	result = attach_tracepoints(dataplane, error);
+	if (!result)
+		result = attach_link(dataplane, interface, mode, path, error);
+	if (!result)
+		*ret_already = false;
+	return result;
+}
+
+int dataplane_detach(struct dataplane *dataplane, const struct interface *interface, struct error *error)
+{
+	struct canary_interface *place = place_of(dataplane, interface->ifindex);
+	struct interface *left;
+	char path[320];
+	size_t count;
+	int link, result;
+
+	if (link_path(dataplane, interface, path))
+		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
+	link = bpf_obj_get(path);
+	if (link < 0)
+		return fail(error, -errno, "%s is not attached", interface->name);
+	/* Detached now, not when the kernel comes to free the link. Without effect where the interface is gone. */
+	bpf_link_detach(link);
+	close(link);
+	if (unlink(path))
+		return fail(error, -errno, "cannot remove %s: %s", path, explain_errno(errno));
+	if (place->ifindex == interface->ifindex && place->netns == interface->netns)
+		*place = (struct canary_interface){};
+	result = dataplane_interfaces(dataplane, &left, &count, error);
+	if (result)
+		return result;
+	free(left);
+	if (!count)
+		detach_tracepoints(dataplane);
+	return 0;
+}

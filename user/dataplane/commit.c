@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "canary/select.h"
+#include "dataplane/internal.h"
+
+struct operations {
+	struct canary_operation *list;
+	__u32 count;
+};
+
+static int push(struct operations *operations, struct canary_operation operation, struct error *error)
+{
+	if (operations->count == CANARY_MAX_OPERATIONS)
+		return fail(error, -E2BIG,
+			    "too much at once: a change takes at most %d operations: change some services first",
+			    CANARY_MAX_OPERATIONS);
+	operations->list[operations->count++] = operation;
+	return 0;
+}
+
+static const struct service_model *find_by_id(const struct model *model, __u32 id)
+{
+	for (size_t i = 0; id && i < model->service_count; i++)
+		if (model->services[i].id == id)
+			return &model->services[i];
+	return NULL;
+}
+
+static bool has_backend(const struct service_model *service, __u32 index)
+{
+	for (size_t i = 0; service && i < service->backend_count; i++)
+		if (service->backends[i].index == index)
+			return true;
+	return false;
+}
+
+/* The backends of `actual` that `desired` (NULL: none) has no more. */
+static int retire_backends(struct operations *operations, const struct service_model *actual,
+			   const struct service_model *desired, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; !result && i < actual->backend_count; i++)
+		if (!has_backend(desired, actual->backends[i].index))
+			result = push(operations,
+				      (struct canary_operation){.type = CANARY_OP_RETIRE_BACKEND,
+								.id = actual->backends[i].index},
+				      error);
+	return result;
+}
+
+/* After this change, is there a service left with the address of one that goes? */
+static bool address_stays(const struct dataplane *dataplane, const struct model *actual, const struct model *desired,
+			  const struct service_model *gone)
+{
+	for (size_t i = 0; i < desired->service_count; i++)
+		if (addr_equal(&desired->services[i].addr, &gone->addr))
+			return true;
+	for (__u32 id = 1; id < CANARY_MAX_SERVICES; id++) {
+		const struct canary_service *service = &dataplane->services[id];
+
+		/* Those in `actual` stay only if they are in `desired`. */
+		if (service->word && !find_by_id(actual, id) && addr_equal(&service->key.addr, &gone->addr))
+			return true;
+	}
+	return false;
+}
+
+static int prepare_deletions(struct dataplane *dataplane, const struct model *actual, const struct model *desired,
+			     struct operations *operations, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; !result && i < actual->service_count; i++) {
+		const struct service_model *gone = &actual->services[i];
+
+		if (find_by_id(desired, gone->id))
+			continue;
+		result = push(operations,
+			      (struct canary_operation){.type = CANARY_OP_DELETE,
+							.id = gone->id,
+							.expected = gone->word,
+							.word = !address_stays(dataplane, actual, desired, gone)},
+			      error);
+		if (!result)
+			result = retire_backends(operations, gone, NULL, error);
+	}
+	return result;
+}
+
+static int prepare_addition(struct dataplane *dataplane, struct occupied *occupied, struct service_model *service,
+			    struct operations *operations, struct error *error)
+{
+	struct canary_service *state;
+	int result;
+
+	service->id = occupied_take_service(occupied);
+	if (!service->id)
+		return fail(error, -ENOSPC, "%s: there are %d services already, no more fit", service->name,
+			    CANARY_MAX_SERVICES - 1);
+	if (!service->salt && getrandom(&service->salt, sizeof(service->salt), 0) != sizeof(service->salt))
+		return fail(error, -EIO, "the kernel has no random numbers for the salt");
+	if (!service->assignment)
+		service->assignment = 1;
+	if (record_zero_service(dataplane, service->id))
+		return fail(error, -ENOSPC, "%s: cannot clear its counters", service->name);
+	state = &dataplane->services[service->id];
+	memset(state->retired_ns, 0, sizeof(state->retired_ns));
+	state->key = (struct canary_service_key){.addr = service->addr,
+						 .port = htons(service->port),
+						 .proto = service->proto};
+	memcpy(state->name, service->name, sizeof(state->name));
+	result = record_build(dataplane, occupied, NULL, service, record_at(dataplane, service->id, 0), error);
+	if (result)
+		return result;
+	service->word = 1ULL << CANARY_WORD_EPOCH_SHIFT;
+	return push(operations,
+		    (struct canary_operation){.type = CANARY_OP_ADD, .id = service->id, .word = service->word}, error);
+}
+
+static int prepare_change(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
+			  struct service_model *desired, struct operations *operations, struct error *error)
+{
+	struct canary_config config;
+	__u32 slot;
+	int result;
+
+	desired->word = actual->word;
+	result = record_build(dataplane, occupied, actual, desired, &config, error);
+	if (result)
+		return result;
+	slot = occupied_free_slot(dataplane, actual->id);
+	*record_at(dataplane, actual->id, slot) = config;
+	desired->word = slot | slot << CANARY_WORD_OLDEST_SHIFT |
+			(canary_word_epoch(actual->word) + 1) << CANARY_WORD_EPOCH_SHIFT;
+	result = push(operations,
+		      (struct canary_operation){.type = CANARY_OP_CHANGE,
+						.id = actual->id,
+						.expected = actual->word,
+						.word = desired->word},
+		      error);
+	if (!result)
+		result = retire_backends(operations, actual, desired, error);
+	return result;
+}
+
+static bool backends_differ(const struct service_model *a, const struct service_model *b)
+{
+	if (a->backend_count != b->backend_count)
+		return true;
+	for (size_t i = 0; i < a->backend_count; i++) {
+		const struct backend_model *x = &a->backends[i], *y = &b->backends[i];
+
+		if (x->index != y->index || x->cohort != y->cohort || x->weight != y->weight ||
+		    x->draining != y->draining)
+			return true;
+	}
+	return false;
+}
+
+static bool segments_differ(const struct service_model *a, const struct service_model *b)
+{
+	if (a->segment_count != b->segment_count)
+		return true;
+	for (size_t i = 0; i < a->segment_count; i++) {
+		const struct segment_model *x = &a->segments[i], *y = &b->segments[i];
+
+		if (!addr_equal(&x->addr, &y->addr) || x->prefix_len != y->prefix_len || x->cohort != y->cohort)
+			return true;
+	}
+	return false;
+}
+
+static bool services_differ(const struct service_model *a, const struct service_model *b)
+{
+	return a->forward != b->forward || a->affinity != b->affinity || a->track != b->track ||
+	       a->overflow != b->overflow || a->weight != b->weight || a->salt != b->salt ||
+	       a->assignment != b->assignment || backends_differ(a, b) || segments_differ(a, b);
+}
+
+static int prepare(struct dataplane *dataplane, const struct model *actual, struct model *desired,
+		   struct operations *operations, struct error *error)
+{
+	struct occupied *occupied;
+	int result = occupied_find(dataplane, &occupied);
+
+	if (result)
+		return fail(error, result, "cannot read the state: %s", explain_errno(result));
+	result = prepare_deletions(dataplane, actual, desired, operations, error);
+	for (size_t i = 0; !result && i < desired->service_count; i++) {
+		struct service_model *service = &desired->services[i];
+		const struct service_model *before = find_by_id(actual, service->id);
+
+		if (before && services_differ(before, service))
+			result = prepare_change(dataplane, occupied, before, service, operations, error);
+	}
+	for (size_t i = 0; !result && i < desired->service_count; i++)
+		if (!desired->services[i].id)
+			result = prepare_addition(dataplane, occupied, &desired->services[i], operations, error);
+	occupied_free(occupied);
+	return result;
+}
+
+static int write_operations(struct dataplane *dataplane, const struct operations *operations, struct error *error)
+{
+	int fd = dataplane->fd[MAP_operations];
+
+	for (__u32 i = 0; i < operations->count; i++)
+		if (bpf_map_update_elem(fd, &i, &operations->list[i], BPF_ANY))
+			return fail(error, -errno, "cannot write the change: %s", explain_errno(errno));
+	return 0;
+}
+
+static int run_commit(struct dataplane *dataplane, __u32 count, struct error *error)
+{
+	struct canary_commit_args args = {.count = count};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &args, .ctx_size_in = sizeof(args));
+	int program = object_open_program(dataplane, PROGRAM_COMMIT, error);
+	int result;
+
+	if (program < 0)
+		return program;
+	result = bpf_prog_test_run_opts(program, &options) ? -errno : 0;
+	close(program);
+	if (result)
+		return fail(error, result, "cannot run the commit: %s", explain_errno(result));
+	if (args.error == -ESTALE)
+		return fail(error, -ESTALE, "somebody else changed a service at the same time: nothing was changed, try again");
+	if (args.error)
+		return fail(error, args.error, "the kernel refused operation %u of the change: %s", args.at,
+			    explain_errno(args.error));
+	return 0;
+}
+
+int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
+		     struct error *error)
+{
+	struct operations operations = {};
+	int result;
+
+	operations.list = calloc(CANARY_MAX_OPERATIONS, sizeof(*operations.list));
+	if (!operations.list)
+		return fail(error, -ENOMEM, "out of memory");
+	result = prepare(dataplane, actual, desired, &operations, error);
+	if (!result && operations.count) {
+		result = write_operations(dataplane, &operations, error);
+		if (!result)
+			result = run_commit(dataplane, operations.count, error);
+	}
+	free(operations.list);
+	return result;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dataplane/dataplane.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "dataplane/internal.h"
+
+#define LOCK_TRIES 1000
+#define LOCK_PAUSE_NS 10000000L
+
+/* The directory, or the one that it would be made in, has to lie in a bpffs. */
+static int check_bpffs(const char *dir, struct error *error)
+{
+	char parent[256];
+	struct statfs fs;
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", dir);
+	if (statfs(parent, &fs)) {
+		if (errno != ENOENT)
+			return fail(error, -errno, "cannot use %s: %s", dir, explain_errno(errno));
+		slash = strrchr(parent, '/');
+		if (slash && slash != parent)
+			*slash = 0;
+		if (!slash || statfs(parent, &fs))
+			return fail(error, -ENODEV, "cannot use %s: there is no directory %s", dir, parent);
+	}
+	if (fs.f_type != BPF_FS_MAGIC)
+		return fail(error, -ENODEV, "%s is not in a bpffs: mount one with 'mount -t bpf bpf /sys/fs/bpf'", dir);
+	return 0;
+}
+
+/* Is the directory that we hold locked still the one at the path? Another command may have removed it meanwhile. */
+static bool still_there(int fd, const char *dir)
+{
+	struct stat held, now;
+
+	return !fstat(fd, &held) && !stat(dir, &now) && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
+}
+
+static int take_lock(struct dataplane *dataplane, struct error *error)
+{
+	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+	int fd;
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (dataplane->access == DATAPLANE_CREATE && mkdir(dataplane->dir, 0700) && errno != EEXIST)
+			return fail(error, -errno, "cannot make %s: %s", dataplane->dir, explain_errno(errno));
+		fd = open(dataplane->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 && (errno != ENOENT || dataplane->access != DATAPLANE_CREATE))
+			return errno == ENOENT
+				       ? fail(error, -ENOENT, "there is no state at %s", dataplane->dir)
+				       : fail(error, -errno, "cannot open %s: %s", dataplane->dir, explain_errno(errno));
+		if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && still_there(fd, dataplane->dir)) {
+			dataplane->lock = fd;
+			return 0;
+		}
+		if (fd >= 0)
+			close(fd);
+		nanosleep(&pause, NULL);
+	}
+	return fail(error, -EBUSY, "another command has been changing %s for 10 s: wait for it, or end it",
+		    dataplane->dir);
+}
+
+static void *map_array(const struct dataplane *dataplane, enum dataplane_map map, size_t size)
+{
+	int protection = dataplane->access == DATAPLANE_READ ? PROT_READ : PROT_READ | PROT_WRITE;
+	void *array = mmap(NULL, size, protection, MAP_SHARED, dataplane->fd[map], 0);
+
+	return array == MAP_FAILED ? NULL : array;
+}
+
+static int map_arrays(struct dataplane *dataplane, struct error *error)
+{
+	dataplane->settings = map_array(dataplane, MAP_settings, sizeof(struct canary_settings));
+	dataplane->services = map_array(dataplane, MAP_services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
+	dataplane->configs = map_array(dataplane, MAP_configs,
+				       CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
+	dataplane->backends = map_array(dataplane, MAP_backends, CANARY_MAX_BACKENDS * sizeof(struct canary_backend));
+	dataplane->interfaces =
+		map_array(dataplane, MAP_interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
+	if (!dataplane->settings || !dataplane->services || !dataplane->configs || !dataplane->backends ||
+	    !dataplane->interfaces)
+		return fail(error, -errno, "cannot map the state at %s: %s", dataplane->dir, explain_errno(errno));
+	return 0;
+}
+
+static int open_state(struct dataplane *dataplane, struct error *error)
+{
+	int result = object_open_maps(dataplane, error);
+
+	if (result == -ENOENT && dataplane->access == DATAPLANE_CREATE) {
+		/* Nothing, or what a killed command left half made: nothing can be attached to that. */
+		object_unlink_pins(dataplane->dir);
+		result = object_create(dataplane, error);
+		if (!result)
+			result = object_open_maps(dataplane, error);
+	}
+	if (!result)
+		result = map_arrays(dataplane, error);
+	if (!result && dataplane->settings->abi != CANARY_ABI_VERSION)
+		result = fail(error, -EPROTO,
+			      "the state at %s is of ABI %u, this canaryctl speaks ABI %d: use the canaryctl that made it "
+			      "(build %s), or detach and remove it",
+			      dataplane->dir, dataplane->settings->abi, CANARY_ABI_VERSION, dataplane->settings->build);
+	return result;
+}
+
+int dataplane_open(const char *dir, enum dataplane_access access, struct dataplane **ret, struct error *error)
+{
+	struct dataplane *dataplane = calloc(1, sizeof(*dataplane));
+	int result;
+
+	if (!dataplane)
+		return fail(error, -ENOMEM, "out of memory");
+	dataplane->access = access;
+	dataplane->lock = -1;
+	for (int i = 0; i < MAP_COUNT; i++)
+		dataplane->fd[i] = -1;
+	dataplane->cpus = libbpf_num_possible_cpus();
+	if (snprintf(dataplane->dir, sizeof(dataplane->dir), "%s", dir) >= (int)sizeof(dataplane->dir))
+		result = fail(error, -ENAMETOOLONG, "the path %s is too long", dir);
+	else if (dataplane->cpus < 0)
+		result = fail(error, dataplane->cpus, "cannot count the CPUs: %s", explain_errno(dataplane->cpus));
+	else
+		result = check_bpffs(dir, error);
+	if (!result && access != DATAPLANE_READ)
+		result = take_lock(dataplane, error);
+	if (!result)
+		result = open_state(dataplane, error);
+	if (result) {
+		dataplane_release(dataplane);
+		return result;
+	}
+	*ret = dataplane;
+	return 0;
+}
+
+/* Is there something that the pins are for? */
+static bool in_use(struct dataplane *dataplane)
+{
+	struct interface *interfaces;
+	struct error ignored;
+	size_t count;
+
+	for (__u32 id = 1; id < CANARY_MAX_SERVICES; id++)
+		if (dataplane->services[id].word)
+			return true;
+	if (dataplane_interfaces(dataplane, &interfaces, &count, &ignored))
+		return true;
+	free(interfaces);
+	return count;
+}
+
+void dataplane_release(struct dataplane *dataplane)
+{
+	if (dataplane->settings)
+		munmap(dataplane->settings, sizeof(struct canary_settings));
+	if (dataplane->services)
+		munmap(dataplane->services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
+	if (dataplane->configs)
+		munmap(dataplane->configs, CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
+	if (dataplane->backends)
+		munmap(dataplane->backends, CANARY_MAX_BACKENDS * sizeof(struct canary_backend));
+	if (dataplane->interfaces)
+		munmap(dataplane->interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
+	for (int i = 0; i < MAP_COUNT; i++)
+		if (dataplane->fd[i] >= 0)
+			close(dataplane->fd[i]);
+	if (dataplane->lock >= 0)
+		close(dataplane->lock);
+	free(dataplane);
+}
+
+void dataplane_close(struct dataplane *dataplane)
+{
+	if (!dataplane)
+		return;
+	if (dataplane->access != DATAPLANE_READ && !in_use(dataplane)) {
+		object_unlink_pins(dataplane->dir);
+		/* The directory may be a mount of its own, or hold what is not ours: then it stays. */
+		rmdir(dataplane->dir);
+	}
+	dataplane_release(dataplane);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel program's choice, made again in user space by the same code. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "canary/select.h"
+#include "dataplane/internal.h"
+
+static int find_segment(const struct dataplane *dataplane, const struct canary_config *config,
+			const struct canary_addr *client)
+{
+	struct canary_segment_key key = {.prefixlen = 32 + 128, .set = config->segment_set, .addr = *client};
+	__u32 cohort;
+
+	if (!config->segment_set || bpf_map_lookup_elem(dataplane->fd[MAP_segments], &key, &cohort))
+		return -1;
+	return cohort & 1;
+}
+
+/* The flow's entry: established, or on its way to be. */
+static void find_flow(const struct dataplane *dataplane, const struct canary_flow_key *key, struct explanation *ret)
+{
+	struct canary_flow flow;
+	const struct canary_backend *backend;
+
+	if (bpf_map_lookup_elem(dataplane->fd[MAP_flows], key, &flow) &&
+	    bpf_map_lookup_elem(dataplane->fd[MAP_embryonic], key, &flow))
+		return;
+	backend = &dataplane->backends[flow.backend % CANARY_MAX_BACKENDS];
+	if (backend->generation != flow.generation || !(backend->flags & CANARY_BACKEND_LIVE))
+		return;
+	ret->tracked = true;
+	ret->tracked_cohort = flow.flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
+	ret->tracked_backend = flow.backend;
+}
+
+int dataplane_explain(struct dataplane *dataplane, const struct service_model *service,
+		      const struct canary_addr *client, int client_port, int port, struct explanation *ret,
+		      struct error *error)
+{
+	const struct canary_config config = *record_at(dataplane, service->id, canary_word_now(service->word));
+	struct canary_tuple tuple = {.client = *client,
+				     .service = service->addr,
+				     .client_port = htons(client_port),
+				     .port = htons(port),
+				     .proto = service->proto};
+	struct canary_flow_key key = {.client = *client,
+				      .service = service->id,
+				      .client_port = htons(client_port),
+				      .port = htons(port)};
+	struct canary_hashes hashes =
+		canary_hashes(&dataplane->settings->keys, &tuple, config.affinity, !service->port);
+	struct canary_choice choice = canary_choose(&config, &hashes, find_segment(dataplane, &config, client));
+	struct explanation explanation = {.bucket = canary_bucket(&hashes, config.salt),
+					  .threshold = config.threshold,
+					  .wanted = choice.wanted,
+					  .cohort = choice.cohort,
+					  .segment = choice.why == CANARY_WHY_SEGMENT,
+					  .slot = choice.slot,
+					  .ring_size = config.ring[choice.cohort & 1].size};
+	struct arena_window window;
+	int result;
+
+	if (choice.word) {
+		result = arena_open(dataplane, choice.word, 1, false, &window);
+		if (result)
+			return fail(error, result, "cannot map the arena: %s", explain_errno(result));
+		explanation.backend = canary_ring_backend(window.words[0], choice.slot);
+		arena_close(&window);
+	}
+	find_flow(dataplane, &key, &explanation);
+	*ret = explanation;
+	return 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the data plane's user space share. Not for others. */
+#ifndef DATAPLANE_INTERNAL_H
+#define DATAPLANE_INTERNAL_H
+
+#include "dataplane/dataplane.h"
+
+/* Every pinned map: the enum, the pin's name and the skeleton's member come from this list. */
+#define DATAPLANE_MAPS(X)                                                                                              \
+	X(services)                                                                                                    \
+	X(configs)                                                                                                     \
+	X(backends)                                                                                                    \
+	X(arena)                                                                                                       \
+	X(interfaces)                                                                                                  \
+	X(operations)                                                                                                  \
+	X(service_ids)                                                                                                 \
+	X(segments)                                                                                                    \
+	X(egress)                                                                                                      \
+	X(flows)                                                                                                       \
+	X(embryonic)                                                                                                   \
+	X(reverse)                                                                                                     \
+	X(next_hops)                                                                                                   \
+	X(cohort_counters)                                                                                             \
+	X(backend_counters)                                                                                            \
+	X(interface_counters)                                                                                          \
+	X(settings) /* the last: where it is pinned, everything is there */
+
+enum dataplane_map {
+#define X(name) MAP_##name,
+	DATAPLANE_MAPS(X)
+#undef X
+		MAP_COUNT
+};
+
+struct dataplane {
+	char dir[256];
+	enum dataplane_access access;
+	int lock; /* the directory, locked; -1 for readers */
+	int fd[MAP_COUNT];
+	int cpus;
+	/* Whole arrays, mapped. */
+	struct canary_settings *settings;
+	struct canary_service *services;
+	struct canary_config *configs;
+	struct canary_backend *backends;
+	struct canary_interface *interfaces;
+};
+
+/* object.c: the pinned objects. */
+int object_open_maps(struct dataplane *dataplane, struct error *error); /* -ENOENT: incomplete or nothing there */
+int object_create(struct dataplane *dataplane, struct error *error);    /* loads, pins; a half-made state is replaced */
+int object_open_program(const struct dataplane *dataplane, const char *name, struct error *error); /* fd or -errno */
+void object_unlink_pins(const char *dir);                               /* all that the directory holds */
+int object_pin_path(const struct dataplane *dataplane, const char *name, char path[320]);
+
+/* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */
+void dataplane_release(struct dataplane *dataplane);
+
+#define PROGRAM_XDP "canary_xdp"
+#define PROGRAM_COMMIT "canary_commit"
+/* Tracepoint programs, by their pin's name; their links are pinned under the same name with "link_" before it. */
+extern const char *const object_trace_programs[];
+
+/* Why the kernel refused something, in words. */
+const char *explain_errno(int error);
+
+/* arena.c: a window on the arena's words. Release with arena_close(). NULL with errno. */
+struct arena_window {
+	void *map;
+	size_t length;
+	__u64 *words;
+};
+int arena_open(const struct dataplane *dataplane, __u32 base, __u32 words, bool write, struct arena_window *ret);
+void arena_close(struct arena_window *window);
+
+/* occupied.c: which places of the shared arrays are in use, or may still be read by a packet on its way. */
+struct occupied;
+int occupied_find(struct dataplane *dataplane, struct occupied **ret);
+void occupied_free(struct occupied *occupied);
+/* Each takes a free place and marks it taken: its number, or 0 where all are taken (an arena extent of 0 words is 0 too). */
+__u32 occupied_take_service(struct occupied *occupied);
+__u32 occupied_take_backend(struct occupied *occupied);
+__u32 occupied_take_words(struct occupied *occupied, __u32 count);
+bool occupied_has_segment_set(const struct occupied *occupied, __u32 set);
+/* A configuration record's slot of a service that no packet reads; waits for packets on their way where it must. */
+__u32 occupied_free_slot(const struct dataplane *dataplane, __u32 service);
+
+/* record.c: builds a service's configuration record from the model. */
+int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
+		 struct service_model *desired, struct canary_config *ret, struct error *error);
+
+int record_zero_service(const struct dataplane *dataplane, __u32 service);
+
+static inline struct canary_config *record_at(const struct dataplane *dataplane, __u32 service, __u32 slot)
+{
+	return &dataplane->configs[service * CANARY_CONFIGS + slot];
+}
+
+#endif

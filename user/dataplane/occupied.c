@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Nothing keeps a list of free places: what the state words name is occupied, all else is free. So whatever a command
+ * prepared before it was killed is free again by itself. A record that was taken out of force a moment ago may still
+ * be read by a packet on its way, and counts as occupied until that is over.
+ */
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "canary/select.h"
+#include "dataplane/internal.h"
+
+#define GRACE_NS 1000000000ULL /* far longer than any run of the program */
+
+struct extent {
+	__u32 base;
+	__u32 words;
+};
+
+struct occupied {
+	bool services[CANARY_MAX_SERVICES];
+	bool backends[CANARY_MAX_BACKENDS];
+	__u32 next_backend;
+	struct extent *extents; /* sorted by base; may overlap */
+	size_t extent_count, extent_room;
+	size_t next_extent; /* first fit goes on from here: nothing is freed meanwhile */
+	__u32 next_word;
+	__u32 *sets;
+	size_t set_count;
+};
+
+static __u64 monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static bool record_in_use(const struct canary_service *service, __u32 slot, __u64 now_ns)
+{
+	__u64 word = service->word;
+
+	if (word && (canary_word_now(word) == slot || canary_word_oldest(word) == slot))
+		return true;
+	return service->retired_ns[slot] && now_ns - service->retired_ns[slot] < GRACE_NS;
+}
+
+static int add_extent(struct occupied *occupied, __u32 base, __u32 words)
+{
+	if (!words)
+		return 0;
+	if (occupied->extent_count == occupied->extent_room) {
+		size_t room = occupied->extent_room ? occupied->extent_room * 2 : 1024;
+		struct extent *grown = reallocarray(occupied->extents, room, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		occupied->extents = grown;
+		occupied->extent_room = room;
+	}
+	occupied->extents[occupied->extent_count++] = (struct extent){base, words};
+	return 0;
+}
+
+static int add_set(struct occupied *occupied, __u32 set)
+{
+	__u32 *grown;
+
+	if (!set)
+		return 0;
+	grown = reallocarray(occupied->sets, occupied->set_count + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	occupied->sets = grown;
+	grown[occupied->set_count++] = set;
+	return 0;
+}
+
+static int add_record(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *config)
+{
+	struct arena_window window;
+	int result;
+
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		const struct canary_ring *ring = &config->ring[cohort];
+		__u32 words = (ring->size + CANARY_RING_SLOTS_PER_WORD - 1) / CANARY_RING_SLOTS_PER_WORD;
+
+		if (add_extent(occupied, ring->base, words))
+			return -ENOMEM;
+	}
+	if (add_extent(occupied, config->members, config->member_count) ||
+	    add_extent(occupied, config->segments, config->segment_count * CANARY_SEGMENT_WORDS) ||
+	    add_set(occupied, config->segment_set))
+		return -ENOMEM;
+	if (!config->member_count)
+		return 0;
+	result = arena_open(dataplane, config->members, config->member_count, false, &window);
+	if (result)
+		return result;
+	for (__u32 i = 0; i < config->member_count; i++)
+		occupied->backends[CANARY_MEMBER_BACKEND(window.words[i]) % CANARY_MAX_BACKENDS] = true;
+	arena_close(&window);
+	return 0;
+}
+
+static int by_base(const void *a, const void *b)
+{
+	const struct extent *x = a, *y = b;
+
+	return x->base < y->base ? -1 : x->base > y->base;
+}
+
+int occupied_find(struct dataplane *dataplane, struct occupied **ret)
+{
+	struct occupied *occupied = calloc(1, sizeof(*occupied));
+	__u64 now_ns = monotonic_ns();
+	int result = occupied ? 0 : -ENOMEM;
+
+	for (__u32 id = 1; !result && id < CANARY_MAX_SERVICES; id++) {
+		const struct canary_service *service = &dataplane->services[id];
+
+		occupied->services[id] = service->word != 0;
+		for (__u32 slot = 0; !result && slot < CANARY_CONFIGS; slot++) {
+			if (!record_in_use(service, slot, now_ns))
+				continue;
+			occupied->services[id] = true;
+			result = add_record(dataplane, occupied, record_at(dataplane, id, slot));
+		}
+	}
+	if (result) {
+		occupied_free(occupied);
+		return result;
+	}
+	if (occupied->extent_count)
+		qsort(occupied->extents, occupied->extent_count, sizeof(*occupied->extents), by_base);
+	occupied->next_backend = 1;
+	occupied->next_word = 1; /* word 0 is "none" */
+	*ret = occupied;
+	return 0;
+}
+
+void occupied_free(struct occupied *occupied)
+{
+	if (!occupied)
+		return;
+	free(occupied->extents);
+	free(occupied->sets);
+	free(occupied);
+}
+
+__u32 occupied_take_service(struct occupied *occupied)
+{
+	for (__u32 id = 1; id < CANARY_MAX_SERVICES; id++) {
+		if (occupied->services[id])
+			continue;
+		occupied->services[id] = true;
+		return id;
+	}
+	return 0;
+}
+
+__u32 occupied_take_backend(struct occupied *occupied)
+{
+	for (; occupied->next_backend < CANARY_MAX_BACKENDS; occupied->next_backend++) {
+		if (occupied->backends[occupied->next_backend])
+			continue;
+		occupied->backends[occupied->next_backend] = true;
+		return occupied->next_backend++;
+	}
+	return 0;
+}
+
+__u32 occupied_take_words(struct occupied *occupied, __u32 count)
+{
+	__u32 base = occupied->next_word;
+
+	if (!count)
+		return 0;
+	while (occupied->next_extent < occupied->extent_count) {
+		const struct extent *next = &occupied->extents[occupied->next_extent];
+
+		if (base + count <= next->base)
+			break;
+		if (next->base + next->words > base)
+			base = next->base + next->words;
+		occupied->next_extent++;
+	}
+	if (base + count > CANARY_ARENA_WORDS)
+		return 0;
+	occupied->next_word = base + count;
+	return base;
+}
+
+bool occupied_has_segment_set(const struct occupied *occupied, __u32 set)
+{
+	for (size_t i = 0; i < occupied->set_count; i++)
+		if (occupied->sets[i] == set)
+			return true;
+	return false;
+}
+
+__u32 occupied_free_slot(const struct dataplane *dataplane, __u32 service)
+{
+	const struct canary_service *state = &dataplane->services[service];
+	__u32 oldest_free = CANARY_CONFIGS;
+
+	for (__u32 slot = 0; slot < CANARY_CONFIGS; slot++) {
+		if (!record_in_use(state, slot, monotonic_ns()))
+			return slot;
+		if (canary_word_now(state->word) != slot && canary_word_oldest(state->word) != slot)
+			oldest_free = slot;
+	}
+	/*
+	 * Many changes within a second. Programs run as RCU readers, so when all readers that there are now are done,
+	 * nobody reads a record that is out of force. Without membarrier the time itself has to pass.
+	 */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(GRACE_NS / 1000);
+	return oldest_free;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The running configuration, read back from the records in force. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "canary/select.h"
+#include "dataplane/internal.h"
+
+#define READ_TRIES 100
+
+static int read_members(const struct dataplane *dataplane, const struct canary_config *config,
+			struct service_model *service)
+{
+	struct arena_window window;
+	int result;
+
+	if (!config->member_count)
+		return 0;
+	result = arena_open(dataplane, config->members, config->member_count, false, &window);
+	if (result)
+		return result;
+	for (__u32 i = 0; !result && i < config->member_count; i++) {
+		__u64 member = window.words[i];
+		const struct canary_backend *place =
+			&dataplane->backends[CANARY_MEMBER_BACKEND(member) % CANARY_MAX_BACKENDS];
+		struct backend_model *backend = service_add_backend(service);
+
+		if (!backend) {
+			result = -ENOMEM;
+			break;
+		}
+		backend->addr = place->addr;
+		backend->port = ntohs(place->port);
+		backend->cohort = member & CANARY_MEMBER_CANARY ? CANARY_CANARY : CANARY_STABLE;
+		backend->weight = CANARY_MEMBER_WEIGHT(member);
+		backend->draining = member & CANARY_MEMBER_DRAINING;
+		backend->index = CANARY_MEMBER_BACKEND(member);
+	}
+	arena_close(&window);
+	return result;
+}
+
+static int read_segments(const struct dataplane *dataplane, const struct canary_config *config,
+			 struct service_model *service)
+{
+	struct arena_window window;
+	int result;
+
+	if (!config->segment_count)
+		return 0;
+	result = arena_open(dataplane, config->segments, config->segment_count * CANARY_SEGMENT_WORDS, false, &window);
+	if (result)
+		return result;
+	for (__u32 i = 0; i < config->segment_count; i++) {
+		const __u64 *words = window.words + (size_t)i * CANARY_SEGMENT_WORDS;
+		struct segment_model *segment = service_add_segment(service);
+
+		if (!segment) {
+			result = -ENOMEM;
+			break;
+		}
+		memcpy(&segment->addr, words, sizeof(segment->addr));
+		segment->prefix_len = words[2] & 0xff;
+		segment->cohort = words[2] >> 8 & 1;
+	}
+	arena_close(&window);
+	return result;
+}
+
+static int read_service(const struct dataplane *dataplane, __u32 id, __u64 word, struct service_model *service)
+{
+	const struct canary_service *state = &dataplane->services[id];
+	struct canary_config config = *record_at(dataplane, id, canary_word_now(word));
+	int result;
+
+	memcpy(service->name, state->name, sizeof(service->name));
+	service->name[sizeof(service->name) - 1] = 0;
+	service->addr = state->key.addr;
+	service->port = ntohs(state->key.port);
+	service->proto = state->key.proto;
+	service->forward = config.forward;
+	service->affinity = config.affinity;
+	service->track = config.track;
+	service->overflow = config.overflow;
+	service->weight = config.weight;
+	service->id = id;
+	service->word = word;
+	service->salt = config.salt;
+	service->assignment = config.assignment;
+	result = read_members(dataplane, &config, service);
+	if (!result)
+		result = read_segments(dataplane, &config, service);
+	return result;
+}
+
+/* Adds service `id` if it is in force. A change that comes in between is seen by the word, and read again. */
+static int add_service(const struct dataplane *dataplane, __u32 id, struct model *model)
+{
+	const volatile __u64 *word = &dataplane->services[id].word;
+
+	for (int i = 0; i < READ_TRIES; i++) {
+		__u64 before = *word;
+		struct service_model *service;
+		int result;
+
+		if (!before)
+			return 0;
+		service = model_add_service(model);
+		if (!service)
+			return -ENOMEM;
+		result = read_service(dataplane, id, before, service);
+		if (result || *word == before)
+			return result;
+		model_remove_service(model, service);
+	}
+	return -EAGAIN;
+}
+
+int dataplane_read(struct dataplane *dataplane, const char *name, struct model *ret, struct error *error)
+{
+	struct model model = {};
+	int result = 0;
+
+	for (__u32 id = 1; !result && id < CANARY_MAX_SERVICES; id++) {
+		const struct canary_service *state = &dataplane->services[id];
+
+		if (!state->word || (name && strncmp(state->name, name, sizeof(state->name))))
+			continue;
+		result = add_service(dataplane, id, &model);
+	}
+	if (result) {
+		model_free(&model);
+		return fail(error, result, "cannot read the services: %s", explain_errno(result));
+	}
+	if (name && !model.service_count)
+		return fail(error, -ENOENT, "there is no service %s", name);
+	*ret = model;
+	return 0;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a service's model to the immutable record that the kernel reads: members, rings, segments. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "core/maglev.h"
+#include "core/text.h"
+#include "dataplane/internal.h"
+
+static int no_room(struct error *error, const struct service_model *service, const char *what)
+{
+	return fail(error, -ENOSPC, "%s: no room is left for its %s: nothing was changed", service->name, what);
+}
+
+static int zero_counters(const struct dataplane *dataplane, enum dataplane_map map, __u32 key, size_t size)
+{
+	void *zeros = calloc(dataplane->cpus, size);
+	int result = -ENOMEM;
+
+	if (zeros)
+		result = bpf_map_update_elem(dataplane->fd[map], &key, zeros, BPF_ANY) ? -errno : 0;
+	free(zeros);
+	return result;
+}
+
+int record_zero_service(const struct dataplane *dataplane, __u32 service)
+{
+	int result = 0;
+
+	for (__u32 cohort = 0; !result && cohort < CANARY_COHORTS; cohort++)
+		result = zero_counters(dataplane, MAP_cohort_counters, service * CANARY_COHORTS + cohort,
+				       sizeof(struct canary_cohort_counters));
+	return result;
+}
+
+/* Gives the backends that are new an index of their own. No packet reads it before the commit. */
+static int place_backends(struct dataplane *dataplane, struct occupied *occupied, struct service_model *service,
+			  struct error *error)
+{
+	for (size_t i = 0; i < service->backend_count; i++) {
+		struct backend_model *backend = &service->backends[i];
+		struct canary_backend *place;
+		__u32 index;
+
+		if (backend->index)
+			continue;
+		index = occupied_take_backend(occupied);
+		if (!index)
+			return no_room(error, service, "backends");
+		place = &dataplane->backends[index];
+		*place = (struct canary_backend){.addr = backend->addr,
+						 .port = htons(backend->port),
+						 .flags = CANARY_BACKEND_LIVE,
+						 .service = service->id,
+						 .generation = place->generation + 1};
+		if (zero_counters(dataplane, MAP_backend_counters, index, sizeof(struct canary_backend_counters)))
+			return no_room(error, service, "backends' counters");
+		backend->index = index;
+	}
+	return 0;
+}
+
+static int write_members(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
+			 struct canary_config *config, struct error *error)
+{
+	struct arena_window window;
+	int result;
+
+	config->member_count = service->backend_count;
+	config->members = occupied_take_words(occupied, config->member_count);
+	if (!config->member_count)
+		return 0;
+	if (!config->members)
+		return no_room(error, service, "list of backends");
+	result = arena_open(dataplane, config->members, config->member_count, true, &window);
+	if (result)
+		return fail(error, result, "cannot map the arena: %s", explain_errno(result));
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend_model *backend = &service->backends[i];
+
+		window.words[i] = backend->index | (__u64)backend->weight << 16 |
+				  (backend->cohort == CANARY_CANARY ? CANARY_MEMBER_CANARY : 0) |
+				  (backend->draining ? CANARY_MEMBER_DRAINING : 0);
+	}
+	arena_close(&window);
+	return 0;
+}
+
+/* Do both list the same backends of a cohort with the same weights? Then the ring is the same as well. */
+static bool same_members(const struct service_model *a, const struct service_model *b, enum canary_cohort cohort)
+{
+	if (service_backends_up(a, cohort) != service_backends_up(b, cohort))
+		return false;
+	for (size_t i = 0; i < a->backend_count; i++) {
+		const struct backend_model *mine = &a->backends[i];
+		const struct backend_model *other;
+
+		if (mine->cohort != cohort || mine->draining)
+			continue;
+		other = service_find_backend(b, &mine->addr, mine->port);
+		if (!other || other->cohort != cohort || other->draining || other->weight != mine->weight ||
+		    other->index != mine->index)
+			return false;
+	}
+	return true;
+}
+
+static int write_ring(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
+		      const struct maglev_backend *members, size_t count, struct canary_ring *ret, struct error *error)
+{
+	__u32 size = maglev_size(members, count);
+	__u32 words = (size + CANARY_RING_SLOTS_PER_WORD - 1) / CANARY_RING_SLOTS_PER_WORD;
+	__u16 *slots = calloc(words, CANARY_RING_SLOTS_PER_WORD * sizeof(*slots));
+	struct arena_window window;
+	int result = -ENOMEM;
+
+	if (slots)
+		result = maglev_build(members, count, slots, size);
+	if (result) {
+		result = fail(error, result, "%s: cannot build the ring of its backends: %s", service->name,
+			      explain_errno(result));
+		goto out;
+	}
+	ret->size = size;
+	ret->base = occupied_take_words(occupied, words);
+	if (!ret->base) {
+		result = no_room(error, service, "ring of backends");
+		goto out;
+	}
+	result = arena_open(dataplane, ret->base, words, true, &window);
+	if (result) {
+		result = fail(error, result, "cannot map the arena: %s", explain_errno(result));
+		goto out;
+	}
+	for (__u32 word = 0; word < words; word++) {
+		__u64 packed = 0;
+
+		for (int i = 0; i < CANARY_RING_SLOTS_PER_WORD; i++)
+			packed |= (__u64)slots[word * CANARY_RING_SLOTS_PER_WORD + i] << i * 16;
+		window.words[word] = packed;
+	}
+	arena_close(&window);
+out:
+	free(slots);
+	return result;
+}
+
+static int build_ring(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
+		      enum canary_cohort cohort, struct canary_ring *ret, struct error *error)
+{
+	size_t count = service_backends_up(service, cohort), n = 0;
+	struct maglev_backend *members;
+	int result;
+
+	*ret = (struct canary_ring){};
+	if (!count)
+		return 0;
+	members = calloc(count, sizeof(*members));
+	if (!members)
+		return fail(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend_model *backend = &service->backends[i];
+
+		if (backend->cohort == cohort && !backend->draining)
+			members[n++] = (struct maglev_backend){.addr = backend->addr,
+							       .port = backend->port,
+							       .weight = backend->weight,
+							       .value = backend->index};
+	}
+	result = write_ring(dataplane, occupied, service, members, count, ret, error);
+	free(members);
+	return result;
+}
+
+static bool same_segments(const struct service_model *a, const struct service_model *b)
+{
+	if (a->segment_count != b->segment_count)
+		return false;
+	for (size_t i = 0; i < a->segment_count; i++) {
+		const struct segment_model *mine = &a->segments[i];
+		const struct segment_model *other = service_find_segment(b, &mine->addr, mine->prefix_len);
+
+		if (!other || other->cohort != mine->cohort)
+			return false;
+	}
+	return true;
+}
+
+/* Removes the prefixes of sets that no record names any more. */
+static int sweep_segments(struct dataplane *dataplane, const struct occupied *occupied)
+{
+	int fd = dataplane->fd[MAP_segments];
+	struct canary_segment_key key, next;
+	void *from = NULL;
+
+	while (!bpf_map_get_next_key(fd, from, &next)) {
+		if (occupied_has_segment_set(occupied, next.set)) {
+			key = next;
+			from = &key;
+		} else if (bpf_map_delete_elem(fd, &next) && errno != ENOENT) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+static int write_segments(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
+			  struct canary_config *config, struct error *error)
+{
+	struct arena_window window;
+	int result;
+
+	config->segment_count = service->segment_count;
+	config->segment_set = 0;
+	config->segments = 0;
+	if (!service->segment_count)
+		return 0;
+	sweep_segments(dataplane, occupied);
+	config->segment_set = dataplane->settings->next_segment_set++;
+	config->segments = occupied_take_words(occupied, service->segment_count * CANARY_SEGMENT_WORDS);
+	if (!config->segments)
+		return no_room(error, service, "list of segments");
+	result = arena_open(dataplane, config->segments, service->segment_count * CANARY_SEGMENT_WORDS, true, &window);
+	if (result)
+		return fail(error, result, "cannot map the arena: %s", explain_errno(result));
+	for (size_t i = 0; !result && i < service->segment_count; i++) {
+		const struct segment_model *segment = &service->segments[i];
+		struct canary_segment_key key = {.prefixlen = 32 + segment->prefix_len,
+						 .set = config->segment_set,
+						 .addr = segment->addr};
+		__u64 *words = window.words + i * CANARY_SEGMENT_WORDS;
+		__u32 cohort = segment->cohort;
+
+		memcpy(words, &segment->addr, sizeof(segment->addr));
+		words[2] = segment->prefix_len | (__u64)cohort << 8;
+		if (bpf_map_update_elem(dataplane->fd[MAP_segments], &key, &cohort, BPF_ANY))
+			result = no_room(error, service, "segments");
+	}
+	arena_close(&window);
+	return result;
+}
+
+int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
+		 struct service_model *desired, struct canary_config *ret, struct error *error)
+{
+	struct canary_config config = {.salt = desired->salt,
+				       .threshold = weight_threshold(desired->weight),
+				       .forward = desired->forward,
+				       .affinity = desired->affinity,
+				       .track = desired->track,
+				       .overflow = desired->overflow,
+				       .weight = desired->weight,
+				       .assignment = desired->assignment};
+	const struct canary_config *now = NULL;
+	int result;
+
+	if (actual)
+		now = record_at(dataplane, actual->id, actual->word & CANARY_WORD_SLOT_MASK);
+	result = place_backends(dataplane, occupied, desired, error);
+	if (!result)
+		result = write_members(dataplane, occupied, desired, &config, error);
+	for (int cohort = 0; !result && cohort < CANARY_COHORTS; cohort++) {
+		if (now && same_members(actual, desired, cohort))
+			config.ring[cohort] = now->ring[cohort];
+		else
+			result = build_ring(dataplane, occupied, desired, cohort, &config.ring[cohort], error);
+	}
+	if (result)
+		return result;
+	if (now && same_segments(actual, desired)) {
+		config.segment_set = now->segment_set;
+		config.segments = now->segments;
+		config.segment_count = now->segment_count;
+	} else {
+		result = write_segments(dataplane, occupied, desired, &config, error);
+	}
+	if (!result)
+		*ret = config;
+	return result;
+}
