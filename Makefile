@@ -5,7 +5,8 @@
 #   make test          unit, bpf and end-to-end tests (root)
 #   make check         style, static analysis, include rules
 #
-# Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined.
+# Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
+# the commands).
 
 VERSION := 0.1.0
 BUILD ?= build
@@ -24,6 +25,14 @@ BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werr
 ifdef SANITIZE
 CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
 endif
+
+ifeq ($(V),1)
+say = @:
+else
+say = @printf '  %-5s %s\n' $(1) $@
+Q = @
+endif
+MAKEFLAGS += --no-print-directory
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
@@ -50,46 +59,56 @@ USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
 all: $(BUILD)/canaryctl
 
 $(BUILD)/canaryctl: $(CORE) $(IO) $(DATAPLANE) $(CLI)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The kernel programs: one skeleton of each bpf/NAME.bpf.c, with the name NAME_bpf.
 
 $(BUILD)/bpf/vmlinux.h:
 	@mkdir -p $(@D)
-	$(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
+	$(call say,GEN)
+	$(Q)$(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
 
 $(SKELETONS:.skel.h=.unlinked.o): $(BUILD)/bpf/%.unlinked.o: bpf/%.bpf.c $(BUILD)/bpf/vmlinux.h
 	@mkdir -p $(@D)
-	$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,BPF)
+	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(SKELETONS:.skel.h=.bpf.o): $(BUILD)/bpf/%.bpf.o: $(BUILD)/bpf/%.unlinked.o
-	$(BPFTOOL) gen object $@ $<
+	$(call say,GEN)
+	$(Q)$(BPFTOOL) gen object $@ $<
 
 $(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
-	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+	$(call say,GEN)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(HELPER_BPF): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
 	@mkdir -p $(@D)
-	$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,BPF)
+	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 
 # User space.
 
-$(USER_OBJECTS): $(BUILD)/%.o: %.c
+$(USER_OBJECTS): $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
 
 # Tests.
 
 $(UNIT_TESTS): %: %.o $(UNIT_LIB) $(CORE) $(IO)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
 $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
 $(HELPER_PROGRAMS): %: %.o
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 

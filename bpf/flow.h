@@ -13,6 +13,7 @@
 
 #define FLOW_NAT_TRIES 8                        /* backends that nat tries for a clashing connection */
 #define FLOW_REFRESH_NS 1000000000ULL           /* an entry's time is kept to this precision */
+#define FLOW_RESET_NS 1000000000ULL             /* what is left of an entry's life after a RST */
 #define FLOW_UDP_IDLE_NS (60 * 1000000000ULL)   /* a tracked UDP flow that was silent for so long is a new one */
 
 static __always_inline bool flow_is_tracked(const struct pkt *p, const struct canary_config *config)
@@ -57,9 +58,11 @@ static __always_inline __u32 flow_cohort(const struct canary_flow *flow)
 	return flow->flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
 }
 
-static __always_inline bool flow_recall(const struct canary_flow *flow, struct assignment *ret)
+static __always_inline bool flow_recall(const struct pkt *p, const struct canary_flow *flow, struct assignment *ret)
 {
 	if (!backend_alive(flow->backend, flow->generation))
+		return false;
+	if (flow->flags & CANARY_FLOW_RESET && p->now_ns - flow->seen_ns > FLOW_RESET_NS)
 		return false;
 	ret->backend = flow->backend;
 	ret->generation = flow->generation;
@@ -71,9 +74,15 @@ static __always_inline void flow_touch(struct canary_flow *flow, const struct pk
 {
 	if (p->now_ns - flow->seen_ns > FLOW_REFRESH_NS)
 		flow->seen_ns = p->now_ns;
-	/* RST and FIN shorten the entry's life. Only a sequence number in the window would prove a RST genuine. */
-	if (p->tcp_flags & (TCP_FIN | TCP_RST))
+	if (p->tcp_flags & TCP_FIN)
 		__sync_fetch_and_or(&flow->flags, CANARY_FLOW_CLOSING);
+	/* Anybody can forge a RST that the backend will ignore: a flow that goes on after it was not ended. */
+	if (p->tcp_flags & TCP_RST) {
+		flow->seen_ns = p->now_ns;
+		__sync_fetch_and_or(&flow->flags, CANARY_FLOW_RESET);
+	} else if (flow->flags & CANARY_FLOW_RESET) {
+		__sync_fetch_and_and(&flow->flags, ~CANARY_FLOW_RESET);
+	}
 }
 
 static __always_inline void flow_fill(struct canary_flow *flow, const struct pkt *p, const struct assignment *a)
@@ -93,9 +102,9 @@ static __always_inline int flow_open(struct pkt *p, const struct canary_config *
 	struct canary_flow entry = {.isn = p->tcp_seq};
 	int verdict;
 
-	if (established && established->isn == p->tcp_seq && flow_recall(established, ret))
+	if (established && established->isn == p->tcp_seq && flow_recall(p, established, ret))
 		return 0;
-	if (earlier && earlier->isn == p->tcp_seq && flow_recall(earlier, ret))
+	if (earlier && earlier->isn == p->tcp_seq && flow_recall(p, earlier, ret))
 		return 0;
 	verdict = flow_choose(p, config, any_port, ret);
 	if (verdict)
@@ -117,7 +126,7 @@ static __always_inline int flow_adopt(struct pkt *p, const struct canary_config 
 	struct canary_flow entry = {};
 	int verdict;
 
-	if (opening && flow_recall(opening, ret)) {
+	if (opening && flow_recall(p, opening, ret)) {
 		entry.isn = opening->isn;
 	} else {
 		verdict = flow_choose(p, config, any_port, ret);
@@ -141,7 +150,7 @@ static __always_inline bool flow_promote(struct pkt *p, const struct canary_flow
 	struct canary_flow entry = {};
 
 	if (!opening || opening->isn + 1 != p->tcp_seq || !(p->tcp_flags & TCP_ACK) || p->tcp_flags & TCP_RST ||
-	    !flow_recall(opening, ret))
+	    !flow_recall(p, opening, ret))
 		return false;
 	entry.isn = opening->isn;
 	flow_fill(&entry, p, ret);
@@ -155,6 +164,7 @@ GLOBAL int flow_tcp(struct pkt *p, const struct canary_config *config, bool any_
 {
 	struct canary_flow_key key;
 	struct canary_flow *flow;
+	bool ended;
 	int verdict;
 
 	if (!p || !config || !ret)
@@ -167,12 +177,13 @@ GLOBAL int flow_tcp(struct pkt *p, const struct canary_config *config, bool any_
 		return flow_adopt(p, config, any_port, &key, ret);
 	if (flow->flags & CANARY_FLOW_BESIDE && flow_promote(p, &key, ret))
 		return 0;
-	if (flow_recall(flow, ret)) {
+	if (flow_recall(p, flow, ret)) {
 		flow_touch(flow, p);
 		return 0;
 	}
+	ended = flow->flags & CANARY_FLOW_RESET;
 	verdict = flow_adopt(p, config, any_port, &key, ret);
-	if (!verdict)
+	if (!verdict && !ended)
 		count_cohort(p->service, ret->cohort, CANARY_COHORT_MOVED, 1);
 	return verdict;
 }
@@ -190,7 +201,7 @@ GLOBAL int flow_udp(struct pkt *p, const struct canary_config *config, bool any_
 	flow_key(p, &key);
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (flow && p->now_ns - flow->seen_ns < FLOW_UDP_IDLE_NS) {
-		if (flow_recall(flow, ret)) {
+		if (flow_recall(p, flow, ret)) {
 			flow_touch(flow, p);
 			return 0;
 		}

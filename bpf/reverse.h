@@ -23,7 +23,7 @@ static __always_inline bool reverse_in_use(const struct canary_reverse *entry, c
 		return false;
 	flow = bpf_map_lookup_elem(&flows, &forward);
 	if (flow)
-		return !(flow->flags & CANARY_FLOW_CLOSING) && now_ns - flow->seen_ns < NAT_IDLE_NS;
+		return !(flow->flags & (CANARY_FLOW_CLOSING | CANARY_FLOW_RESET)) && now_ns - flow->seen_ns < NAT_IDLE_NS;
 	return bpf_map_lookup_elem(&embryonic, &forward);
 }
 

@@ -232,8 +232,9 @@ struct canary_flow_key {
 _Static_assert(sizeof(struct canary_flow_key) == 24, "abi");
 
 #define CANARY_FLOW_BESIDE 1 /* a SYN with another ISN lies in `embryonic` */
-#define CANARY_FLOW_CLOSING 2 /* a FIN or RST was seen from the client */
-#define CANARY_FLOW_CANARY 4  /* the flow's cohort */
+#define CANARY_FLOW_CLOSING 2 /* a FIN was seen from the client */
+#define CANARY_FLOW_RESET 4   /* the client's last packet was a RST */
+#define CANARY_FLOW_CANARY 8  /* the flow's cohort */
 struct canary_flow {
 	__u32 backend;
 	__u32 generation;

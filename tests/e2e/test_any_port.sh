@@ -21,7 +21,7 @@ done
 share_is "$(awk '{ print $1, $3 }' "$work/to80" | sort -u | grep -c canary)" 200 50 "clients of canary"
 
 case_ "all ports of a client go to one backend"
-eq "$(cat "$work"/to80* | awk '{ print $1, $3 }' | sort -u | wc -l)" 200 "pairs of client and backend"
+eq "$(cat "$work"/to80 "$work"/to800? | awk '{ print $1, $3 }' | sort -u | wc -l)" 200 "pairs of client and backend"
 
 case_ "the exact service goes before the any-port one"
 load https -s 198.51.100.1/50 -p 20000-20001 "$vip" 443

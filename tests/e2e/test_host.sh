@@ -53,9 +53,9 @@ eq "$(cat "$work/mine.summary")" "FLOWS ok 200 failed 0" "flows from the balance
 load service -s 198.51.100.1/20 -p 20000-20009 "$vip" 80
 
 case_ "a backend's own connections, through the balancer to a client"
-on stable1 "$helpers/flowload" -p 8080-8080 -n 1 -o "$work/theirs" 192.0.2.10 7777 >"$work/theirs.summary" || true
-eq "$(cat "$work/theirs.summary")" "FLOWS ok 1 failed 0" "a flow from the service's own port"
+on stable1 "$helpers/flowload" -p 20000-20049 -o "$work/theirs" 192.0.2.10 7777 >"$work/theirs.summary" || true
+eq "$(cat "$work/theirs.summary")" "FLOWS ok 50 failed 0" "flows from stable1 to the client"
 
 case_ "what passed is counted, and nothing was dropped"
-at_least "$(stats '.interfaces[] | select(.name == "eth0") | .passed')" 1000 "packets passed on eth0"
+at_least "$(stats '.interfaces[] | select(.name == "eth0") | .passed')" 500 "packets passed on eth0"
 eq "$(stats '[.interfaces[].drops[]] | add // 0')" 0 "packets dropped"

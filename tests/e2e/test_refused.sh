@@ -37,7 +37,7 @@ done <<'LINES'
 2|add|service
 2|no command|service frob
 2|option|stats --frob
-2|needs|set-weight --service web
+2|too few|set-weight --service web
 2|weight|set-weight abc --service web
 2|weight|set-weight 101 --service web
 2|weight|set-weight 100.01 --service web
@@ -66,7 +66,7 @@ done <<'LINES'
 2|forward|service add other tcp 203.0.113.99:80 --forward tunnel
 2|affinity|service add other tcp 203.0.113.99:80 --affinity cookie
 2|.|service add other tcp
-1|.|service add bad/name tcp 203.0.113.99:80
+2|name|service add bad/name tcp 203.0.113.99:80
 1|.|service add other tcp 224.0.0.1:80
 1|.|service add other tcp 127.0.0.1:80
 1|already|backend add web stable 10.0.0.11:8080

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib_netns.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -83,15 +82,6 @@ int netns_tear_down(void **state)
 	if (netns_there >= 0)
 		close(netns_there);
 	return 0;
-}
-
-struct canary_addr netns_addr(const char *text)
-{
-	struct canary_addr addr = {{0, 0, htonl(0xffff), 0}};
-
-	if (inet_pton(AF_INET, text, &addr.word[3]) != 1)
-		assert_int_equal(inet_pton(AF_INET6, text, &addr), 1);
-	return addr;
 }
 
 double seconds_since(const struct timespec *start)

@@ -6,13 +6,10 @@
  *   here    v0  02:00:00:00:00:01  10.1.0.1/24 10.1.0.3/24 2001:db8:1::1/64  mtu 1400
  *   there   v1  02:00:00:00:00:02  10.1.0.2/24             2001:db8:1::2/64
  */
-#ifndef TESTS_UNIT_LIB_NETNS_H
-#define TESTS_UNIT_LIB_NETNS_H
+#ifndef LIB_NETNS_H
+#define LIB_NETNS_H
 
-#include <linux/types.h>
 #include <time.h>
-
-#include "canary/abi.h"
 
 extern int netns_here, netns_there;
 
@@ -25,7 +22,6 @@ void netns_needed(void);
 /* Runs a command in a namespace: words separated by single spaces, no shell. The test fails if it does. */
 __attribute__((format(printf, 2, 3))) void netns_run(int netns, const char *words, ...);
 
-struct canary_addr netns_addr(const char *text);
 double seconds_since(const struct timespec *start);
 
 #endif

@@ -121,7 +121,7 @@ static void test_parts_are_exact_for_random_sets(void **state)
 		make_backends(backends, count);
 		for (size_t i = 0; i < count; i++) {
 			backends[i].weight = 1 + random_below(heaviest);
-			backends[i].addr.word[0] = random_below(1 << 31);
+			backends[i].addr.word[0] = random_below(1U << 31);
 		}
 		size = maglev_size(backends, count);
 		build(backends, count, slots, size);

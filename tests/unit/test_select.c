@@ -242,6 +242,23 @@ static void test_the_key_decides(void **state)
 	check_table(slots, "slots by two keys", SEQUENTIAL_PORTS);
 }
 
+static void test_the_slots_key_is_its_own(void **state)
+{
+	struct canary_keys keys = make_keys(302), others = keys;
+	unsigned slots[16][16] = {};
+
+	(void)state;
+	others.slot++;
+	for (unsigned i = 0; i < FLOWS; i++) {
+		struct canary_hashes one = hash_flow(&keys, SEQUENTIAL_PORTS, i);
+		struct canary_hashes other = hash_flow(&others, SEQUENTIAL_PORTS, i);
+
+		assert_int_equal(canary_bucket(&one, 1), canary_bucket(&other, 1));
+		slots[one.slot >> 60][other.slot >> 60]++;
+	}
+	check_table(slots, "slots by two keys of their own", SEQUENTIAL_PORTS);
+}
+
 static void test_affinity_client(void **state)
 {
 	struct canary_keys keys = make_keys(400);
@@ -380,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_bucket_and_slot_are_independent),
 		cmocka_unit_test(test_another_salt_draws_buckets_anew_and_leaves_slots),
 		cmocka_unit_test(test_the_key_decides),
+		cmocka_unit_test(test_the_slots_key_is_its_own),
 		cmocka_unit_test(test_affinity_client),
 		cmocka_unit_test(test_affinity_client_spreads_clients),
 		cmocka_unit_test(test_a_slot_is_in_the_ring),

@@ -148,36 +148,43 @@ static void warn_no_canary(const struct cli *cli, const struct service_model *se
 		      service->overflow == CANARY_OVERFLOW_DROP ? "are dropped" : "go to stable");
 }
 
+static int drain_backend(const struct cli *cli, struct change *change, const struct target *target, struct error *error)
+{
+	struct service_model *service = change->desired.services;
+	struct backend_model *backend = find_target(service, target);
+	bool last;
+	int err;
+
+	if (!backend)
+		return no_target(service, target, error);
+	if (backend->draining) {
+		report(cli, false, service_epoch(service), "%s: %s is draining already", service->name,
+		       cli->arguments[1]);
+		return 0;
+	}
+	last = is_last_canary(service, backend);
+	backend->draining = true;
+	err = change_commit(change, error);
+	if (err)
+		return err;
+	report_backend(cli, service, backend, "drains: it keeps its flows and gets no new ones");
+	if (last)
+		warn_no_canary(cli, service);
+	return 0;
+}
+
 int cmd_backend_drain(const struct cli *cli, struct error *error)
 {
-	struct backend_model *backend = NULL;
-	struct service_model *service;
 	struct target target = {};
 	struct change change;
-	bool last = false;
 	int err;
 
 	if (parse_target(cli, cli->arguments[1], &target, error))
 		return CLI_USAGE;
 
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, target.service, error);
-	service = change.desired.services;
 	if (!err)
-		backend = find_target(service, &target);
-	if (!err && !backend)
-		err = no_target(service, &target, error);
-	if (!err && backend->draining) {
-		report(cli, false, service_epoch(service), "%s: %s is draining already", service->name,
-		       cli->arguments[1]);
-	} else if (!err) {
-		last = is_last_canary(service, backend);
-		backend->draining = true;
-		err = change_commit(&change, error);
-		if (!err)
-			report_backend(cli, service, backend, "drains: it keeps its flows and gets no new ones");
-		if (!err && last)
-			warn_no_canary(cli, service);
-	}
+		err = drain_backend(cli, &change, &target, error);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;
 }

@@ -90,7 +90,7 @@ int cmd_detach(const struct cli *cli, struct error *error)
 	interfaces = json_array();
 	err = dataplane_open(cli->dir, DATAPLANE_CHANGE, &dataplane, error);
 	if (!err)
-		err = dataplane_interfaces(dataplane, &attached.items, &attached.count, error);
+		err = list_interfaces(dataplane, &attached.items, &attached.count, error);
 	else if (err == -ENOENT)
 		err = 0;
 	attached.chosen = must(calloc(attached.count + 1, sizeof(*attached.chosen)));

@@ -2,6 +2,7 @@
 /* canaryctl explain */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/change.h"
 #include "cli/output.h"
@@ -97,6 +98,8 @@ static void print_explanation(const struct cli *cli, const json_t *view)
 		ROW("why", "segment: a prefix that the client is in is pinned to %s", wanted);
 	else
 		ROW("why", "weight: the bucket is %s the threshold", below ? "below" : "not below");
+	if (*why != 't' && strcmp(wanted, text_of(view, "cohort")))
+		ROW("overflow", "%s has no backend that takes flows", wanted);
 #undef ROW
 	table_print(&table, cli, 0);
 }

@@ -223,7 +223,7 @@ void next_hops_prepare(const struct cli *cli, struct dataplane *dataplane, const
 	struct hops hops = {.cli = cli, .dataplane = dataplane};
 	bool elsewhere;
 
-	/* What was done is not to wait for what follows. */
+	/* What was done need not wait for what follows. */
 	output_flush();
 	if (!is_attached_here(dataplane, &elsewhere)) {
 		if (elsewhere)

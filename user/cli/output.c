@@ -111,6 +111,8 @@ json_t *json_text(const char *text)
 
 static void print_message(bool json, const char *key, const char *prefix, const char *text)
 {
+	/* On a terminal, what was done comes before what is wrong with it. */
+	output_flush();
 	if (json) {
 		json_t *object = json_pack("{s:o}", key, json_text(text));
 

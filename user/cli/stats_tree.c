@@ -105,7 +105,7 @@ static int add_interfaces(json_t *interfaces, struct dataplane *dataplane, struc
 {
 	struct interface *attached;
 	size_t count;
-	int err = dataplane_interfaces(dataplane, &attached, &count, error);
+	int err = list_interfaces(dataplane, &attached, &count, error);
 
 	if (err)
 		return err;

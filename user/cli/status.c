@@ -33,7 +33,7 @@ static int add_interfaces(json_t *status, struct dataplane *dataplane, struct er
 	json_t *views = json_object_get(status, "interfaces");
 	struct interface *interfaces;
 	size_t count;
-	int err = dataplane_interfaces(dataplane, &interfaces, &count, error);
+	int err = list_interfaces(dataplane, &interfaces, &count, error);
 
 	if (err)
 		return err;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <linux/types.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "canary/select.h"
@@ -42,6 +43,22 @@ json_t *view_interface(const struct interface *interface)
 {
 	return json_pack("{s:o, s:s}", "name", json_text(interface->name), "mode",
 			 interface->generic ? "generic" : "native");
+}
+
+static int compare_interfaces(const void *a, const void *b)
+{
+	const struct interface *x = a, *y = b;
+
+	return (x->ifindex > y->ifindex) - (x->ifindex < y->ifindex);
+}
+
+int list_interfaces(struct dataplane *dataplane, struct interface **ret, size_t *ret_count, struct error *error)
+{
+	int err = dataplane_interfaces(dataplane, ret, ret_count, error);
+
+	if (!err && *ret_count)
+		qsort(*ret, *ret_count, sizeof(**ret), compare_interfaces);
+	return err;
 }
 
 const char *text_of(const json_t *object, const char *key)

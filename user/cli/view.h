@@ -19,6 +19,9 @@ json_t *view_segment(const struct segment_model *segment);
 /* name, mode */
 json_t *view_interface(const struct interface *interface);
 
+/* As dataplane_interfaces(), in the order of ifindex. */
+int list_interfaces(struct dataplane *dataplane, struct interface **ret, size_t *ret_count, struct error *error);
+
 /* Members of a tree for text: "" and 0 where there are none. */
 const char *text_of(const json_t *object, const char *key);
 json_int_t integer_of(const json_t *object, const char *key);

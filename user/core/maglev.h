@@ -20,9 +20,9 @@
 
 struct maglev_backend {
 	struct canary_addr addr;
-	__u16 port;   /* network order */
+	__u16 port; /* network order */
 	__u32 weight; /* 1..CANARY_MAX_BACKEND_WEIGHT */
-	__u16 value;  /* what to write into its slots: not 0; no part in where they are */
+	__u16 value; /* what to write into its slots: not 0; no part in where they are */
 };
 
 /*

@@ -30,7 +30,8 @@ static void find_flow(const struct dataplane *dataplane, const struct canary_flo
 	    bpf_map_lookup_elem(dataplane->fd[MAP_embryonic], key, &flow))
 		return;
 	backend = &dataplane->backends[flow.backend % CANARY_MAX_BACKENDS];
-	if (backend->generation != flow.generation || !(backend->flags & CANARY_BACKEND_LIVE))
+	if (backend->generation != flow.generation || !(backend->flags & CANARY_BACKEND_LIVE) ||
+	    flow.flags & CANARY_FLOW_RESET)
 		return;
 	ret->tracked = true;
 	ret->tracked_cohort = flow.flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;

@@ -167,7 +167,7 @@ static int build_ring(struct dataplane *dataplane, struct occupied *occupied, co
 
 		if (backend->cohort == cohort && !backend->draining)
 			members[n++] = (struct maglev_backend){.addr = backend->addr,
-							       .port = backend->port,
+							       .port = htons(backend->port),
 							       .weight = backend->weight,
 							       .value = backend->index};
 	}

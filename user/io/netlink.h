@@ -17,24 +17,34 @@ void netlink_close(struct netlink *netlink);
 struct route {
 	unsigned ifindex;
 	struct canary_addr next_hop; /* the gateway, or the destination itself where it is on-link */
-	struct canary_addr source;   /* the address of ours that the kernel would send from */
-	bool local;                  /* the destination is an address of this host */
+	struct canary_addr source; /* the address of ours that the kernel would send from */
+	bool local; /* the destination is an address of this host */
 };
 
-/* The kernel's route to an address. 0, -ENETUNREACH and the like, or another -errno. */
+/*
+ * The kernel's route to an address. 0, or -errno with *ret untouched: -ENETUNREACH, or what a route of that type says
+ * (unreachable: -EHOSTUNREACH; prohibit, broadcast, multicast: -EACCES; blackhole: -EINVAL), alike for both families.
+ */
 int netlink_route(struct netlink *netlink, const struct canary_addr *to, struct route *ret);
 
 /*
  * Asks the kernel to resolve a next hop and to keep it resolved with nobody in user space (NTF_EXT_MANAGED, kernel
- * 5.16). An entry that somebody made permanent is left as it is. 0 or -errno.
+ * 5.16). An entry that somebody made permanent is left as it is. 0 or -errno; -EOPNOTSUPP: the kernel is older.
+ *
+ * An entry lives through its host's absence, however long. It goes with the link: when the device or its carrier goes
+ * down the kernel flushes it, and somebody must ask again. IPv6 needs a link-local address that is past duplicate
+ * address detection, a second or two after the link came up.
  */
 int netlink_manage_neighbour(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop);
 /* 1: its link-layer address is known; 0: not (yet); -errno. */
 int netlink_neighbour_resolved(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop);
 
-/* Calls back for each gateway of the main routing tables (both families), until it returns nonzero, which is returned. */
-int netlink_gateways(struct netlink *netlink, int (*call)(unsigned ifindex, const struct canary_addr *gateway, void *arg),
-		     void *arg);
+/*
+ * Calls back for each gateway of the main routing tables, once for IPv4's and once for IPv6's, until it returns nonzero,
+ * which is returned. Here and in netlink_links() the callback may use the socket.
+ */
+int netlink_gateways(struct netlink *netlink,
+		     int (*call)(unsigned ifindex, const struct canary_addr *gateway, void *arg), void *arg);
 
 struct link {
 	unsigned ifindex;
@@ -44,17 +54,22 @@ struct link {
 	unsigned mtu;
 	__u8 mac[6];
 	char kind[16]; /* "veth", "vlan", "" … (IFLA_INFO_KIND) */
-	unsigned lower; /* ifindex of the device below (IFLA_LINK), 0: none */
-	__u16 vlan_id;  /* kind "vlan" only */
+	unsigned
+		lower; /* ifindex of the device below (IFLA_LINK), 0: none, or in another namespace; a veth's peer is none */
+	__u16 vlan_id; /* kind "vlan" only */
 	__u16 vlan_proto; /* network order */
 };
 
-/* 0, -ENODEV, or another -errno. Names are compared whole; nothing is interpreted. */
+/* 0, -ENODEV, or another -errno. Names are compared whole; nothing is interpreted; alternative names are no names. */
 int netlink_link_by_name(struct netlink *netlink, const char *name, struct link *ret);
 /* Calls back for every link, until it returns nonzero, which is returned. */
 int netlink_links(struct netlink *netlink, int (*call)(const struct link *link, void *arg), void *arg);
 
-/* 1 if net.ipv4.conf.IFACE.forwarding / net.ipv6.conf.IFACE.forwarding is on, 0 if off, -errno. family: AF_INET or AF_INET6. */
+/*
+ * 1 if net.ipv4.conf.IFACE.forwarding / net.ipv6.conf.IFACE.forwarding is on, 0 if off. family: AF_INET or AF_INET6.
+ * -EINVAL: no name of an interface (with '/' or "..", too long, ...); -ENODEV: no such interface, or it does not speak
+ * that family; -EAFNOSUPPORT: the kernel does not.
+ */
 int forwarding_enabled(const char *interface, int family);
 
 /* The inode number that names our network namespace, or 0. */

@@ -55,8 +55,8 @@ static int get_neighbour(struct netlink *netlink, unsigned ifindex, const struct
 }
 
 /*
- * Learnt elsewhere as well as managed: otherwise the kernel's garbage collection takes the entry of a host that did not
- * answer for a while, and nobody would ask for it again when it is back.
+ * Learnt elsewhere as well as managed: otherwise the kernel's garbage collection, at work from 128 neighbours on, takes
+ * the entry of a host that is silent for a minute, and nobody asks for it when it is back.
  */
 static int put_managed(struct netlink *netlink, unsigned ifindex, const struct canary_addr *addr, int flags)
 {
