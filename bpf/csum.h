@@ -18,7 +18,7 @@ static __always_inline __u16 csum_fold(__u64 sum)
 /* What replacing one value by another does to a sum: adds ~old + new. Values as they stand in the packet. */
 static __always_inline void csum_diff16(__u64 *sum, __u16 old, __u16 new)
 {
-	*sum += (__u16)~old + (__u64)new;
+	*sum += (__u16)~old + (__u64) new;
 }
 
 static __always_inline void csum_diff_addr(__u64 *sum, const struct canary_addr *old, const struct canary_addr *new)

@@ -11,10 +11,10 @@
 #ifndef BPF_FLOW_H
 #define BPF_FLOW_H
 
-#define FLOW_NAT_TRIES 8                        /* backends that nat tries for a clashing connection */
-#define FLOW_REFRESH_NS 1000000000ULL           /* an entry's time is kept to this precision */
-#define FLOW_RESET_NS 1000000000ULL             /* what is left of an entry's life after a RST */
-#define FLOW_UDP_IDLE_NS (60 * 1000000000ULL)   /* a tracked UDP flow that was silent for so long is a new one */
+#define FLOW_NAT_TRIES 8 /* backends that nat tries for a clashing connection */
+#define FLOW_REFRESH_NS 1000000000ULL /* an entry's time is kept to this precision */
+#define FLOW_RESET_NS 1000000000ULL /* what is left of an entry's life after a RST */
+#define FLOW_UDP_IDLE_NS (60 * 1000000000ULL) /* a tracked UDP flow that was silent for so long is a new one */
 
 static __always_inline bool flow_is_tracked(const struct pkt *p, const struct canary_config *config)
 {
@@ -31,8 +31,7 @@ static __always_inline void flow_key(const struct pkt *p, struct canary_flow_key
 }
 
 /* Chooses for a flow that is not remembered and, in nat, reserves its way back. 0, or a reason to drop. */
-GLOBAL int flow_choose(const struct pkt *p, const struct canary_config *config, bool any_port,
-				  struct assignment *ret)
+GLOBAL int flow_choose(const struct pkt *p, const struct canary_config *config, bool any_port, struct assignment *ret)
 {
 	int verdict = 0;
 	bool nat;
@@ -159,8 +158,7 @@ static __always_inline bool flow_promote(struct pkt *p, const struct canary_flow
 	return true;
 }
 
-GLOBAL int flow_tcp(struct pkt *p, const struct canary_config *config, bool any_port,
-			       struct assignment *ret)
+GLOBAL int flow_tcp(struct pkt *p, const struct canary_config *config, bool any_port, struct assignment *ret)
 {
 	struct canary_flow_key key;
 	struct canary_flow *flow;
@@ -188,8 +186,7 @@ GLOBAL int flow_tcp(struct pkt *p, const struct canary_config *config, bool any_
 	return verdict;
 }
 
-GLOBAL int flow_udp(struct pkt *p, const struct canary_config *config, bool any_port,
-			       struct assignment *ret)
+GLOBAL int flow_udp(struct pkt *p, const struct canary_config *config, bool any_port, struct assignment *ret)
 {
 	struct canary_flow entry = {};
 	struct canary_flow_key key;

@@ -11,11 +11,11 @@
 #define DROP_REASON(verdict) (-(verdict)-1)
 
 enum pkt_flag {
-	PKT_BROKEN = 1 << 0,       /* headers do not fit together: malformed, if it is for a service */
-	PKT_TOO_DEEP = 1 << 1,     /* IPv6 extension headers beyond what is looked through */
-	PKT_FRAGMENT = 1 << 2,     /* a first fragment: it has the ports, the others have not */
-	PKT_NO_PORTS = 1 << 3,     /* broken before the ports */
-	PKT_ICMP_ERROR = 1 << 4,   /* an ICMP error; the tuple is that of the packet it quotes */
+	PKT_BROKEN = 1 << 0, /* headers do not fit together: malformed, if it is for a service */
+	PKT_TOO_DEEP = 1 << 1, /* IPv6 extension headers beyond what is looked through */
+	PKT_FRAGMENT = 1 << 2, /* a first fragment: it has the ports, the others have not */
+	PKT_NO_PORTS = 1 << 3, /* broken before the ports */
+	PKT_ICMP_ERROR = 1 << 4, /* an ICMP error; the tuple is that of the packet it quotes */
 	PKT_FROM_BACKEND = 1 << 5, /* nat's way back */
 };
 
@@ -27,15 +27,15 @@ enum pkt_flag {
 
 struct pkt {
 	struct canary_tuple tuple; /* as the client sees it; on the way back: see nat.h */
-	__u32 l3;                  /* offsets from the frame's start */
+	__u32 l3; /* offsets from the frame's start */
 	__u32 l4;
-	__u32 ip_len;    /* the IP packet's length */
-	__u32 flags;     /* enum pkt_flag */
-	__u32 tcp_seq;   /* host order */
-	__u32 inner_l3;  /* of the packet that an ICMP error quotes */
+	__u32 ip_len; /* the IP packet's length */
+	__u32 flags; /* enum pkt_flag */
+	__u32 tcp_seq; /* host order */
+	__u32 inner_l3; /* of the packet that an ICMP error quotes */
 	__u32 inner_l4;
-	__u8 family;     /* 4 or 6 */
-	__u8 l4_proto;   /* of the packet itself: ICMP where the tuple's is the quoted packet's */
+	__u8 family; /* 4 or 6 */
+	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 tcp_flags;
 	__u8 tag_count;
 	struct canary_tag tag[2];

@@ -13,17 +13,16 @@
 static __always_inline bool reverse_in_use(const struct canary_reverse *entry, const struct canary_reverse_key *key,
 					   __u64 now_ns)
 {
-	struct canary_flow_key forward = {.client = key->client,
-					  .service = entry->service,
-					  .client_port = key->client_port,
-					  .port = entry->port};
+	struct canary_flow_key forward = {
+		.client = key->client, .service = entry->service, .client_port = key->client_port, .port = entry->port};
 	struct canary_flow *flow;
 
 	if (!backend_alive(entry->backend, entry->generation))
 		return false;
 	flow = bpf_map_lookup_elem(&flows, &forward);
 	if (flow)
-		return !(flow->flags & (CANARY_FLOW_CLOSING | CANARY_FLOW_RESET)) && now_ns - flow->seen_ns < NAT_IDLE_NS;
+		return !(flow->flags & (CANARY_FLOW_CLOSING | CANARY_FLOW_RESET)) &&
+		       now_ns - flow->seen_ns < NAT_IDLE_NS;
 	return bpf_map_lookup_elem(&embryonic, &forward);
 }
 

@@ -21,7 +21,7 @@ static __always_inline int route_verdict(long result)
 
 /* Asks the kernel. 0 with *hop filled in, or a reason to drop. */
 GLOBAL int route_lookup(struct xdp_md *ctx, const struct pkt *p, const struct canary_addr *source,
-				   const struct canary_addr *to, struct canary_next_hop *hop)
+			const struct canary_addr *to, struct canary_next_hop *hop)
 {
 	struct bpf_fib_lookup fib = {.ifindex = ctx->ingress_ifindex};
 	struct canary_egress *vlan;

@@ -12,7 +12,8 @@ static __always_inline void trace_lost(const struct net_device *device, __u64 pa
 	struct canary_interface *interface = bpf_map_lookup_elem(&interfaces, &place);
 	struct canary_interface_counters *counters;
 
-	if (!interface || interface->ifindex != (__u32)device->ifindex || interface->netns != device->nd_net.net->ns.inum)
+	if (!interface || interface->ifindex != (__u32)device->ifindex ||
+	    interface->netns != device->nd_net.net->ns.inum)
 		return;
 	counters = bpf_map_lookup_elem(&interface_counters, &place);
 	if (counters)

@@ -88,8 +88,7 @@ static __always_inline int nat_packet(struct xdp_md *ctx, const struct pkt *p, c
  * keeps its own address. The ICMP checksum covers all that changes in the quoted packet, checksums included; ICMPv6's
  * the outer addresses as well.
  */
-static __always_inline int nat_icmp_error(struct xdp_md *ctx, const struct pkt *p, const struct nat *nat,
-					  bool outer)
+static __always_inline int nat_icmp_error(struct xdp_md *ctx, const struct pkt *p, const struct nat *nat, bool outer)
 {
 	__u64 inner = 0, outside = 0, icmp_diff = 0;
 	__u16 *check, *header_check;
@@ -147,8 +146,8 @@ GLOBAL int nat_to_backend(struct xdp_md *ctx, const struct pkt *p, const struct 
 }
 
 /* From the backend: the source was its address, and becomes the service's. `outer`: of an ICMP error, too. */
-GLOBAL int nat_from_backend(struct xdp_md *ctx, const struct pkt *p, const struct canary_addr *service,
-				       __u16 port, bool outer)
+GLOBAL int nat_from_backend(struct xdp_md *ctx, const struct pkt *p, const struct canary_addr *service, __u16 port,
+			    bool outer)
 {
 	struct nat nat = {.to = service, .to_port = port, .source = true};
 

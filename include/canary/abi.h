@@ -22,21 +22,21 @@
 #define CANARY_ABI_VERSION 1
 
 enum canary_limit {
-	CANARY_MAX_SERVICES = 1024,     /* ids 1..1023: 0 means none */
-	CANARY_MAX_BACKENDS = 32768,    /* indices 1..32767: 0 means none */
+	CANARY_MAX_SERVICES = 1024, /* ids 1..1023: 0 means none */
+	CANARY_MAX_BACKENDS = 32768, /* indices 1..32767: 0 means none */
 	CANARY_MAX_COHORT_BACKENDS = 1024, /* of one cohort of one service */
-	CANARY_MAX_SEGMENTS = 65536,    /* prefixes, over all services and both generations of them */
-	CANARY_MAX_INTERFACES = 256,    /* an interface's place is its ifindex modulo this */
+	CANARY_MAX_SEGMENTS = 65536, /* prefixes, over all services and both generations of them */
+	CANARY_MAX_INTERFACES = 256, /* an interface's place is its ifindex modulo this */
 	CANARY_MAX_FLOWS = 65536,
 	CANARY_MAX_EMBRYONIC = 16384,
 	CANARY_MAX_VLANS = 4096,
 	CANARY_MAX_OPERATIONS = 65536, /* of one commit: services and backends to retire */
-	CANARY_CONFIGS = 8,             /* configuration records of a service */
-	CANARY_ARENA_WORDS = 1 << 22,   /* 64-bit words for rings, members, segments */
+	CANARY_CONFIGS = 8, /* configuration records of a service */
+	CANARY_ARENA_WORDS = 1 << 22, /* 64-bit words for rings, members, segments */
 	CANARY_RING_SLOTS_PER_WORD = 4, /* 16 bits each: a backend's index */
-	CANARY_NAME_LEN = 64,           /* with its terminating zero */
-	CANARY_THRESHOLD_ONE = 65536,   /* a threshold is a share in 1/65536 */
-	CANARY_WEIGHT_ONE = 10000,      /* a weight is a share in 1/100 percent */
+	CANARY_NAME_LEN = 64, /* with its terminating zero */
+	CANARY_THRESHOLD_ONE = 65536, /* a threshold is a share in 1/65536 */
+	CANARY_WEIGHT_ONE = 10000, /* a weight is a share in 1/100 percent */
 	CANARY_MAX_BACKEND_WEIGHT = 1000,
 };
 
@@ -54,22 +54,22 @@ enum canary_forward {
 };
 
 enum canary_affinity {
-	CANARY_AFFINITY_FLOW = 0,   /* the bucket is a hash of the 5-tuple */
+	CANARY_AFFINITY_FLOW = 0, /* the bucket is a hash of the 5-tuple */
 	CANARY_AFFINITY_CLIENT = 1, /* ... of the client's address */
 	CANARY_AFFINITIES,
 };
 
 enum canary_track { /* UDP only: is a flow remembered at its first packet? */
-	CANARY_TRACK_AUTO = 0, /* with nat yes, else no */
-	CANARY_TRACK_ALWAYS = 1,
-	CANARY_TRACK_NEVER = 2,
-	CANARY_TRACKS,
+		    CANARY_TRACK_AUTO = 0, /* with nat yes, else no */
+		    CANARY_TRACK_ALWAYS = 1,
+		    CANARY_TRACK_NEVER = 2,
+		    CANARY_TRACKS,
 };
 
 enum canary_overflow { /* what happens to the flows of a cohort without a backend */
-	CANARY_OVERFLOW_OTHER = 0, /* the other cohort gets them */
-	CANARY_OVERFLOW_DROP = 1,
-	CANARY_OVERFLOWS,
+		       CANARY_OVERFLOW_OTHER = 0, /* the other cohort gets them */
+		       CANARY_OVERFLOW_DROP = 1,
+		       CANARY_OVERFLOWS,
 };
 
 /* An IPv6 address, or an IPv4 one as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
@@ -126,9 +126,9 @@ struct canary_ring {
  * names it, and so is what it points at: rings, members and segments in the arena, the segment set in `segments`.
  */
 struct canary_config {
-	__u64 salt;      /* key of the bucket hash */
+	__u64 salt; /* key of the bucket hash */
 	__u32 threshold; /* canary if bucket < threshold; 0..CANARY_THRESHOLD_ONE */
-	__u8 forward;    /* enum canary_forward */
+	__u8 forward; /* enum canary_forward */
 	__u8 affinity;
 	__u8 track;
 	__u8 overflow;
@@ -138,8 +138,8 @@ struct canary_config {
 	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */
 	__u32 segment_count;
 	__u32 segment_set; /* in the key of `segments`; 0: none */
-	__u32 weight;      /* as asked for, in 1/100 percent */
-	__u32 assignment;  /* rises when somebody sets the weight or the salt */
+	__u32 weight; /* as asked for, in 1/100 percent */
+	__u32 assignment; /* rises when somebody sets the weight or the salt */
 	__u32 pad;
 };
 _Static_assert(sizeof(struct canary_config) == 64, "one cache line");
@@ -147,7 +147,7 @@ _Static_assert(sizeof(struct canary_config) == 64, "one cache line");
 /* A member: a backend's part in a service's configuration, packed into one word of the arena. */
 #define CANARY_MEMBER_CANARY (1ULL << 32)
 #define CANARY_MEMBER_DRAINING (1ULL << 33)
-#define CANARY_MEMBER_BACKEND(word) ((__u32)((word) & 0xffff))
+#define CANARY_MEMBER_BACKEND(word) ((__u32)((word)&0xffff))
 #define CANARY_MEMBER_WEIGHT(word) ((__u32)((word) >> 16 & 0xffff))
 
 /* A segment as listed in the arena: two words of address, one of prefix length (of 128) | cohort << 8. */
@@ -169,7 +169,7 @@ _Static_assert(sizeof(struct canary_segment_key) == 24, "abi");
 struct canary_backend {
 	struct canary_addr addr;
 	struct canary_addr tunnel_source; /* the outer source address for ipip; all zero: not known yet */
-	__u16 port;                       /* network order; 0: as in the packet */
+	__u16 port; /* network order; 0: as in the packet */
 	__u8 flags;
 	__u8 pad;
 	__u32 service;
@@ -197,7 +197,7 @@ _Static_assert(sizeof(struct canary_settings) == 144, "abi");
 
 /* Element of `interfaces`, at ifindex % CANARY_MAX_INTERFACES. ifindex 0: none attached there. */
 #define CANARY_INTERFACE_PARTIAL_CHECKSUMS 1 /* senders may leave checksums to us (veth) */
-#define CANARY_INTERFACE_GENERIC 2           /* attached in generic mode */
+#define CANARY_INTERFACE_GENERIC 2 /* attached in generic mode */
 struct canary_interface {
 	__u32 ifindex;
 	__u32 netns; /* inode number of its network namespace: tracepoints see the whole machine */
@@ -216,7 +216,7 @@ struct canary_tag {
 
 /* VLAN devices cannot be redirected to: element of `egress`, by the VLAN device's ifindex. */
 struct canary_egress {
-	__u32 ifindex;   /* the device below */
+	__u32 ifindex; /* the device below */
 	__u32 tag_count; /* 1 or 2 */
 	struct canary_tag tag[2]; /* outermost first */
 };
@@ -233,13 +233,13 @@ _Static_assert(sizeof(struct canary_flow_key) == 24, "abi");
 
 #define CANARY_FLOW_BESIDE 1 /* a SYN with another ISN lies in `embryonic` */
 #define CANARY_FLOW_CLOSING 2 /* a FIN was seen from the client */
-#define CANARY_FLOW_RESET 4   /* the client's last packet was a RST */
-#define CANARY_FLOW_CANARY 8  /* the flow's cohort */
+#define CANARY_FLOW_RESET 4 /* the client's last packet was a RST */
+#define CANARY_FLOW_CANARY 8 /* the flow's cohort */
 struct canary_flow {
 	__u32 backend;
 	__u32 generation;
 	__u64 seen_ns; /* coarse CLOCK_MONOTONIC of the last packet */
-	__u32 isn;   /* TCP: the client's initial sequence number, host order; 0 if its SYN was not seen */
+	__u32 isn; /* TCP: the client's initial sequence number, host order; 0 if its SYN was not seen */
 	__u32 flags; /* CANARY_FLOW_*, set with atomic operations */
 };
 _Static_assert(sizeof(struct canary_flow) == 24, "abi");
@@ -267,12 +267,12 @@ _Static_assert(sizeof(struct canary_reverse) == 16, "abi");
 
 /* A per-CPU element of `next_hops`, by backend: what the last route lookup said. */
 struct canary_next_hop {
-	__u64 until_ns;  /* valid while the coarse clock is below */
-	__u32 ifindex;   /* the device to send through: below a VLAN device */
-	__u16 mtu;       /* of the route, for the IP packet */
-	__u8 direct;     /* the backend itself, not a router */
-	__u8 tag_count;  /* of `tag` */
-	__u8 dmac[6];    /* as they stand in an Ethernet header: destination first */
+	__u64 until_ns; /* valid while the coarse clock is below */
+	__u32 ifindex; /* the device to send through: below a VLAN device */
+	__u16 mtu; /* of the route, for the IP packet */
+	__u8 direct; /* the backend itself, not a router */
+	__u8 tag_count; /* of `tag` */
+	__u8 dmac[6]; /* as they stand in an Ethernet header: destination first */
 	__u8 smac[6];
 	struct canary_tag tag[2];
 	__u32 generation; /* of the backend: its index may have a new owner */
@@ -297,9 +297,10 @@ struct canary_interface_counters { /* `interface_counters`, by the interface's p
  * be done, then does them all in one run: a process that dies before has changed nothing, one that dies later all.
  */
 enum canary_operation_type {
-	CANARY_OP_ADD = 1,    /* service_ids[key] = id; services[id].word = word */
+	CANARY_OP_ADD = 1, /* service_ids[key] = id; services[id].word = word */
 	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> word */
-	CANARY_OP_DELETE = 3, /* service_ids[key] removed; services[id].word: expected -> 0; `word` != 0: its address is no other's */
+	CANARY_OP_DELETE =
+		3, /* service_ids[key] removed; services[id].word: expected -> 0; `word` != 0: its address is no other's */
 	CANARY_OP_RETIRE_BACKEND = 4, /* backends[id]: not live, generation + 1 */
 };
 struct canary_operation {
@@ -314,7 +315,7 @@ _Static_assert(sizeof(struct canary_operation) == 24, "abi");
 struct canary_commit_args {
 	__u32 count;
 	__s32 error; /* 0, -ESTALE (a word was not as expected), -E2BIG, -EINVAL */
-	__u32 at;    /* the operation that failed */
+	__u32 at; /* the operation that failed */
 	__u32 pad;
 };
 

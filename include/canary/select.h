@@ -84,8 +84,8 @@ struct canary_choice {
 };
 
 /* segment: the cohort the client's prefix is pinned to, or -1. */
-CANARY_INLINE struct canary_choice canary_choose(const struct canary_config *config,
-						 const struct canary_hashes *hashes, int segment)
+CANARY_INLINE struct canary_choice canary_choose(const struct canary_config *config, const struct canary_hashes *hashes,
+						 int segment)
 {
 	struct canary_choice choice = {};
 	const struct canary_ring *ring;

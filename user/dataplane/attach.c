@@ -138,10 +138,11 @@ static int refuse_attach(const struct interface *interface, int code, struct err
 		bpf_obj_get_info_by_fd(fd, &info, &size);
 		close(fd);
 	}
-	return fail(error, code,
-		    "%s has another XDP program, %s (id %u): detach it first ('ip link set dev %s xdp off', or with the "
-		    "tool that attached it)",
-		    interface->name, info.name[0] ? info.name : "of unknown name", id, interface->name);
+	return fail(
+		error, code,
+		"%s has another XDP program, %s (id %u): detach it first ('ip link set dev %s xdp off', or with the "
+		"tool that attached it)",
+		interface->name, info.name[0] ? info.name : "of unknown name", id, interface->name);
 }
 
 static int create_link(int program, const struct interface *interface, bool generic)
@@ -164,9 +165,8 @@ static int create_link_in_mode(int program, struct interface *interface, enum at
 	if (mode == ATTACH_GENERIC || link == -EBUSY || link == -EEXIST || link == -EPERM)
 		return refuse_attach(interface, link, error);
 	if (mode == ATTACH_NATIVE)
-		return fail(error, link,
-			    "%s cannot run XDP in its driver (%s): use --mode auto or generic (slower)", interface->name,
-			    explain_errno(link));
+		return fail(error, link, "%s cannot run XDP in its driver (%s): use --mode auto or generic (slower)",
+			    interface->name, explain_errno(link));
 	native = link;
 	interface->generic = true;
 	link = create_link(program, interface, true);
@@ -193,7 +193,8 @@ static int zero_interface_counters(const struct dataplane *dataplane, __u32 plac
 	int result = -ENOMEM;
 
 	if (zeros)
-		result = bpf_map_update_elem(dataplane->fd[MAP_interface_counters], &place, zeros, BPF_ANY) ? -errno : 0;
+		result =
+			bpf_map_update_elem(dataplane->fd[MAP_interface_counters], &place, zeros, BPF_ANY) ? -errno : 0;
 	free(zeros);
 	return result;
 }

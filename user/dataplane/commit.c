@@ -114,9 +114,8 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 		return fail(error, -ENOSPC, "%s: cannot clear its counters", service->name);
 	state = &dataplane->services[service->id];
 	memset(state->retired_ns, 0, sizeof(state->retired_ns));
-	state->key = (struct canary_service_key){.addr = service->addr,
-						 .port = htons(service->port),
-						 .proto = service->proto};
+	state->key = (struct canary_service_key){
+		.addr = service->addr, .port = htons(service->port), .proto = service->proto};
 	memcpy(state->name, service->name, sizeof(state->name));
 	result = record_build(dataplane, occupied, NULL, service, record_at(dataplane, service->id, 0), error);
 	if (result)
@@ -141,12 +140,11 @@ static int prepare_change(struct dataplane *dataplane, struct occupied *occupied
 	*record_at(dataplane, actual->id, slot) = config;
 	desired->word = slot | slot << CANARY_WORD_OLDEST_SHIFT |
 			(canary_word_epoch(actual->word) + 1) << CANARY_WORD_EPOCH_SHIFT;
-	result = push(operations,
-		      (struct canary_operation){.type = CANARY_OP_CHANGE,
-						.id = actual->id,
-						.expected = actual->word,
-						.word = desired->word},
-		      error);
+	result = push(
+		operations,
+		(struct canary_operation){
+			.type = CANARY_OP_CHANGE, .id = actual->id, .expected = actual->word, .word = desired->word},
+		error);
 	if (!result)
 		result = retire_backends(operations, actual, desired, error);
 	return result;
@@ -233,7 +231,8 @@ static int run_commit(struct dataplane *dataplane, __u32 count, struct error *er
 	if (result)
 		return fail(error, result, "cannot run the commit: %s", explain_errno(result));
 	if (args.error == -ESTALE)
-		return fail(error, -ESTALE, "somebody else changed a service at the same time: nothing was changed, try again");
+		return fail(error, -ESTALE,
+			    "somebody else changed a service at the same time: nothing was changed, try again");
 	if (args.error)
 		return fail(error, args.error, "the kernel refused operation %u of the change: %s", args.at,
 			    explain_errno(args.error));

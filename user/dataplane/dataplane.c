@@ -52,6 +52,15 @@ static bool still_there(int fd, const char *dir)
 	return !fstat(fd, &held) && !stat(dir, &now) && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
 }
 
+static int refuse_directory(const char *dir, int code, struct error *error)
+{
+	const char *name = strrchr(dir, '/');
+
+	if (code == -EPERM && name && strchr(name, '.'))
+		return fail(error, code, "cannot make %s: a name in a bpffs cannot have a '.'", dir);
+	return fail(error, code, "cannot make %s: %s", dir, explain_errno(code));
+}
+
 static int take_lock(struct dataplane *dataplane, struct error *error)
 {
 	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
@@ -59,12 +68,12 @@ static int take_lock(struct dataplane *dataplane, struct error *error)
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		if (dataplane->access == DATAPLANE_CREATE && mkdir(dataplane->dir, 0700) && errno != EEXIST)
-			return fail(error, -errno, "cannot make %s: %s", dataplane->dir, explain_errno(errno));
+			return refuse_directory(dataplane->dir, -errno, error);
 		fd = open(dataplane->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0 && (errno != ENOENT || dataplane->access != DATAPLANE_CREATE))
-			return errno == ENOENT
-				       ? fail(error, -ENOENT, "there is no state at %s", dataplane->dir)
-				       : fail(error, -errno, "cannot open %s: %s", dataplane->dir, explain_errno(errno));
+			return errno == ENOENT ? fail(error, -ENOENT, "there is no state at %s", dataplane->dir)
+					       : fail(error, -errno, "cannot open %s: %s", dataplane->dir,
+						      explain_errno(errno));
 		if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && still_there(fd, dataplane->dir)) {
 			dataplane->lock = fd;
 			return 0;
@@ -89,8 +98,8 @@ static int map_arrays(struct dataplane *dataplane, struct error *error)
 {
 	dataplane->settings = map_array(dataplane, MAP_settings, sizeof(struct canary_settings));
 	dataplane->services = map_array(dataplane, MAP_services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	dataplane->configs = map_array(dataplane, MAP_configs,
-				       CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
+	dataplane->configs =
+		map_array(dataplane, MAP_configs, CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
 	dataplane->backends = map_array(dataplane, MAP_backends, CANARY_MAX_BACKENDS * sizeof(struct canary_backend));
 	dataplane->interfaces =
 		map_array(dataplane, MAP_interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
@@ -114,10 +123,11 @@ static int open_state(struct dataplane *dataplane, struct error *error)
 	if (!result)
 		result = map_arrays(dataplane, error);
 	if (!result && dataplane->settings->abi != CANARY_ABI_VERSION)
-		result = fail(error, -EPROTO,
-			      "the state at %s is of ABI %u, this canaryctl speaks ABI %d: use the canaryctl that made it "
-			      "(build %s), or detach and remove it",
-			      dataplane->dir, dataplane->settings->abi, CANARY_ABI_VERSION, dataplane->settings->build);
+		result = fail(
+			error, -EPROTO,
+			"the state at %s is of ABI %u, this canaryctl speaks ABI %d: use the canaryctl that made it "
+			"(build %s), or detach and remove it",
+			dataplane->dir, dataplane->settings->abi, CANARY_ABI_VERSION, dataplane->settings->build);
 	return result;
 }
 

@@ -17,7 +17,7 @@
 struct dataplane;
 
 enum dataplane_access {
-	DATAPLANE_READ,   /* -ENOENT if there is nothing at dir */
+	DATAPLANE_READ, /* -ENOENT if there is nothing at dir */
 	DATAPLANE_CHANGE, /* as READ, and waits (at most 10 s, then -EBUSY) for the lock that one writer at a time holds */
 	DATAPLANE_CREATE, /* as CHANGE, and makes what is missing */
 };
@@ -34,7 +34,8 @@ int dataplane_read(struct dataplane *dataplane, const char *name, struct model *
  * are added, those in both changed where they differ. Services in neither are left alone. On success `desired` has its
  * ids, indices and words. -ESTALE: somebody else changed a service since `actual` was read; -ENOSPC: something is full.
  */
-int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired, struct error *error);
+int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
+		     struct error *error);
 
 /* The outer source address for a backend's tunnel, which user space knows from the route. */
 void dataplane_set_tunnel_source(struct dataplane *dataplane, __u32 backend, const struct canary_addr *source);
@@ -54,8 +55,8 @@ struct interface {
 	char name[16];
 	__u8 mac[6];
 	bool partial_checksums; /* senders may leave checksums to us (veth) */
-	bool generic;           /* attached in generic mode */
-	bool gone;              /* the interface was deleted since */
+	bool generic; /* attached in generic mode */
+	bool gone; /* the interface was deleted since */
 };
 
 /* Fills in ->generic. Attached already: 0, and *ret_already is true (the recorded MAC and name are refreshed). */
@@ -76,10 +77,10 @@ struct explanation {
 	__u32 bucket;
 	__u32 threshold;
 	enum canary_cohort wanted, cohort; /* they differ where `wanted` has no backend */
-	bool segment;                      /* a segment decided, not the weight */
+	bool segment; /* a segment decided, not the weight */
 	__u32 slot, ring_size;
 	__u32 backend; /* index; 0: none */
-	bool tracked;  /* there is a flow: it stays where it is */
+	bool tracked; /* there is a flow: it stays where it is */
 	enum canary_cohort tracked_cohort;
 	__u32 tracked_backend;
 };
@@ -90,7 +91,7 @@ int dataplane_explain(struct dataplane *dataplane, const struct service_model *s
 struct dataplane_info {
 	__u32 abi;
 	char build[CANARY_NAME_LEN]; /* of the pinned programs */
-	__u32 program_id;            /* of the XDP program */
+	__u32 program_id; /* of the XDP program */
 	char program_tag[17];
 	__u64 map_bytes; /* memory of all maps */
 };

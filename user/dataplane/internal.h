@@ -48,9 +48,9 @@ struct dataplane {
 
 /* object.c: the pinned objects. */
 int object_open_maps(struct dataplane *dataplane, struct error *error); /* -ENOENT: incomplete or nothing there */
-int object_create(struct dataplane *dataplane, struct error *error);    /* loads, pins; a half-made state is replaced */
+int object_create(struct dataplane *dataplane, struct error *error); /* loads, pins; a half-made state is replaced */
 int object_open_program(const struct dataplane *dataplane, const char *name, struct error *error); /* fd or -errno */
-void object_unlink_pins(const char *dir);                               /* all that the directory holds */
+void object_unlink_pins(const char *dir); /* all that the directory holds */
 int object_pin_path(const struct dataplane *dataplane, const char *name, char path[320]);
 
 /* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */

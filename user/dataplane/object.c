@@ -113,8 +113,8 @@ static int refuse_load(int code, struct error *error)
 			    "cannot load the data plane: this kernel has no BTF (/sys/kernel/btf/vmlinux): it needs "
 			    "CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels have");
 	uname(&host);
-	return fail(error, code, "cannot load the data plane into kernel %s (6.1 or later is needed): %s: %s", host.release,
-		    explain_errno(code), last_warning);
+	return fail(error, code, "cannot load the data plane into kernel %s (6.1 or later is needed): %s: %s",
+		    host.release, explain_errno(code), last_warning);
 }
 
 static int pin_map(const struct dataplane *dataplane, struct bpf_map *map, const char *name, struct error *error)

@@ -229,9 +229,8 @@ static int write_segments(struct dataplane *dataplane, struct occupied *occupied
 		return fail(error, result, "cannot map the arena: %s", explain_errno(result));
 	for (size_t i = 0; !result && i < service->segment_count; i++) {
 		const struct segment_model *segment = &service->segments[i];
-		struct canary_segment_key key = {.prefixlen = 32 + segment->prefix_len,
-						 .set = config->segment_set,
-						 .addr = segment->addr};
+		struct canary_segment_key key = {
+			.prefixlen = 32 + segment->prefix_len, .set = config->segment_set, .addr = segment->addr};
 		__u64 *words = window.words + i * CANARY_SEGMENT_WORDS;
 		__u32 cohort = segment->cohort;
 

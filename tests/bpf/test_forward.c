@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* l2 and ipip: what goes out, by which interface, and what does not. */
+#include "lib_run.h"
+
+#include <stdio.h>
+
+#define CLIENT "198.51.100.7"
+#define CLIENT6 "2001:db8:c::7"
+#define VIP "203.0.113.10"
+#define VIP6 "2001:db8:5::10"
+#define FRONT4 "192.0.2.11"
+#define FRONT6 "2001:db8:2::11"
+#define BACK4 "10.0.0.11"
+#define BACK6 "2001:db8:10::11"
+
+/* One service of each family and protocol, all with one backend: "tcp4", "tcp6", "udp4", "udp6". */
+static void one_backend(enum canary_forward forward, const char *backend4, const char *backend6)
+{
+	CONFIGURE({.name = "tcp4", .endpoint = VIP ":80", .forward = forward, .stable = backend4},
+		  {.name = "udp4", .endpoint = VIP ":53", .proto = IPPROTO_UDP, .forward = forward, .stable = backend4},
+		  {.name = "tcp6", .endpoint = "[" VIP6 "]:80", .forward = forward, .stable = backend6},
+		  {.name = "udp6",
+		   .endpoint = "[" VIP6 "]:53",
+		   .proto = IPPROTO_UDP,
+		   .forward = forward,
+		   .stable = backend6});
+}
+
+static const struct spec inputs[] = {
+	{.src = CLIENT,
+	 .dst = VIP,
+	 .sport = 4001,
+	 .dport = 80,
+	 .flags = SYN,
+	 .seq = 77,
+	 .tcp_options = 20,
+	 .tos = 0xb9,
+	 .frag = IPV4_DF,
+	 .id = 4711},
+	{.src = CLIENT, .dst = VIP, .proto = IPPROTO_UDP, .sport = 4002, .dport = 53, .payload = 33, .tos = 2, .id = 9},
+	{.src = CLIENT6, .dst = VIP6, .sport = 4003, .dport = 80, .flags = SYN, .seq = 77, .tos = 0x2e, .id = 0x12345},
+	{.src = CLIENT6, .dst = VIP6, .proto = IPPROTO_UDP, .sport = 4004, .dport = 53, .payload = 1, .ttl = 2},
+};
+static const char *const names[] = {"tcp4", "udp4", "tcp6", "udp6"};
+
+static void endpoint_text(const char *backend, unsigned port, char ret[80])
+{
+	snprintf(ret, 80, backend[4] == ':' ? "[%s]:%u" : "%s:%u", backend, port);
+}
+
+static void all_sent(enum side side, const char *hop4, const char *hop6, const struct tunnel *outer4,
+		     const struct tunnel *outer6)
+{
+	for (int i = 0; i < 4; i++) {
+		const char *hop = i < 2 ? hop4 : hop6;
+		const struct tunnel *outer = i < 2 ? outer4 : outer6;
+		struct spec want = sent_on(inputs[i], side, hop);
+		struct tunnel tunnel;
+		char counters[256], endpoint[80];
+
+		if (outer) {
+			tunnel = *outer;
+			/* Class and DF are the inner packet's; without DF the identification is any. */
+			tunnel.tos = inputs[i].tos;
+			if (i >= 2 || inputs[i].frag)
+				tunnel.frag = outer->src[4] == ':' ? 0 : IPV4_DF;
+			else
+				tunnel.id_given = true;
+			want.outer = &tunnel;
+		}
+		endpoint_text(outer ? outer->dst : hop, inputs[i].dport, endpoint);
+		snprintf(counters, sizeof(counters), "flow:%s.stable:%s", names[i], endpoint);
+		EXPECT(names[i], FRONT, &inputs[i], side == FRONT ? XDP_TX : XDP_REDIRECT, &want, counters);
+	}
+}
+
+static void case14_l2_goes_back_out_one_hop_on(void **state)
+{
+	(void)state;
+	one_backend(CANARY_FORWARD_L2, FRONT4, FRONT6);
+	all_sent(FRONT, FRONT4, FRONT6, NULL, NULL);
+}
+
+static void case14_l2_goes_to_another_interface(void **state)
+{
+	(void)state;
+	one_backend(CANARY_FORWARD_L2, BACK4, BACK6);
+	all_sent(BACK, BACK4, BACK6, NULL, NULL);
+}
+
+static void case16_every_byte_of_the_outer_header_4in4_and_6in6(void **state)
+{
+	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4}, v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, BACK4, BACK6);
+	all_sent(BACK, BACK4, BACK6, &v4, &v6);
+}
+
+static void case16_every_byte_of_the_outer_header_4in6_and_6in4(void **state)
+{
+	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4}, v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, BACK6, BACK4);
+	all_sent(BACK, BACK6, BACK4, &v6, &v4);
+}
+
+static void case16_tunnels_back_out_of_the_same_interface(void **state)
+{
+	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = FRONT4},
+				   v6 = {.src = "2001:db8:10::1", .dst = FRONT6};
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, FRONT4, FRONT6);
+	all_sent(FRONT, FRONT4, FRONT6, &v4, &v6);
+	one_backend(CANARY_FORWARD_IPIP, FRONT6, FRONT4);
+	all_sent(FRONT, FRONT6, FRONT4, &v6, &v4);
+}
+
+static void a_tunnel_may_lead_through_a_router(void **state)
+{
+	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = "10.9.0.5"},
+				   v6 = {.src = "2001:db8:10::1", .dst = "2001:db8:9::5"};
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, "10.9.0.5", "2001:db8:9::5");
+	all_sent(BACK, "10.0.0.254", "2001:db8:10::fe", &v4, &v6);
+}
+
+static unsigned label_of(struct spec in)
+{
+	struct packet packet;
+	struct outcome out;
+
+	packet_build(&in, NULL, &packet);
+	run_packet(FRONT, &packet, &out);
+	assert_int_equal(out.verdict, XDP_REDIRECT);
+	return (out.packet.data[15] & 15) << 16 | out.packet.data[16] << 8 | out.packet.data[17];
+}
+
+static void flow_labels_tell_flows_apart(void **state)
+{
+	struct spec in = inputs[2];
+	unsigned different = 0, first, last = 0;
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, BACK6, BACK6);
+	first = label_of(in);
+	assert_int_equal(label_of(in), first);
+	for (int i = 0; i < 32; i++) {
+		unsigned label;
+
+		in.sport++;
+		label = label_of(in);
+		different += label != last;
+		last = label;
+	}
+	assert_true(different >= 31);
+}
+
+static void ipip_leaves_padding_behind(void **state)
+{
+	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4, .frag = IPV4_DF},
+				   v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+	struct spec in = {
+		.src = CLIENT, .dst = VIP, .sport = 9, .dport = 80, .flags = SYN, .frag = IPV4_DF, .trailer = 6};
+	struct spec want = sent_on(in, BACK, BACK4);
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, BACK4, BACK6);
+	want.trailer = 0;
+	want.outer = &v4;
+	EXPECT("4in4", FRONT, &in, XDP_REDIRECT, &want, "flow:tcp4.stable:10.0.0.11:80");
+	in = (struct spec){.src = CLIENT6, .dst = VIP6, .proto = IPPROTO_UDP, .dport = 53, .trailer = 1500};
+	want = sent_on(in, BACK, BACK6);
+	want.trailer = 0;
+	want.outer = &v6;
+	EXPECT("6in6", FRONT, &in, XDP_REDIRECT, &want, "flow:udp6.stable:[2001:db8:10::11]:53");
+}
+
+static void a_tunnel_without_a_source_has_its_reason(void **state)
+{
+	struct canary_addr none = {};
+	struct spec in = inputs[0];
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, BACK4, BACK6);
+	dataplane_set_tunnel_source(env.dataplane, find_backend("tcp4", BACK4)->index, &none);
+	EXPECT("not known yet", FRONT, &in, XDP_DROP, NULL,
+	       "tcp4.stable.no_tunnel_source tcp4.stable.flows 10.0.0.11:80.flows");
+}
+
+static void what_cannot_be_reached_has_no_route(void **state)
+{
+	static const char *const nowhere[][2] = {{"100.64.0.5", "2001:db8:dead::5"}, {"10.0.0.1", "2001:db8:10::1"}};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		for (int forward = CANARY_FORWARD_L2; forward <= CANARY_FORWARD_IPIP; forward++) {
+			char counters[200], endpoint[80];
+
+			one_backend(forward, nowhere[i][0], nowhere[i][1]);
+			for (int j = 0; j < 4; j++) {
+				endpoint_text(nowhere[i][j / 2], inputs[j].dport, endpoint);
+				snprintf(counters, sizeof(counters), "%s.stable.no_route %s.stable.flows %s.flows",
+					 names[j], names[j], endpoint);
+				EXPECT(nowhere[i][j / 2], FRONT, &inputs[j], XDP_DROP, NULL, counters);
+			}
+			map_clear("embryonic", sizeof(struct canary_flow_key));
+		}
+	}
+}
+
+static void l2_does_not_go_through_a_router(void **state)
+{
+	struct spec in = inputs[0], in6 = inputs[2];
+
+	(void)state;
+	one_backend(CANARY_FORWARD_L2, "10.9.0.5", "2001:db8:9::5");
+	EXPECT("IPv4", FRONT, &in, XDP_DROP, NULL, "tcp4.stable.no_route tcp4.stable.flows 10.9.0.5:80.flows");
+	EXPECT("IPv6", FRONT, &in6, XDP_DROP, NULL, "tcp6.stable.no_route tcp6.stable.flows [2001:db8:9::5]:80.flows");
+	/* The same from what the CPU remembers of the route. */
+	EXPECT("again", FRONT, &in, XDP_DROP, NULL, "tcp4.stable.no_route");
+}
+
+static void a_neighbour_that_is_not_known_has_its_reason(void **state)
+{
+	static const struct tunnel outer = {.src = "10.0.0.1", .dst = "10.0.0.99", .tos = 0xb9, .frag = IPV4_DF};
+	struct spec in = inputs[0], in6 = inputs[2], want;
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, "10.0.0.99", "2001:db8:10::99");
+	EXPECT("IPv4", FRONT, &in, XDP_DROP, NULL, "tcp4.stable.no_neighbour tcp4.stable.flows 10.0.0.99:80.flows");
+	EXPECT("IPv6", FRONT, &in6, XDP_DROP, NULL,
+	       "tcp6.stable.no_neighbour tcp6.stable.flows [2001:db8:10::99]:80.flows");
+	/* A failed lookup is not remembered. */
+	run_command("ip neighbour add 10.0.0.99 dev back lladdr 02:04:0a:00:00:63 nud permanent");
+	want = sent_on(in, BACK, "10.0.0.99");
+	want.outer = &outer;
+	EXPECT("once it is known", FRONT, &in, XDP_REDIRECT, &want, "packet:tcp4.stable:10.0.0.99:80");
+	run_command("ip neighbour del 10.0.0.99 dev back");
+}
+
+static void forwarding_that_is_off_is_no_route(void **state)
+{
+	struct spec in = inputs[0];
+
+	(void)state;
+	one_backend(CANARY_FORWARD_L2, BACK4, BACK6);
+	run_command("sysctl -qw net.ipv4.conf.front.forwarding=0");
+	EXPECT("off", FRONT, &in, XDP_DROP, NULL, "tcp4.stable.no_route tcp4.stable.flows 10.0.0.11:80.flows");
+	run_command("sysctl -qw net.ipv4.conf.front.forwarding=1");
+}
+
+static void a_packet_larger_than_the_next_hops_mtu_is_too_big(void **state)
+{
+	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
+				   v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+	static const struct {
+		const char *what;
+		enum canary_forward forward;
+		const char *src, *dst, *backend4, *backend6;
+		const struct tunnel *outer;
+		unsigned payload; /* the largest that fits 1,500 bytes */
+		const char *flow, *drop;
+	} rows[] = {
+		{"l2", CANARY_FORWARD_L2, CLIENT, VIP, BACK4, BACK6, NULL, 1472, "flow:udp4.stable:10.0.0.11:53",
+		 "udp4.stable.too_big udp4.stable.flows 10.0.0.11:53.flows"},
+		{"l2, IPv6", CANARY_FORWARD_L2, CLIENT6, VIP6, BACK4, BACK6, NULL, 1452,
+		 "flow:udp6.stable:[2001:db8:10::11]:53",
+		 "udp6.stable.too_big udp6.stable.flows [2001:db8:10::11]:53.flows"},
+		{"4in4", CANARY_FORWARD_IPIP, CLIENT, VIP, BACK4, BACK6, &v4, 1452, "flow:udp4.stable:10.0.0.11:53",
+		 "udp4.stable.too_big udp4.stable.flows 10.0.0.11:53.flows"},
+		{"6in6", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK4, BACK6, &v6, 1412,
+		 "flow:udp6.stable:[2001:db8:10::11]:53",
+		 "udp6.stable.too_big udp6.stable.flows [2001:db8:10::11]:53.flows"},
+		{"4in6", CANARY_FORWARD_IPIP, CLIENT, VIP, BACK6, BACK4, &v6, 1432,
+		 "flow:udp4.stable:[2001:db8:10::11]:53",
+		 "udp4.stable.too_big udp4.stable.flows [2001:db8:10::11]:53.flows"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct spec in = {.src = rows[i].src,
+				  .dst = rows[i].dst,
+				  .proto = IPPROTO_UDP,
+				  .sport = 5,
+				  .dport = 53,
+				  .payload = rows[i].payload};
+		struct spec want;
+
+		one_backend(rows[i].forward, rows[i].backend4, rows[i].backend6);
+		want = sent_on(in, BACK, rows[i].flow[17] == '[' ? BACK6 : BACK4);
+		want.outer = rows[i].outer;
+		EXPECT(rows[i].what, FRONT, &in, XDP_REDIRECT, &want, rows[i].flow);
+		in.payload++;
+		EXPECT(rows[i].what, FRONT, &in, XDP_DROP, NULL, rows[i].drop);
+	}
+}
+
+static void case14_loops_are_noticed(void **state)
+{
+	struct spec in = inputs[0], udp = inputs[1];
+
+	(void)state;
+	one_backend(CANARY_FORWARD_L2, FRONT4, FRONT6);
+	in.from_mac = "front";
+	EXPECT("from ourselves", FRONT, &in, XDP_DROP, NULL, "tcp4.stable.loop tcp4.stable.flows 192.0.2.11:80.flows");
+	in = inputs[2];
+	in.from_mac = FRONT6;
+	EXPECT("from the backend it goes to", FRONT, &in, XDP_DROP, NULL,
+	       "tcp6.stable.loop tcp6.stable.flows [2001:db8:2::11]:80.flows");
+	one_backend(CANARY_FORWARD_IPIP, FRONT4, FRONT6);
+	udp.from_mac = FRONT4;
+	EXPECT("ipip, from the backend", FRONT, &udp, XDP_DROP, NULL,
+	       "udp4.stable.loop udp4.stable.flows 192.0.2.11:53.flows");
+	one_backend(CANARY_FORWARD_NAT, FRONT4, FRONT6);
+	in = inputs[0];
+	in.src = FRONT4;
+	in.from_mac = FRONT4;
+	EXPECT("nat, a backend that is its own client", FRONT, &in, XDP_DROP, NULL,
+	       "tcp4.stable.loop tcp4.stable.flows 192.0.2.11:80.flows");
+}
+
+static void case14_a_router_in_common_is_no_loop(void **state)
+{
+	static const struct tunnel outer = {.src = "10.0.0.1", .dst = "198.51.100.80", .tos = 2, .id_given = true};
+	struct spec in = inputs[1], want = sent_on(in, FRONT, "192.0.2.254");
+
+	(void)state;
+	one_backend(CANARY_FORWARD_IPIP, "198.51.100.80", FRONT6);
+	want.outer = &outer;
+	EXPECT("clients and a backend behind one router", FRONT, &in, XDP_TX, &want,
+	       "flow:udp4.stable:198.51.100.80:53");
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(case14_l2_goes_back_out_one_hop_on),
+		TEST(case14_l2_goes_to_another_interface),
+		TEST(case14_loops_are_noticed),
+		TEST(case14_a_router_in_common_is_no_loop),
+		TEST(case16_every_byte_of_the_outer_header_4in4_and_6in6),
+		TEST(case16_every_byte_of_the_outer_header_4in6_and_6in4),
+		TEST(case16_tunnels_back_out_of_the_same_interface),
+		TEST(a_tunnel_may_lead_through_a_router),
+		TEST(flow_labels_tell_flows_apart),
+		TEST(ipip_leaves_padding_behind),
+		TEST(a_tunnel_without_a_source_has_its_reason),
+		TEST(what_cannot_be_reached_has_no_route),
+		TEST(l2_does_not_go_through_a_router),
+		TEST(a_neighbour_that_is_not_known_has_its_reason),
+		TEST(forwarding_that_is_off_is_no_route),
+		TEST(a_packet_larger_than_the_next_hops_mtu_is_too_big),
+	};
+
+	return RUN(tests);
+}
