@@ -8,6 +8,7 @@ struct assignment {
 	__u32 generation;
 	__u32 wanted; /* the cohort that bucket or segment asked for */
 	__u32 cohort;
+	__u32 slot; /* of the cohort's ring */
 };
 
 static __always_inline struct canary_backend *backend_at(__u32 index)
@@ -25,40 +26,42 @@ static __always_inline struct canary_backend *backend_alive(__u32 index, __u32 g
 	return backend;
 }
 
-/*
- * Chooses by the configuration alone. `step` moves on along the ring: 0 is the choice, 1.. are the others that nat
- * tries where the first cannot tell the client's connections apart.
- */
+/* Fills in the backend at a->slot of the cohort's ring: none, if that is gone. */
+static __always_inline void backend_take(__u32 arena_word, struct assignment *a)
+{
+	struct canary_backend *backend;
+	__u64 *word = bpf_map_lookup_elem(&arena, &arena_word);
+
+	a->backend = 0;
+	if (!word)
+		return;
+	a->backend = canary_ring_backend(*word, a->slot);
+	backend = backend_at(a->backend);
+	if (!backend || !(backend->flags & CANARY_BACKEND_LIVE))
+		a->backend = 0;
+	else
+		a->generation = backend->generation;
+}
+
+/* Chooses by the configuration alone. */
 static __always_inline void backend_choose(const struct canary_config *config, const struct canary_tuple *tuple,
-					   bool any_port, __u32 step, struct assignment *ret)
+					   bool any_port, struct assignment *ret)
 {
 	__u32 zero = 0;
 	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
-	struct canary_backend *backend;
 	struct canary_hashes hashes;
 	struct canary_choice choice;
-	__u64 *word;
 
 	__builtin_memset(ret, 0, sizeof(*ret));
 	if (!global)
 		return;
 	hashes = canary_hashes(&global->keys, tuple, config->affinity, any_port);
-	hashes.slot += (__u64)step * 0x9e3779b97f4a7c15ULL; /* far along the ring, another place for each step */
 	choice = canary_choose(config, &hashes, segment_find(config, &tuple->client));
 	ret->wanted = choice.wanted;
 	ret->cohort = choice.cohort;
-	if (!choice.word)
-		return;
-	word = bpf_map_lookup_elem(&arena, &choice.word);
-	if (!word)
-		return;
-	ret->backend = canary_ring_backend(*word, choice.slot);
-	backend = backend_at(ret->backend);
-	if (!ret->backend || !backend || !(backend->flags & CANARY_BACKEND_LIVE)) {
-		ret->backend = 0;
-		return;
-	}
-	ret->generation = backend->generation;
+	ret->slot = choice.slot;
+	if (choice.word)
+		backend_take(choice.word, ret);
 }
 
 #endif

@@ -207,7 +207,7 @@ static __always_inline int conclude(const struct pkt *p, __u32 place, int verdic
 	return XDP_DROP;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int canary_xdp(struct xdp_md *ctx)
 {
 	__u32 place = ctx->ingress_ifindex % CANARY_MAX_INTERFACES;

@@ -55,12 +55,12 @@ static __always_inline int commit_add(struct canary_service *service, __u32 id, 
 
 	/* The word first: an id without a word is passed by, a word without an id is not reached. */
 	service->word = word;
-	if (bpf_map_update_elem(&service_ids, &address, &in_use, BPF_ANY) ||
-	    bpf_map_update_elem(&service_ids, &service->key, &id, BPF_NOEXIST)) {
-		service->word = 0;
-		return -CANARY_E2BIG;
-	}
-	return 0;
+	if (!bpf_map_update_elem(&service_ids, &service->key, &id, BPF_NOEXIST) &&
+	    !bpf_map_update_elem(&service_ids, &address, &in_use, BPF_ANY))
+		return 0;
+	/* Should never happen: user space checked the key, and the map has room for all services. */
+	service->word = 0;
+	return -CANARY_E2BIG;
 }
 
 /* Packets that are on their way may still read the record: user space lets it be for a while. */

@@ -11,7 +11,8 @@
 #ifndef BPF_FLOW_H
 #define BPF_FLOW_H
 
-#define FLOW_NAT_TRIES 8 /* backends that nat tries for a clashing connection */
+#define FLOW_NAT_TRIES 8 /* backends that nat tries for a clashing connection ... */
+#define FLOW_NAT_SLOTS 512 /* ... within so many slots of the ring */
 #define FLOW_REFRESH_NS 1000000000ULL /* an entry's time is kept to this precision */
 #define FLOW_RESET_NS 1000000000ULL /* what is left of an entry's life after a RST */
 #define FLOW_UDP_IDLE_NS (60 * 1000000000ULL) /* a tracked UDP flow that was silent for so long is a new one */
@@ -30,26 +31,60 @@ static __always_inline void flow_key(const struct pkt *p, struct canary_flow_key
 	key->port = p->tuple.port;
 }
 
+/*
+ * RST and FIN create nothing, and neither does what a client never sends (SYN+ACK), or an ICMP error: no entry, and no
+ * way back, which one forged packet could claim for a tuple of the host's own.
+ */
+static __always_inline bool flow_creates(const struct pkt *p)
+{
+	return !(p->flags & PKT_ICMP_ERROR) && !(p->tcp_flags & (TCP_FIN | TCP_RST)) &&
+	       (p->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
+}
+
+/* nat, where the chosen backend cannot tell the client's connections apart: on along the ring, to others. */
+struct flow_detour {
+	const struct pkt *p;
+	struct assignment *a;
+	struct canary_ring ring;
+	__u32 first, last; /* backends that were tried */
+	__u32 tries;
+	int verdict;
+};
+
+static long flow_next_backend(__u32 i, struct flow_detour *detour)
+{
+	struct assignment *a = detour->a;
+
+	a->slot = a->slot + 1 < detour->ring.size ? a->slot + 1 : 0;
+	backend_take(canary_ring_word(&detour->ring, a->slot), a);
+	if (!a->backend || a->backend == detour->first || a->backend == detour->last)
+		return 0;
+	detour->last = a->backend;
+	detour->verdict = reverse_reserve(detour->p, a);
+	return detour->verdict != DROP(NAT_COLLISION) || ++detour->tries == FLOW_NAT_TRIES;
+}
+
 /* Chooses for a flow that is not remembered and, in nat, reserves its way back. 0, or a reason to drop. */
 GLOBAL int flow_choose(const struct pkt *p, const struct canary_config *config, bool any_port, struct assignment *ret)
 {
-	int verdict = 0;
-	bool nat;
+	struct flow_detour detour = {};
 
 	if (!p || !config || !ret)
 		return DROP(FAULT);
-	nat = config->forward == CANARY_FORWARD_NAT && !(p->flags & PKT_ICMP_ERROR);
-	for (int step = 0; step < FLOW_NAT_TRIES; step++) {
-		backend_choose(config, &p->tuple, any_port, step, ret);
-		if (!ret->backend)
-			return DROP(NO_BACKEND);
-		if (!nat)
-			return 0;
-		verdict = reverse_reserve(p, ret);
-		if (verdict != DROP(NAT_COLLISION))
-			return verdict;
-	}
-	return verdict;
+	backend_choose(config, &p->tuple, any_port, ret);
+	if (!ret->backend)
+		return DROP(NO_BACKEND);
+	if (config->forward != CANARY_FORWARD_NAT || !flow_creates(p))
+		return 0;
+	detour.verdict = reverse_reserve(p, ret);
+	if (detour.verdict != DROP(NAT_COLLISION))
+		return detour.verdict;
+	detour.p = p;
+	detour.a = ret;
+	detour.ring = config->ring[ret->cohort & 1];
+	detour.first = ret->backend;
+	bpf_loop(FLOW_NAT_SLOTS, flow_next_backend, &detour, 0);
+	return detour.verdict;
 }
 
 static __always_inline __u32 flow_cohort(const struct canary_flow *flow)
@@ -132,8 +167,7 @@ static __always_inline int flow_adopt(struct pkt *p, const struct canary_config 
 		if (verdict)
 			return verdict;
 	}
-	/* RST and FIN create nothing, and neither does what a client never sends (SYN+ACK) or an ICMP error. */
-	if (p->flags & PKT_ICMP_ERROR || p->tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))
+	if (!flow_creates(p))
 		return 0;
 	flow_fill(&entry, p, ret);
 	bpf_map_update_elem(&flows, key, &entry, BPF_ANY);
@@ -181,7 +215,7 @@ GLOBAL int flow_tcp(struct pkt *p, const struct canary_config *config, bool any_
 	}
 	ended = flow->flags & CANARY_FLOW_RESET;
 	verdict = flow_adopt(p, config, any_port, &key, ret);
-	if (!verdict && !ended)
+	if (!verdict && !ended && flow_creates(p))
 		count_cohort(p->service, ret->cohort, CANARY_COHORT_MOVED, 1);
 	return verdict;
 }
@@ -191,6 +225,7 @@ GLOBAL int flow_udp(struct pkt *p, const struct canary_config *config, bool any_
 	struct canary_flow entry = {};
 	struct canary_flow_key key;
 	struct canary_flow *flow;
+	bool moved = false;
 	int verdict;
 
 	if (!p || !config || !ret)
@@ -202,14 +237,17 @@ GLOBAL int flow_udp(struct pkt *p, const struct canary_config *config, bool any_
 			flow_touch(flow, p);
 			return 0;
 		}
-		count_cohort(p->service, flow_cohort(flow), CANARY_COHORT_MOVED, 1);
+		moved = true;
 	}
 	verdict = flow_choose(p, config, any_port, ret);
 	if (verdict || p->flags & PKT_ICMP_ERROR)
 		return verdict;
 	flow_fill(&entry, p, ret);
 	bpf_map_update_elem(&flows, &key, &entry, BPF_ANY);
-	count_flow(p->service, ret);
+	if (moved)
+		count_cohort(p->service, ret->cohort, CANARY_COHORT_MOVED, 1);
+	else
+		count_flow(p->service, ret);
 	return 0;
 }
 

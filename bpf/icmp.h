@@ -12,6 +12,9 @@
 #ifndef BPF_ICMP_H
 #define BPF_ICMP_H
 
+/* The longest quoted headers that are looked at must end where the mask of offsets still reaches. */
+#define ICMP_QUOTE_ROOM (60 + sizeof(struct tcphdr))
+
 static __always_inline bool icmp_is_error(const struct pkt *p, __u8 type)
 {
 	if (p->family == 4)
@@ -19,14 +22,15 @@ static __always_inline bool icmp_is_error(const struct pkt *p, __u8 type)
 	return type >= ICMPV6_DEST_UNREACH && type <= ICMPV6_PARAMPROB;
 }
 
+/* The error goes to the sender of what it quotes: any other is forged, or of no concern to a service. */
 static __always_inline int icmp_quoted_ipv4(struct xdp_md *ctx, struct pkt *p, __u8 *proto)
 {
 	struct iphdr *ip = pkt_at(ctx, p->inner_l3, struct iphdr);
 
-	if (!ip || ip->version != 4 || ip->ihl < 5 || ip->frag_off & bpf_htons(IP_OFFSET))
+	if (!ip || ip->version != 4 || ip->ihl < 5 || ip->frag_off & bpf_htons(IP_OFFSET) ||
+	    ip->saddr != p->tuple.service.word[3])
 		return XDP_PASS;
 	addr_from_v4(&p->tuple.client, ip->daddr);
-	addr_from_v4(&p->tuple.service, ip->saddr);
 	*proto = ip->protocol;
 	p->inner_l4 = p->inner_l3 + ip->ihl * 4;
 	return 0;
@@ -35,11 +39,14 @@ static __always_inline int icmp_quoted_ipv4(struct xdp_md *ctx, struct pkt *p, _
 static __always_inline int icmp_quoted_ipv6(struct xdp_md *ctx, struct pkt *p, __u8 *proto)
 {
 	struct ipv6hdr *ip = pkt_at(ctx, p->inner_l3, struct ipv6hdr);
+	struct canary_addr source;
 
 	if (!ip || ip->version != 6)
 		return XDP_PASS;
+	addr_from_v6(&source, &ip->saddr);
+	if (!addr_same(&source, &p->tuple.service))
+		return XDP_PASS;
 	addr_from_v6(&p->tuple.client, &ip->daddr);
-	addr_from_v6(&p->tuple.service, &ip->saddr);
 	*proto = ip->nexthdr;
 	p->inner_l4 = p->inner_l3 + sizeof(*ip);
 	return 0;
@@ -57,12 +64,14 @@ static __always_inline int icmp_quoted(struct xdp_md *ctx, struct pkt *p)
 	if (!icmp || p->flags & (PKT_BROKEN | PKT_TOO_DEEP | PKT_FRAGMENT) || !icmp_is_error(p, icmp->type))
 		return XDP_PASS;
 	p->inner_l3 = p->l4 + sizeof(*icmp);
+	if (p->inner_l3 > PKT_OFFSET_MASK - ICMP_QUOTE_ROOM)
+		return XDP_PASS;
 	if (p->family == 4 ? icmp_quoted_ipv4(ctx, p, &proto) : icmp_quoted_ipv6(ctx, p, &proto))
 		return XDP_PASS;
 	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
 		return XDP_PASS;
 	ports = pkt_at(ctx, p->inner_l4, struct ports);
-	if (!ports)
+	if (!ports || p->inner_l4 + sizeof(*ports) > p->l3 + p->ip_len)
 		return XDP_PASS;
 	p->tuple.client_port = ports->dest;
 	p->tuple.port = ports->source;

@@ -113,7 +113,7 @@ static __always_inline int nat_icmp_error(struct xdp_md *ctx, const struct pkt *
 	}
 	/* Eight bytes of the quoted transport header are sure to be there: UDP's checksum is among them, TCP's is not. */
 	check = pkt_at(ctx, csum_offset(p->inner_l4, p->tuple.proto), __u16);
-	if (check) {
+	if (check && csum_offset(p->inner_l4, p->tuple.proto) + sizeof(*check) <= p->l3 + p->ip_len) {
 		old = *check;
 		nat_check(check, p->tuple.proto, inner);
 		csum_diff16(&icmp_diff, old, *check);

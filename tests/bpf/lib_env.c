@@ -81,7 +81,7 @@ static void make_network(void)
 	fputs("link set lo up\n"
 	      "link add front address 02:00:00:00:00:01 mtu 3400 type veth peer name front-peer mtu 3400\n"
 	      "link add back address 02:00:00:00:00:02 mtu 1500 type veth peer name back-peer\n"
-	      "link set front-peer up\nlink set back-peer up\nlink set front up\nlink set back up\n"
+	      "link set front up\nlink set back up\n"
 	      "address add 192.0.2.1/24 dev front\naddress add 10.0.0.1/24 dev back\n"
 	      "address add 2001:db8:2::1/64 dev front nodad\naddress add 2001:db8:10::1/64 dev back nodad\n"
 	      "route add default via 192.0.2.254 dev front\nroute add default via 2001:db8:2::fe dev front\n"
@@ -94,6 +94,11 @@ static void make_network(void)
 	snprintf(command, sizeof(command), "ip -batch %s", path);
 	run_command(command);
 	unlink(path);
+	/* Not a packet but those of the tests may come in. */
+	write_file("/proc/sys/net/ipv6/conf/front-peer/disable_ipv6", "1");
+	write_file("/proc/sys/net/ipv6/conf/back-peer/disable_ipv6", "1");
+	run_command("ip link set front-peer up");
+	run_command("ip link set back-peer up");
 	write_file("/proc/sys/net/ipv4/ip_forward", "1");
 	write_file("/proc/sys/net/ipv6/conf/all/forwarding", "1");
 }
@@ -265,6 +270,8 @@ int env_main(const char *name, const struct CMUnitTest *tests, size_t count)
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	snprintf(dir, sizeof(dir), PIN_DIR, (int)child);
+	remove_pins(dir);
+	snprintf(dir, sizeof(dir), PIN_DIR "-2", (int)child);
 	remove_pins(dir);
 	if (WIFSIGNALED(status))
 		fprintf(stderr, "%s ended with signal %d\n", name, WTERMSIG(status));

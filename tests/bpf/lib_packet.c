@@ -363,7 +363,8 @@ static void print_bytes(const char *what, const __u8 *data, unsigned len, unsign
 	fprintf(stderr, "%s", what);
 	for (unsigned i = 0; i < len && i < limit; i++)
 		fprintf(stderr, "%02x", data[i]);
-	fprintf(stderr, len > limit ? "… (%u bytes)" : "", len);
+	if (len > limit)
+		fprintf(stderr, "… (%u bytes)", len);
 }
 
 static void print_rows(const char *what, const struct packet *p, const struct packet *other)

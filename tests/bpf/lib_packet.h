@@ -48,6 +48,10 @@ struct extension {
 	unsigned segments_left; /* routing */
 	unsigned fragment; /* fragment: offset and flags as they stand there */
 };
+#define EXT(TYPE, LEN)                                                                                                 \
+	{                                                                                                              \
+		.type = (TYPE), .len = (LEN)                                                                           \
+	}
 
 struct tunnel {
 	const char *src, *dst;

@@ -195,7 +195,12 @@ static void case06_a_first_fragment_is_not_split_from_the_rest(void **state)
 		  .payload = 1400},
 		 NULL},
 		{"IPv6",
-		 {.src = CLIENT6, .dst = VIP6, .sport = 1, .dport = 80, .flags = ACK, .ext = {{44, 8, 0, 1}}},
+		 {.src = CLIENT6,
+		  .dst = VIP6,
+		  .sport = 1,
+		  .dport = 80,
+		  .flags = ACK,
+		  .ext = {{.type = 44, .len = 8, .fragment = 1}}},
 		 NULL},
 	};
 
@@ -207,15 +212,15 @@ static void case06_a_first_fragment_is_not_split_from_the_rest(void **state)
 static void case07_extension_headers_are_looked_through(void **state)
 {
 	static const struct row rows[] = {
-		{"hop-by-hop", {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {{0, 8}}}, FLOW6},
+		{"hop-by-hop", {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {EXT(0, 8)}}, FLOW6},
 		{"destination options",
-		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {{60, 24}}},
+		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {EXT(60, 24)}},
 		 FLOW6},
 		{"a routing header at its end",
-		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {{43, 24}}},
+		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {EXT(43, 24)}},
 		 FLOW6},
 		{"an atomic fragment (RFC 6946)",
-		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {{44, 8}}},
+		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {EXT(44, 8)}},
 		 FLOW6},
 		{"all of them, UDP",
 		 {.src = CLIENT6,
@@ -223,9 +228,9 @@ static void case07_extension_headers_are_looked_through(void **state)
 		  .proto = IPPROTO_UDP,
 		  .dport = 53,
 		  .payload = 5,
-		  .ext = {{0, 16}, {60, 8}, {43, 8}, {44, 8}, {60, 40}, {60, 8}}},
+		  .ext = {EXT(0, 16), EXT(60, 8), EXT(43, 8), EXT(44, 8), EXT(60, 40), EXT(60, 8)}},
 		 DATAGRAM6},
-		{"a long one", {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {{60, 904}}}, FLOW6},
+		{"a long one", {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {EXT(60, 904)}}, FLOW6},
 	};
 
 	(void)state;
@@ -241,29 +246,30 @@ static void case07_too_many_extension_headers_have_their_reason(void **state)
 		  .dst = VIP6,
 		  .dport = 80,
 		  .flags = SYN,
-		  .ext = {{60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}}},
+		  .ext = {EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8)}},
 		 NULL},
 		{"ten, to no port of ours",
 		 {.src = CLIENT6,
 		  .dst = VIP6,
 		  .dport = 81,
 		  .flags = SYN,
-		  .ext = {{60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}, {60, 8}}},
+		  .ext = {EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8),
+			  EXT(60, 8), EXT(60, 8)}},
 		 NULL},
 		{"two of a kilobyte",
-		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {{60, 1000}, {60, 1000}}},
+		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {EXT(60, 1000), EXT(60, 1000)}},
 		 NULL},
 		{"one that ends where a header does not fit any more",
-		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {{60, 952}}},
+		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .ext = {EXT(60, 952)}},
 		 NULL},
 	};
 	static const struct row cut[] = {
-		{"cut short", {.src = CLIENT6, .dst = VIP6, .dport = 80, .ext = {{60, 8}}, .cut = 55}, NULL},
+		{"cut short", {.src = CLIENT6, .dst = VIP6, .dport = 80, .ext = {EXT(60, 8)}, .cut = 55}, NULL},
 		{"a fragment header cut short",
-		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .ext = {{44, 8}}, .cut = 61},
+		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .ext = {EXT(44, 8)}, .cut = 61},
 		 NULL},
 		{"ends beyond the payload's length",
-		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .length = 24, .ext = {{60, 24}}},
+		 {.src = CLIENT6, .dst = VIP6, .dport = 80, .flags = SYN, .length = 24, .ext = {EXT(60, 24)}},
 		 NULL},
 	};
 

@@ -58,7 +58,8 @@ skip() { # WHY: this machine cannot do what the case needs
 }
 
 on_error() { # LINE COMMAND
-	fail "line $1: '$2' went wrong"
+	# What goes wrong in a subshell is its parent's to judge.
+	[ "$BASHPID" != $$ ] || fail "line $1: '$2' went wrong"
 }
 
 # ---- processes ----

@@ -32,7 +32,7 @@ climb() { # FORWARD ADDRESS SOURCES NET
 		case_ "$1 $2: back at $weight % every flow goes where it went on the way up"
 		succeeds ctl set-weight "$weight"
 		load "down$weight" -s "$3/50" -p 20000-20079 "$2" 80
-		eq "$(diff "$work/up$weight" "$work/down$weight" | grep -c '^>')" 0 "flows elsewhere than before"
+		eq "$(diff "$work/up$weight" "$work/down$weight" | grep -c '^>' || true)" 0 "flows elsewhere than before"
 	done
 }
 

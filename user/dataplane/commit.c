@@ -16,6 +16,11 @@ struct operations {
 	__u32 count;
 };
 
+static int stale(struct error *error)
+{
+	return fail(error, -ESTALE, "somebody else changed a service at the same time: nothing was changed, try again");
+}
+
 static int push(struct operations *operations, struct canary_operation operation, struct error *error)
 {
 	if (operations->count == CANARY_MAX_OPERATIONS)
@@ -96,12 +101,27 @@ static int prepare_deletions(struct dataplane *dataplane, const struct model *ac
 	return result;
 }
 
-static int prepare_addition(struct dataplane *dataplane, struct occupied *occupied, struct service_model *service,
-			    struct operations *operations, struct error *error)
+/* Has somebody added a service with this address, protocol and port since `actual` was read? */
+static bool key_taken(const struct dataplane *dataplane, const struct model *actual,
+		      const struct canary_service_key *key)
 {
+	for (__u32 id = 1; id < CANARY_MAX_SERVICES; id++)
+		if (dataplane->services[id].word && !find_by_id(actual, id) &&
+		    !memcmp(&dataplane->services[id].key, key, sizeof(*key)))
+			return true;
+	return false;
+}
+
+static int prepare_addition(struct dataplane *dataplane, struct occupied *occupied, const struct model *actual,
+			    struct service_model *service, struct operations *operations, struct error *error)
+{
+	const struct canary_service_key key = {
+		.addr = service->addr, .port = htons(service->port), .proto = service->proto};
 	struct canary_service *state;
 	int result;
 
+	if (key_taken(dataplane, actual, &key))
+		return stale(error);
 	service->id = occupied_take_service(occupied);
 	if (!service->id)
 		return fail(error, -ENOSPC, "%s: there are %d services already, no more fit", service->name,
@@ -114,8 +134,7 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 		return fail(error, -ENOSPC, "%s: cannot clear its counters", service->name);
 	state = &dataplane->services[service->id];
 	memset(state->retired_ns, 0, sizeof(state->retired_ns));
-	state->key = (struct canary_service_key){
-		.addr = service->addr, .port = htons(service->port), .proto = service->proto};
+	state->key = key;
 	memcpy(state->name, service->name, sizeof(state->name));
 	result = record_build(dataplane, occupied, NULL, service, record_at(dataplane, service->id, 0), error);
 	if (result)
@@ -202,7 +221,8 @@ static int prepare(struct dataplane *dataplane, const struct model *actual, stru
 	}
 	for (size_t i = 0; !result && i < desired->service_count; i++)
 		if (!desired->services[i].id)
-			result = prepare_addition(dataplane, occupied, &desired->services[i], operations, error);
+			result =
+				prepare_addition(dataplane, occupied, actual, &desired->services[i], operations, error);
 	occupied_free(occupied);
 	return result;
 }
@@ -231,8 +251,7 @@ static int run_commit(struct dataplane *dataplane, __u32 count, struct error *er
 	if (result)
 		return fail(error, result, "cannot run the commit: %s", explain_errno(result));
 	if (args.error == -ESTALE)
-		return fail(error, -ESTALE,
-			    "somebody else changed a service at the same time: nothing was changed, try again");
+		return stale(error);
 	if (args.error)
 		return fail(error, args.error, "the kernel refused operation %u of the change: %s", args.at,
 			    explain_errno(args.error));

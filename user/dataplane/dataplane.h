@@ -32,7 +32,7 @@ int dataplane_read(struct dataplane *dataplane, const char *name, struct model *
 /*
  * Makes the difference between two models real: services only in `actual` are deleted, those of `desired` without an id
  * are added, those in both changed where they differ. Services in neither are left alone. On success `desired` has its
- * ids, indices and words. -ESTALE: somebody else changed a service since `actual` was read; -ENOSPC: something is full.
+ * ids, indices and words; after a failure it is only good for model_free(). -ESTALE: somebody else changed a service since `actual` was read; -ENOSPC: something is full.
  */
 int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
 		     struct error *error);

@@ -80,6 +80,8 @@ void object_unlink_pins(const char *dir)
 
 	if (!entries)
 		return;
+	/* First what says that the rest is complete: killed half-way, the next command makes all anew. */
+	unlinkat(dirfd(entries), map_names[MAP_settings], 0);
 	while ((entry = readdir(entries)))
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
 			unlinkat(dirfd(entries), entry->d_name, 0);

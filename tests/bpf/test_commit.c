@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes: all of it or nothing, whoever else changed something, and whatever a killed command left behind. */
+#include "lib_run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#define CLIENT "198.51.100.7"
+#define VIP "203.0.113.10"
+
+#define WEB(...)                                                                                                       \
+	{                                                                                                              \
+		.name = "web", .endpoint = VIP ":80", .stable = "10.0.0.11:8080", .canary = "10.0.0.21:8080",          \
+		__VA_ARGS__                                                                                            \
+	}
+#define DNS(...)                                                                                                       \
+	{                                                                                                              \
+		.name = "dns", .endpoint = VIP ":53", .proto = IPPROTO_UDP, .stable = "10.0.0.11:53", __VA_ARGS__      \
+	}
+
+static int commit_from(const struct model *actual, const struct service *services, size_t count)
+{
+	struct model desired;
+	struct error error;
+	int result;
+
+	make_model(services, count, actual, &desired);
+	result = dataplane_commit(env.dataplane, actual, &desired, &error);
+	model_free(&desired);
+	env_refresh();
+	return result;
+}
+
+static void a_change_of_what_somebody_else_changed_is_refused(void **state)
+{
+	static const struct service mine[] = {WEB(.weight = 2500), DNS(.weight = 0)};
+	struct model stale;
+
+	(void)state;
+	CONFIGURE(WEB(.weight = 500), DNS(.weight = 0));
+	stale = read_model();
+	CONFIGURE(WEB(.weight = 1000), DNS(.weight = 0));
+	assert_int_equal(commit_from(&stale, mine, 2), -ESTALE);
+	assert_int_equal(find_service("web")->weight, 1000);
+	model_free(&stale);
+}
+
+static void a_deletion_of_what_somebody_else_changed_is_refused(void **state)
+{
+	struct model stale;
+
+	(void)state;
+	CONFIGURE(WEB(.weight = 500), DNS(.weight = 0));
+	stale = read_model();
+	CONFIGURE(WEB(.weight = 1000), DNS(.weight = 0));
+	assert_int_equal(commit_from(&stale, NULL, 0), -ESTALE);
+	assert_int_equal(env.model.service_count, 2);
+	model_free(&stale);
+}
+
+static void one_refused_change_undoes_all_of_them(void **state)
+{
+	static const struct service mine[] = {WEB(.weight = 2500),
+					      DNS(.track = CANARY_TRACK_ALWAYS),
+					      {.name = "new", .endpoint = VIP ":443", .stable = "10.0.0.11"}};
+	struct model stale;
+
+	(void)state;
+	CONFIGURE(WEB(.weight = 500), DNS(.weight = 0));
+	stale = read_model();
+	CONFIGURE(WEB(.weight = 500), DNS(.track = CANARY_TRACK_NEVER));
+	assert_int_equal(commit_from(&stale, mine, 3), -ESTALE);
+	assert_int_equal(find_service("web")->weight, 500);
+	assert_int_equal(find_service("dns")->track, CANARY_TRACK_NEVER);
+	assert_int_equal(env.model.service_count, 2);
+	model_free(&stale);
+}
+
+/* Two commands that read an empty state add the same service: the second changes nothing, not even what is before it. */
+static void an_address_that_somebody_else_took_is_refused_as_a_whole(void **state)
+{
+	static const struct service mine[] = {DNS(.weight = 0), WEB(.weight = 500)};
+	struct model empty;
+	int result;
+
+	(void)state;
+	empty = read_model();
+	CONFIGURE(WEB(.weight = 1000));
+	result = commit_from(&empty, mine, 2);
+	assert_int_equal(env.model.service_count, 1);
+	assert_int_equal(find_service("web")->weight, 1000);
+	assert_int_equal(result, -ESTALE);
+	model_free(&empty);
+}
+
+static void a_refused_change_leaves_the_callers_model_alone(void **state)
+{
+	static const struct service mine[] = {WEB(.weight = 2500, .segments = "198.51.100.0/24>canary"),
+					      DNS(.weight = 0, .canary = "10.0.0.21:53")};
+	struct model stale, desired, before;
+	struct error error;
+
+	(void)state;
+	CONFIGURE(WEB(.weight = 500), {.name = "other", .endpoint = VIP ":1", .stable = "10.0.0.11"});
+	stale = read_model();
+	CONFIGURE(WEB(.weight = 1000));
+	make_model(mine, 2, &stale, &desired);
+	assert_int_equal(model_copy(&desired, &before), 0);
+	assert_int_equal(dataplane_commit(env.dataplane, &stale, &desired, &error), -ESTALE);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(desired.services[i].id, before.services[i].id);
+		assert_int_equal(desired.services[i].word, before.services[i].word);
+		assert_int_equal(desired.services[i].salt, before.services[i].salt);
+		assert_memory_equal(desired.services[i].backends, before.services[i].backends,
+				    2 * sizeof(struct backend_model));
+	}
+	model_free(&stale);
+	model_free(&desired);
+	model_free(&before);
+	env_refresh();
+}
+
+static void work_in(const char *dir)
+{
+	struct model actual, desired;
+	struct dataplane *dataplane;
+	struct error error;
+	static const struct service web[] = {WEB(.weight = 500)};
+
+	if (dataplane_open(dir, DATAPLANE_CREATE, &dataplane, &error))
+		fail_msg("%s", error.text);
+	if (dataplane_read(dataplane, NULL, &actual, &error))
+		fail_msg("%s", error.text);
+	make_model(web, 1, &actual, &desired);
+	if (dataplane_commit(dataplane, &actual, &desired, &error))
+		fail_msg("%s", error.text);
+	model_free(&actual);
+	actual = desired;
+	desired = (struct model){};
+	if (dataplane_commit(dataplane, &actual, &desired, &error))
+		fail_msg("%s", error.text);
+	model_free(&actual);
+	dataplane_close(dataplane);
+}
+
+/* A command that is killed while it makes or removes the pins: the next one works. */
+static void a_kill_while_the_pins_come_or_go_is_repaired(void **state)
+{
+	char dir[80];
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s-2", env.dir);
+	for (int i = 0; i < 12; i++) {
+		struct dataplane *dataplane;
+		struct error error;
+		pid_t child = fork();
+
+		if (!child) {
+			if (!dataplane_open(dir, DATAPLANE_CREATE, &dataplane, &error))
+				dataplane_close(dataplane);
+			_exit(0);
+		}
+		usleep(10000 * i);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		work_in(dir);
+	}
+}
+
+/* A command that was killed while it removed the pins of a state that nobody uses. */
+static void half_removed_pins_are_repaired(void **state)
+{
+	static const char *const gone[] = {"canary_commit", "canary_xdp", "canary_bulk_tx",
+					   "arena",	    "flows",	  "settings"};
+	char dir[80], path[160];
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s-2", env.dir);
+	for (size_t i = 0; i < sizeof(gone) / sizeof(*gone); i++) {
+		pid_t child = fork();
+		struct dataplane *dataplane;
+		struct error error;
+		int status;
+
+		if (!child)
+			_exit(dataplane_open(dir, DATAPLANE_CREATE, &dataplane, &error) != 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+		snprintf(path, sizeof(path), "%s/%s", dir, gone[i]);
+		assert_int_equal(unlink(path), 0);
+		work_in(dir);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(a_change_of_what_somebody_else_changed_is_refused),
+		TEST(a_deletion_of_what_somebody_else_changed_is_refused),
+		TEST(one_refused_change_undoes_all_of_them),
+		TEST(an_address_that_somebody_else_took_is_refused_as_a_whole),
+		TEST(a_refused_change_leaves_the_callers_model_alone),
+		TEST(a_kill_while_the_pins_come_or_go_is_repaired),
+		TEST(half_removed_pins_are_repaired),
+	};
+
+	return RUN(tests);
+}
