@@ -44,7 +44,8 @@ static __always_inline void count_forwarded(const struct pkt *p)
 /* A flow was given to a.backend. */
 static __always_inline void count_flow(__u32 service, const struct assignment *a)
 {
-	struct canary_backend_counters *backend = bpf_map_lookup_elem(&backend_counters, &a->backend);
+	__u32 index = a->backend; /* on the stack: kernel 6.1 takes no key from a global function's argument */
+	struct canary_backend_counters *backend = bpf_map_lookup_elem(&backend_counters, &index);
 
 	count_cohort(service, a->cohort, CANARY_COHORT_FLOWS, 1);
 	if (a->wanted != a->cohort)

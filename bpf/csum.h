@@ -52,6 +52,10 @@ static long csum_step(__u32 i, struct csum_walk *walk)
 		return 1;
 	if (n > CSUM_CHUNK)
 		n = CSUM_CHUNK;
+	/* It is already 1 to CSUM_CHUNK. Like this, kernel 6.1 sees it too. */
+	n--;
+	barrier_var(n);
+	n = (n & (CSUM_CHUNK - 1)) + 1;
 	if (bpf_xdp_load_bytes(walk->ctx, walk->offset, chunk, n)) {
 		walk->sum = -1;
 		return 1;
