@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 enum {
-	PACKET_ROOM = 4096,
+	PACKET_ROOM = 9 * 1024,
 	PACKET_MARKS = 128,
 	TTL_ZERO = 256, /* 0 in a description means the usual one */
 	LENGTH_ZERO = 65536, /* the same for lengths */
