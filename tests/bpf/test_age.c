@@ -24,8 +24,7 @@ static void percent(int proto, enum canary_forward forward, int percent)
 
 static struct spec datagram(void)
 {
-	return (struct spec){
-		.src = CLIENT, .dst = VIP, .proto = IPPROTO_UDP, .sport = 9, .dport = 80, .payload = 20};
+	return (struct spec){.src = CLIENT, .dst = VIP, .proto = IPPROTO_UDP, .sport = 9, .dport = 80, .payload = 20};
 }
 
 static struct spec segment(unsigned flags, unsigned seq)

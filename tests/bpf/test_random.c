@@ -193,6 +193,101 @@ static const char *check_forwarded(const struct packet *from, const struct frame
 	return compare(from, in, to, &inner, partial);
 }
 
+/* What nat sent to backends of late: to be answered. */
+enum { REMEMBERED = 256, REMEMBERED_ROOM = 1600 };
+static struct {
+	__u8 data[REMEMBERED_ROOM];
+	unsigned len;
+} sent[REMEMBERED];
+static unsigned sent_count;
+
+static void remember(const struct packet *packet)
+{
+	unsigned place = sent_count % REMEMBERED;
+	struct frame frame;
+
+	if (packet->len > REMEMBERED_ROOM || !frame_read(packet->data, packet->len, &frame) || !has_ports(&frame) ||
+	    !is_backend(&frame.dst))
+		return;
+	memcpy(sent[place].data, packet->data, packet->len);
+	sent[place].len = packet->len;
+	sent_count++;
+}
+
+static void swap(__u8 *at, unsigned size)
+{
+	__u8 first[16];
+
+	memcpy(first, at, size);
+	memmove(at, at + size, size);
+	memcpy(at + size, first, size);
+}
+
+/* The backend's answer: the packet turned round. */
+static void turn_bytes(struct packet *packet, const struct frame *frame)
+{
+	static const __u8 flags[] = {SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST};
+	__u8 *ip = packet->data + frame->l3;
+
+	swap(ip + (frame->family == 4 ? 12 : 8), frame->family == 4 ? 4 : 16);
+	swap(packet->data + frame->l4, 2);
+	ip[frame->family == 4 ? 8 : 7] = 64;
+	if (frame->proto == IPPROTO_TCP)
+		packet->data[frame->l4 + 13] = RANDOM_OF(flags);
+}
+
+/* The backend's or a router's error about the packet. */
+static void quote_bytes(struct packet *packet, const struct frame *frame)
+{
+	static const __u8 types4[] = {3, 3, 11, 12}, types6[] = {1, 2, 3, 4};
+	unsigned header = frame->family == 4 ? 20 : 40;
+	unsigned quoted = frame->l4 - frame->l3 + 8 + random_below(40);
+	__u8 *ip = packet->data + frame->l3, outer[48] = {};
+
+	if (quoted > frame->ip_len)
+		quoted = frame->ip_len;
+	memcpy(outer, ip, header);
+	memmove(ip + header + 8, ip, quoted);
+	packet->len = frame->l3 + header + 8 + quoted;
+	swap(outer + (header == 20 ? 12 : 8), header == 20 ? 4 : 16);
+	if (random_below(2)) /* a router's */
+		outer[header == 20 ? 15 : 23] = 77;
+	outer[header == 20 ? 8 : 7] = 64;
+	outer[header == 20 ? 9 : 6] = header == 20 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	outer[header == 20 ? 2 : 4] = (packet->len - frame->l3 - (header == 20 ? 0 : 40)) >> 8;
+	outer[header == 20 ? 3 : 5] = packet->len - frame->l3 - (header == 20 ? 0 : 40);
+	if (header == 20)
+		outer[0] = 0x45;
+	outer[header] = header == 20 ? RANDOM_OF(types4) : RANDOM_OF(types6);
+	memcpy(ip, outer, header + 8);
+}
+
+static bool answer_what_was_sent(enum side side, struct packet *ret)
+{
+	unsigned place = random_below(REMEMBERED);
+	struct frame frame;
+
+	if (sent_count < REMEMBERED)
+		return false;
+	*ret = (struct packet){.len = sent[place].len};
+	memcpy(ret->data, sent[place].data, ret->len);
+	memcpy(ret->data + 6, ret->data, 6);
+	memcpy(ret->data, env.interfaces[side].mac, 6);
+	if (!frame_read(ret->data, ret->len, &frame) || !frame.sound)
+		return false;
+	if (random_below(3))
+		turn_bytes(ret, &frame);
+	else
+		quote_bytes(ret, &frame);
+	if (!frame_read(ret->data, ret->len, &frame))
+		fail_msg("an answer that is no packet");
+	ret->l3 = frame.l3;
+	ret->l4 = frame.l4;
+	if (frame.sound)
+		frame_fix_checks(ret->data, &frame);
+	return true;
+}
+
 static void run_one(enum side side, const struct packet *in, bool partial)
 {
 	static struct outcome out;
@@ -217,6 +312,7 @@ static void run_one(enum side side, const struct packet *in, bool partial)
 	case XDP_TX:
 	case XDP_REDIRECT:
 		tally.forwarded++;
+		remember(&out.packet);
 		problem = ip ? check_forwarded(in, &frame, &out.packet, partial) : "forwarded, but not IP";
 		break;
 	default:
@@ -235,7 +331,7 @@ static void request(struct spec *spec, bool v6)
 	static const char *const to6[] = {VIP6, VIP6, VIP6, VIP6, VIP6, ANY6, ANY6, "2001:db8:5::12"};
 	static const char *const from4[] = {"198.51.100.7", "198.51.100.7", "198.51.100.8", "192.0.2.21", "10.0.0.11"};
 	static const char *const from6[] = {"2001:db8:c::7", "2001:db8:c::7", "2001:db8:c::8", "2001:db8:2::21",
-					     "2001:db8:10::11"};
+					    "2001:db8:10::11"};
 
 	spec->src = v6 ? RANDOM_OF(from6) : RANDOM_OF(from4);
 	spec->dst = v6 ? RANDOM_OF(to6) : RANDOM_OF(to4);
@@ -285,28 +381,33 @@ static void turn(struct spec *spec)
 	spec->dport = sport;
 }
 
-static void random_packet(enum side side, struct packet *ret)
+static void describe_packet(enum side side, unsigned kind, struct packet *ret)
 {
 	struct spec spec = {.to_mac = side == FRONT ? "front" : "back"}, quote = {};
 	bool v6 = random_below(2);
-	unsigned kind = random_below(10);
-	struct frame frame;
 
 	if (kind < 5)
 		request(&spec, v6);
-	else if (kind < 7)
+	else if (kind < 8)
 		answer(&spec, v6);
-	else if (kind == 7)
-		answer(&quote, v6);
 	else
 		request(&quote, v6);
-	if (kind >= 7) {
+	if (kind >= 8) {
 		turn(&quote);
 		error(&spec, &quote, v6);
 	}
 	random_details(&spec);
 	spec.payload = spec.quote ? 0 : spec.payload;
 	packet_build(&spec, NULL, ret);
+}
+
+static void random_packet(enum side side, struct packet *ret)
+{
+	unsigned kind = random_below(10);
+	struct frame frame;
+
+	if (kind < 5 || kind > 7 || !random_below(5) || !answer_what_was_sent(side, ret))
+		describe_packet(side, kind, ret);
 	for (unsigned n = random_below(4) ? random_below(3) : random_below(7); n; n--)
 		packet_mutate(ret);
 	if (!random_below(50))
@@ -323,8 +424,7 @@ static unsigned long all_counted(void)
 	for (int side = 0; side < SIDES; side++) {
 		struct canary_interface_counters values;
 
-		assert_int_equal(
-			dataplane_interface_counters(env.dataplane, env.interfaces[side].ifindex, &values), 0);
+		assert_int_equal(dataplane_interface_counters(env.dataplane, env.interfaces[side].ifindex, &values), 0);
 		assert_int_equal(values.drops[CANARY_REASON_FAULT], 0);
 		assert_int_equal(values.count[CANARY_INTERFACE_TX_ERRORS], 0);
 		sum += values.count[CANARY_INTERFACE_PASSED] + values.count[CANARY_INTERFACE_FORWARDED];
@@ -335,20 +435,16 @@ static unsigned long all_counted(void)
 		for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
 			struct canary_cohort_counters values;
 
-			assert_int_equal(dataplane_cohort_counters(env.dataplane, env.model.services[i].id, cohort,
-								   &values),
-					 0);
+			assert_int_equal(
+				dataplane_cohort_counters(env.dataplane, env.model.services[i].id, cohort, &values), 0);
 			for (int j = 0; j < CANARY_REASONS; j++)
 				sum += values.drops[j];
 		}
 	return sum;
 }
 
-static void print_counters(void)
+static void print_tally(void)
 {
-	struct counters *none = counters_take();
-
-	counters_free(none);
 	fprintf(stderr, "  %lu packets: %lu passed, %lu forwarded, %lu dropped; %lu sound ones for a service\n",
 		tally.run, tally.passed, tally.forwarded, tally.dropped, tally.ours);
 }
@@ -387,10 +483,10 @@ static void random_packets_are_passed_forwarded_or_dropped_for_a_reason(void **s
 			run_one(side, &packet, partial);
 		}
 	}
-	print_counters();
+	print_tally();
 	assert_int_equal(all_counted() - before, tally.run);
 	/* A test that reaches nothing finds nothing. */
-	assert_true(tally.forwarded > tally.run / 4);
+	assert_true(tally.forwarded > tally.run / 3);
 	assert_true(tally.dropped > tally.run / 20);
 	assert_true(tally.passed > tally.run / 10);
 }

@@ -17,7 +17,7 @@
 #define CLIENT "198.51.100.7"
 #define VIP "203.0.113.10"
 
-enum { MANY = 1000, ALL = CANARY_MAX_SERVICES - 1, RING_CHANGES = 3000 };
+enum { MANY = 1000, SEGMENTS = 20, ALL = CANARY_MAX_SERVICES - 1, RINGS = 10, RING_CHANGES = 3000 };
 
 static double now(void)
 {
@@ -72,36 +72,62 @@ static void more_changes_than_records_within_a_second(void **state)
 	changes_within_a_second(30);
 }
 
-static __u32 highest_word(const struct service_model *service)
+/* Where in the arena the last ring of all begins. */
+static __u32 highest_word(void)
 {
-	__u32 key = service->id * CANARY_CONFIGS + canary_word_now(service->word), highest = 0;
 	struct canary_config config;
 	int fd = open_pin("configs");
+	__u32 highest = 0;
 
-	assert_int_equal(bpf_map_lookup_elem(fd, &key, &config), 0);
-	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
-		if (config.ring[cohort].size && config.ring[cohort].base > highest)
-			highest = config.ring[cohort].base;
+	for (size_t i = 0; i < env.model.service_count; i++) {
+		const struct service_model *service = &env.model.services[i];
+		__u32 key = service->id * CANARY_CONFIGS + canary_word_now(service->word);
+
+		assert_int_equal(bpf_map_lookup_elem(fd, &key, &config), 0);
+		for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
+			if (config.ring[cohort].size && config.ring[cohort].base > highest)
+				highest = config.ring[cohort].base;
+	}
 	close(fd);
 	return highest;
 }
 
-static void thousands_of_rings_leave_nothing_behind(void **state)
+/* Some services whose rings all change, time and again. The first is "dns". */
+static void change_rings(int round)
 {
 	static const char *const lists[] = {"10.0.0.11 10.0.0.12", "10.0.0.11 10.0.0.12*2", "10.0.0.11 10.0.0.12*3"};
+	static char endpoints[RINGS][32], names[RINGS][16];
+	struct service services[RINGS] = {};
+
+	for (int i = 0; i < RINGS; i++) {
+		snprintf(names[i], sizeof(names[i]), i ? "dns%d" : "dns", i);
+		snprintf(endpoints[i], sizeof(endpoints[i]), VIP ":%d", 53 + i);
+		services[i] = (struct service){.name = names[i],
+					       .endpoint = endpoints[i],
+					       .proto = IPPROTO_UDP,
+					       .forward = CANARY_FORWARD_L2,
+					       .stable = lists[round % 3],
+					       .canary = "10.0.0.21",
+					       .weight = round % 100};
+	}
+	configure(services, RINGS);
+}
+
+static void thousands_of_rings_leave_nothing_behind(void **state)
+{
 	double begun = now();
 	__u32 highest = 0;
 
 	(void)state;
-	for (int i = 0; i < RING_CHANGES; i++) {
-		dns(i % 100, lists[i % 3]);
-		if (highest_word(find_service("dns")) > highest)
-			highest = highest_word(find_service("dns"));
+	for (int i = 0; i < RING_CHANGES / RINGS; i++) {
+		change_rings(i);
+		if (highest_word() > highest)
+			highest = highest_word();
 	}
 	fprintf(stderr, "  %d rings: %.2f s, the arena was used up to word %u of %u\n", RING_CHANGES, now() - begun,
 		highest, CANARY_ARENA_WORDS);
-	/* A ring has 1,025 words, and records have at most CANARY_CONFIGS of them for each cohort at once. */
-	assert_true(highest < 1100 * 2 * (CANARY_CONFIGS + 2));
+	/* A ring has 1,025 words: two for each record of a service, and for one that is made. */
+	assert_true(highest < 1100 * RINGS * 2 * (CANARY_CONFIGS + 1));
 	dns(0, "10.0.0.16");
 	goes_to("10.0.0.16", "flow:dns.stable:10.0.0.16:53");
 	dns(10000, "10.0.0.16");
@@ -169,23 +195,23 @@ static void another_versions_state_is_refused_with_a_sentence(void **state)
 
 /* Many services, 15 stable and 5 canary backends each. */
 static struct {
-	char name[16], endpoint[32], stable[400], canary[160], segments[64];
+	char name[16], endpoint[32], stable[400], canary[160], segments[SEGMENTS * 32];
 } texts[ALL + 1];
 static struct service many[ALL + 1];
 
 static void describe(int weight, int backend_weight, bool segments)
 {
 	for (int i = 0; i <= ALL; i++) {
-		char *stable = texts[i].stable, *canary = texts[i].canary;
+		char *stable = texts[i].stable, *canary = texts[i].canary, *segment = texts[i].segments;
 
 		snprintf(texts[i].name, sizeof(texts[i].name), "s%d", i);
 		snprintf(texts[i].endpoint, sizeof(texts[i].endpoint), "203.0.%d.%d:80", i / 250, 1 + i % 250);
-		snprintf(texts[i].segments, sizeof(texts[i].segments), "198.%d.%d.0/24>canary 10.0.0.0/8>stable",
-			 i / 250, i % 250);
 		for (int j = 1; j <= 15; j++)
 			stable += sprintf(stable, "10.0.%d.%d*%d ", j, 1 + i % 250, j == 1 ? backend_weight : 1);
 		for (int j = 1; j <= 5; j++)
 			canary += sprintf(canary, "10.1.%d.%d*%d ", j, 1 + i % 250, j == 1 ? backend_weight : 1);
+		for (int j = 0; j < SEGMENTS; j++)
+			segment += sprintf(segment, "198.%d.%d.0/24>%s ", j, i % 250, j % 2 ? "canary" : "stable");
 		many[i] = (struct service){.name = texts[i].name,
 					   .endpoint = texts[i].endpoint,
 					   .forward = CANARY_FORWARD_IPIP,
@@ -247,13 +273,47 @@ static void a_thousand_services_come_change_and_go_at_once(void **state)
 	assert_int_equal(map_count("service_ids", sizeof(struct canary_service_key)), 0);
 }
 
+static void a_thousand_services_change_more_often_than_they_have_records(void **state)
+{
+	struct model actual, desired;
+	struct error error;
+	double begun;
+
+	(void)state;
+	usleep(1100000);
+	describe(500, 1, false);
+	for (int i = 0; i < MANY; i++) {
+		many[i].stable = "10.0.0.11";
+		many[i].canary = "10.0.0.21";
+	}
+	commit_many("1,000 services", MANY);
+	actual = read_model();
+	begun = now();
+	for (int round = 1; round <= CANARY_CONFIGS + 1; round++) {
+		assert_int_equal(model_copy(&actual, &desired), 0);
+		for (int i = 0; i < MANY; i++)
+			desired.services[i].weight = round;
+		if (dataplane_commit(env.dataplane, &actual, &desired, &error))
+			fail_msg("%s", error.text);
+		model_free(&actual);
+		actual = desired;
+	}
+	fprintf(stderr, "  all weights, %d times: %.2f s\n", CANARY_CONFIGS + 1, now() - begun);
+	assert_true(now() - begun < 5);
+	model_free(&actual);
+	env_refresh();
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(env.model.services[i].weight, CANARY_CONFIGS + 1);
+	commit_many("all deleted", 0);
+}
+
 static void a_thousand_services_with_segments(void **state)
 {
 	(void)state;
 	usleep(1100000);
 	describe(500, 1, true);
-	commit_many("1,000 services with segments", MANY);
-	assert_int_equal(map_count("segments", sizeof(struct canary_segment_key)), 2 * MANY);
+	commit_many("1,000 services with 20 segments each", MANY);
+	assert_int_equal(map_count("segments", sizeof(struct canary_segment_key)), SEGMENTS * MANY);
 	commit_many("all deleted", 0);
 }
 
@@ -304,9 +364,10 @@ static void a_full_table_has_room_again_after_deletions(void **state)
 		many[i].canary = NULL;
 	}
 	commit_many("as many services as fit", ALL);
-	many[0] = many[ALL];
+	commit_many("one goes", ALL - 1);
 	usleep(1100000);
-	commit_many("one goes, another comes", ALL);
+	many[ALL - 1] = many[ALL];
+	commit_many("another comes", ALL);
 	usleep(1100000);
 	commit_many("all deleted", 0);
 }
@@ -318,6 +379,7 @@ int main(void)
 		TEST(thousands_of_rings_leave_nothing_behind),
 		TEST(another_versions_state_is_refused_with_a_sentence),
 		TEST(a_thousand_services_come_change_and_go_at_once),
+		TEST(a_thousand_services_change_more_often_than_they_have_records),
 		TEST(a_thousand_services_with_segments),
 		TEST(a_full_table_of_services_takes_no_more),
 		TEST(a_full_table_has_room_again_after_deletions),

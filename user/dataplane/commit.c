@@ -155,7 +155,7 @@ static int prepare_change(struct dataplane *dataplane, struct occupied *occupied
 	result = record_build(dataplane, occupied, actual, desired, &config, error);
 	if (result)
 		return result;
-	slot = occupied_free_slot(dataplane, actual->id);
+	slot = occupied_free_slot(dataplane, occupied, actual->id);
 	*record_at(dataplane, actual->id, slot) = config;
 	desired->word = slot | slot << CANARY_WORD_OLDEST_SHIFT |
 			(canary_word_epoch(actual->word) + 1) << CANARY_WORD_EPOCH_SHIFT;

@@ -82,8 +82,10 @@ __u32 occupied_take_service(struct occupied *occupied);
 __u32 occupied_take_backend(struct occupied *occupied);
 __u32 occupied_take_words(struct occupied *occupied, __u32 count);
 bool occupied_has_segment_set(const struct occupied *occupied, __u32 set);
+/* Is this the first segment set of the change? Then sets of no record can go: later, those that it brings would, too. */
+bool occupied_first_segments(struct occupied *occupied);
 /* A configuration record's slot of a service that no packet reads; waits for packets on their way where it must. */
-__u32 occupied_free_slot(const struct dataplane *dataplane, __u32 service);
+__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service);
 
 /* record.c: builds a service's configuration record from the model. */
 int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,

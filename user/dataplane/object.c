@@ -116,10 +116,11 @@ static int refuse_load(int code, struct error *error)
 			    "CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels have");
 	uname(&host);
 	if (code == -EACCES)
-		return fail(error, code,
-			    "kernel %s refuses the data plane's program: please report this, with what 'canaryctl version' "
-			    "prints: %s",
-			    host.release, last_warning);
+		return fail(
+			error, code,
+			"kernel %s refuses the data plane's program: please report this, with what 'canaryctl version' "
+			"prints: %s",
+			host.release, last_warning);
 	return fail(error, code, "cannot load the data plane into kernel %s (6.1 or later is needed): %s: %s",
 		    host.release, explain_errno(code), last_warning);
 }

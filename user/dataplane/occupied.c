@@ -32,6 +32,8 @@ struct occupied {
 	__u32 next_word;
 	__u32 *sets;
 	size_t set_count;
+	bool segments_begun;
+	bool packets_done; /* no packet reads a record any more that is out of force */
 };
 
 static __u64 monotonic_ns(void)
@@ -205,7 +207,15 @@ bool occupied_has_segment_set(const struct occupied *occupied, __u32 set)
 	return false;
 }
 
-__u32 occupied_free_slot(const struct dataplane *dataplane, __u32 service)
+bool occupied_first_segments(struct occupied *occupied)
+{
+	bool first = !occupied->segments_begun;
+
+	occupied->segments_begun = true;
+	return first;
+}
+
+__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service)
 {
 	const struct canary_service *state = &dataplane->services[service];
 	__u32 oldest_free = CANARY_CONFIGS;
@@ -220,7 +230,8 @@ __u32 occupied_free_slot(const struct dataplane *dataplane, __u32 service)
 	 * Many changes within a second. Programs run as RCU readers, so when all readers that there are now are done,
 	 * nobody reads a record that is out of force. Without membarrier the time itself has to pass.
 	 */
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+	if (!occupied->packets_done && syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		usleep(GRACE_NS / 1000);
+	occupied->packets_done = true;
 	return oldest_free;
 }

@@ -219,7 +219,8 @@ static int write_segments(struct dataplane *dataplane, struct occupied *occupied
 	config->segments = 0;
 	if (!service->segment_count)
 		return 0;
-	sweep_segments(dataplane, occupied);
+	if (occupied_first_segments(occupied))
+		sweep_segments(dataplane, occupied);
 	config->segment_set = dataplane->settings->next_segment_set++;
 	config->segments = occupied_take_words(occupied, service->segment_count * CANARY_SEGMENT_WORDS);
 	if (!config->segments)
