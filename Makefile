@@ -44,12 +44,14 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 UNIT_LIB := $(call objects,tests/unit/lib*.c)
+MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
+MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
-		$(addsuffix .o,$(UNIT_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
+		$(MODEL_LIB) $(addsuffix .o,$(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
 .PHONY: all demo test test-build test-unit test-bpf test-e2e check clean helpers
 .DELETE_ON_ERROR:
@@ -102,20 +104,28 @@ $(UNIT_TESTS): %: %.o $(UNIT_LIB) $(CORE) $(IO)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
+# The kernel programs once more, compiled for user space.
+# Their own vmlinux.h: not the one made for the kernel.
+$(MODEL_LIB) $(MODEL_TESTS:%=%.o): CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
+
+$(MODEL_TESTS): %: %.o $(MODEL_LIB)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
 $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
 $(HELPER_PROGRAMS): %: %.o
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
-test-build: all helpers $(UNIT_TESTS) $(BPF_TESTS)
+test-build: all helpers $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
-test-unit: $(UNIT_TESTS)
-	scripts/run-tests unit $(UNIT_TESTS)
+test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
+	scripts/run-tests unit $(UNIT_TESTS) $(MODEL_TESTS)
 
 test-bpf: $(BPF_TESTS)
 	scripts/run-tests bpf $(BPF_TESTS)

@@ -43,9 +43,8 @@ static __always_inline void backend_take(__u32 arena_word, struct assignment *a)
 		a->generation = backend->generation;
 }
 
-/* Chooses by the configuration alone. */
-static __always_inline void backend_choose(const struct canary_config *config, const struct canary_tuple *tuple,
-					   bool any_port, struct assignment *ret)
+/* Chooses by the configuration alone, and notes where the flow would be remembered. */
+static __always_inline void backend_choose(struct pkt *p, const struct canary_config *config, struct assignment *ret)
 {
 	__u32 zero = 0;
 	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
@@ -55,8 +54,10 @@ static __always_inline void backend_choose(const struct canary_config *config, c
 	__builtin_memset(ret, 0, sizeof(*ret));
 	if (!global)
 		return;
-	hashes = canary_hashes(&global->keys, tuple, config->affinity, any_port);
-	choice = canary_choose(config, &hashes, segment_find(config, &tuple->client));
+	hashes = canary_hashes(&global->keys, &p->tuple, config->affinity, p->flags & PKT_ANY_PORT);
+	p->held = canary_held_bit(&hashes);
+	p->shard = canary_shard(&hashes);
+	choice = canary_choose(config, &hashes, segment_find(config, &p->tuple.client));
 	ret->wanted = choice.wanted;
 	ret->cohort = choice.cohort;
 	ret->slot = choice.slot;

@@ -23,13 +23,19 @@
 #include "counters.h"
 #include "csum.h"
 #include "reverse.h"
+#include "held.h"
+#include "limit.h"
+#include "table.h"
 #include "flow.h"
 #include "route.h"
 #include "forward/frame.h"
 #include "forward/l2.h"
 #include "forward/ipip.h"
 #include "forward/nat.h"
+#include "reset.h"
+#include "transition.h"
 #include "commit.h"
+#include "sweep.h"
 #include "trace.h"
 
 static __always_inline int complete_checksum(struct xdp_md *ctx, const struct pkt *p,
@@ -40,11 +46,15 @@ static __always_inline int complete_checksum(struct xdp_md *ctx, const struct pk
 	return csum_complete(ctx, p);
 }
 
-/* In generic mode the stack may have merged several packets, and will split them again. */
-static __always_inline bool fits(const struct pkt *p, __u32 overhead, const struct canary_next_hop *hop,
-				 const struct canary_interface *interface)
+/*
+ * In generic mode the stack may have merged several packets. Out of the same interface it splits them again; the kernel
+ * refuses to redirect them elsewhere.
+ */
+static __always_inline bool fits(struct xdp_md *ctx, const struct pkt *p, __u32 overhead,
+				 const struct canary_next_hop *hop, const struct canary_interface *interface)
 {
-	return !hop->mtu || p->ip_len + overhead <= hop->mtu || interface->flags & CANARY_INTERFACE_GENERIC;
+	return !hop->mtu || p->ip_len + overhead <= hop->mtu ||
+	       (interface->flags & CANARY_INTERFACE_GENERIC && hop->ifindex == ctx->ingress_ifindex);
 }
 
 static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
@@ -53,11 +63,11 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	struct canary_next_hop *hop = NULL;
 	struct canary_backend *backend;
 	struct canary_config *config;
-	bool any_port = false;
+	struct assignment a;
 	__u32 overhead = 0;
 	int verdict;
 
-	config = service_config(p->service, &any_port);
+	config = service_config(p);
 	if (!config)
 		return XDP_PASS;
 	if (p->flags & PKT_BROKEN)
@@ -68,9 +78,13 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return XDP_PASS;
 
 	p->now_ns = bpf_ktime_get_coarse_ns();
-	verdict = flow_steer(p, config, any_port);
+	verdict = flow_steer(p, config, &a);
+	p->cohort = verdict ? a.wanted : a.cohort;
+	p->backend = a.backend;
 	if (verdict)
 		return verdict;
+	if (p->flags & PKT_RESET)
+		return reset_answer(ctx, p);
 	backend = backend_at(p->backend);
 	if (!backend)
 		return DROP(FAULT);
@@ -85,7 +99,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return verdict;
 	if (frame_loops(ctx, p, interface, config, backend, hop))
 		return DROP(LOOP);
-	if (!fits(p, overhead, hop, interface))
+	if (!fits(ctx, p, overhead, hop, interface))
 		return DROP(TOO_BIG);
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
@@ -141,7 +155,7 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 	verdict = route_lookup(ctx, p, &service->key.addr, &p->tuple.service, hop);
 	if (verdict)
 		return verdict;
-	if (!fits(p, 0, hop, interface))
+	if (!fits(ctx, p, 0, hop, interface))
 		return DROP(TOO_BIG);
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
@@ -190,7 +204,8 @@ static __always_inline int conclude(const struct pkt *p, __u32 place, int verdic
 	}
 	if (verdict > 0) {
 		counters->count[CANARY_INTERFACE_FORWARDED]++;
-		count_forwarded(p);
+		if (!(p->flags & PKT_RESET)) /* that was an answer */
+			count_forwarded(p);
 		return verdict;
 	}
 	reason = DROP_REASON(verdict);
@@ -212,7 +227,7 @@ int canary_xdp(struct xdp_md *ctx)
 {
 	__u32 place = ctx->ingress_ifindex % CANARY_MAX_INTERFACES;
 	struct canary_interface *interface = bpf_map_lookup_elem(&interfaces, &place);
-	struct pkt *p = pkt_scratch();
+	struct pkt *p = pkt_new();
 
 	if (!p || !interface || interface->ifindex != ctx->ingress_ifindex)
 		return XDP_PASS;
@@ -223,6 +238,16 @@ SEC("syscall")
 int canary_commit(struct canary_commit_args *args)
 {
 	return commit(args);
+}
+
+/*
+ * Starts the sweeper, or makes it run this program's code after an upgrade. Never attached: commands run it by
+ * BPF_PROG_TEST_RUN. Of type XDP, as programs of type SYSCALL may not use the trie of segments.
+ */
+SEC("xdp")
+int canary_arm(struct xdp_md *ctx)
+{
+	return sweep_arm();
 }
 
 SEC("tp_btf/xdp_bulk_tx")

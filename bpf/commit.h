@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The commit of a change that user space has prepared: a list of operations, each checked, then each done, in one run
- * of a program. A state word changes by compare-and-swap, and carries the epoch: what somebody else (a command, or the
- * kernel's own transitions) changed in between is never overwritten unseen.
+ * of a program.
  */
 #ifndef BPF_COMMIT_H
 #define BPF_COMMIT_H
@@ -34,7 +33,7 @@ static long commit_check(__u32 i, struct commit *commit)
 		if (!service)
 			return 1;
 		commit->error = -CANARY_ESTALE;
-		if (service->word != op->expected)
+		if (canary_word_epoch(service->word) != op->expected)
 			return 1;
 		break;
 	case CANARY_OP_RETIRE_BACKEND:
@@ -63,12 +62,6 @@ static __always_inline int commit_add(struct canary_service *service, __u32 id, 
 	return -CANARY_E2BIG;
 }
 
-/* Packets that are on their way may still read the record: user space lets it be for a while. */
-static __always_inline void commit_retire_record(struct canary_service *service, __u64 word)
-{
-	service->retired_ns[canary_word_now(word)] = bpf_ktime_get_ns();
-}
-
 static __always_inline void commit_delete(struct canary_service *service, bool last_of_address)
 {
 	struct canary_service_key address = {.addr = service->key.addr};
@@ -76,7 +69,8 @@ static __always_inline void commit_delete(struct canary_service *service, bool l
 	bpf_map_delete_elem(&service_ids, &service->key);
 	if (last_of_address)
 		bpf_map_delete_elem(&service_ids, &address);
-	commit_retire_record(service, service->word);
+	transition_retire(service, canary_word_now(service->word), bpf_ktime_get_ns());
+	transition_retire(service, canary_word_oldest(service->word), bpf_ktime_get_ns());
 	service->word = 0;
 }
 
@@ -109,10 +103,7 @@ static long commit_do(__u32 i, struct commit *commit)
 		commit->error = commit_add(service, op->id, op->word);
 		break;
 	case CANARY_OP_CHANGE:
-		if (__sync_val_compare_and_swap(&service->word, op->expected, op->word) != op->expected)
-			commit->error = -CANARY_ESTALE;
-		else
-			commit_retire_record(service, op->expected);
+		commit->error = transition_change(service, op->word, op->expected);
 		break;
 	case CANARY_OP_DELETE:
 		commit_delete(service, op->word);

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which backend a packet's flow has: the one it was given before, else one chosen by the configuration in force and
- * remembered. A TCP flow is remembered in `embryonic`, with the client's initial sequence number (ISN), from its SYN
- * on, and in `flows` from the ACK that completes the handshake on:
+ * Just-enough tracking: which backend a packet's flow has.
  *
- *  - the same ISN again is a retransmission, and gets the same backend, whatever changed since;
- *  - a SYN with another ISN on an established tuple may be a new connection or forged. It lies *beside* the established
- *    entry, which stays in force until an ACK with that ISN + 1 shows that the client means it.
+ * The choice is a function of the configuration and the flow's hash, so a flow needs to be remembered only where that
+ * function's answer changed during its life (compare "Load Balancing with JET", CoNEXT 2020). While a window is open,
+ * two configurations count: `now`, and `oldest`, which was in force when the window opened. A packet is *settled* if
+ * both choose the same backend for it and its `held` bit is clear: then no per-flow memory is read or written.
+ *
+ * Unsettled packets look for the flow. What is not remembered and does not open a flow is older than the window, as
+ * a flow born inside it was remembered, or chosen as `oldest` would; so `oldest` tells its backend.
+ *
+ * A TCP flow is in `embryonic`, with the client's initial sequence number (ISN), from its SYN on, and in the table from
+ * the ACK that completes the handshake on. The same ISN again is a retransmission and gets the same backend, whatever
+ * changed since. A SYN with another ISN on an established tuple may be a new connection or forged: it lies *beside* the
+ * established entry, which stays in force until an ACK with that ISN + 1 shows that the client means it.
+ *
+ * nat and sticky UDP remember every flow: for them every packet is unsettled.
  */
 #ifndef BPF_FLOW_H
 #define BPF_FLOW_H
@@ -15,20 +24,24 @@
 #define FLOW_NAT_SLOTS 512 /* ... within so many slots of the ring */
 #define FLOW_REFRESH_NS 1000000000ULL /* an entry's time is kept to this precision */
 #define FLOW_RESET_NS 1000000000ULL /* what is left of an entry's life after a RST */
-#define FLOW_UDP_IDLE_NS (60 * 1000000000ULL) /* a tracked UDP flow that was silent for so long is a new one */
+#define FLOW_OPEN_RATE 40000 /* a second: what `embryonic` holds for longer than a handshake takes */
+#define FLOW_REMEMBER_RATE 100000
 
-static __always_inline bool flow_is_tracked(const struct pkt *p, const struct canary_config *config)
-{
-	return p->tuple.proto == IPPROTO_TCP || config->forward == CANARY_FORWARD_NAT ||
-	       config->track == CANARY_TRACK_ALWAYS;
-}
+/* What a client may send before the first acknowledgement: how far beyond the SYN its first packet to arrive may be. */
+#define FLOW_FIRST_FLIGHT 65536
+/* So long, at least, last the bits of opening flows. */
+#define FLOW_OPENING_NS ((CANARY_OPENING_PASSES - 1) * (2 * CANARY_FLOW_SHARDS + 1) * CANARY_SWEEP_TICK_NS)
 
-static __always_inline void flow_key(const struct pkt *p, struct canary_flow_key *key)
+/* Above this (in 1/8 of a shard) no new flow is let into a window, so that those that were can be promoted ... */
+#define FLOW_OPEN_BELOW 7
+/* ... and above this an older flow is only remembered when a second packet of it comes: a flood's never does. */
+#define FLOW_REMEMBER_BELOW 4
+
+/* Is every flow of the service remembered? */
+static __always_inline bool flow_always(const struct pkt *p, const struct canary_config *config)
 {
-	key->client = p->tuple.client;
-	key->service = p->service;
-	key->client_port = p->tuple.client_port;
-	key->port = p->tuple.port;
+	return config->forward == CANARY_FORWARD_NAT ||
+	       (p->tuple.proto == IPPROTO_UDP && config->track == CANARY_TRACK_ALWAYS);
 }
 
 /*
@@ -43,7 +56,6 @@ static __always_inline bool flow_creates(const struct pkt *p)
 
 /* nat, where the chosen backend cannot tell the client's connections apart: on along the ring, to others. */
 struct flow_detour {
-	const struct pkt *p;
 	struct assignment *a;
 	struct canary_ring ring;
 	__u32 first, last; /* backends that were tried */
@@ -60,26 +72,30 @@ static long flow_next_backend(__u32 i, struct flow_detour *detour)
 	if (!a->backend || a->backend == detour->first || a->backend == detour->last)
 		return 0;
 	detour->last = a->backend;
-	detour->verdict = reverse_reserve(detour->p, a);
+	detour->verdict = reverse_reserve(a, false);
 	return detour->verdict != DROP(NAT_COLLISION) || ++detour->tries == FLOW_NAT_TRIES;
 }
 
-/* Chooses for a flow that is not remembered and, in nat, reserves its way back. 0, or a reason to drop. */
-GLOBAL int flow_choose(const struct pkt *p, const struct canary_config *config, bool any_port, struct assignment *ret)
+/* Chooses by one of the service's configurations and, in nat, reserves the way back. 0, or a reason to drop. */
+GLOBAL int flow_choose(__u32 slot, struct assignment *ret)
 {
+	struct pkt *p = pkt_current();
+	const struct canary_config *config;
 	struct flow_detour detour = {};
 
-	if (!p || !config || !ret)
+	if (!p || !ret)
 		return DROP(FAULT);
-	backend_choose(config, &p->tuple, any_port, ret);
+	config = config_at(p->service, slot & CANARY_WORD_SLOT_MASK);
+	if (!config)
+		return DROP(FAULT);
+	backend_choose(p, config, ret);
 	if (!ret->backend)
 		return DROP(NO_BACKEND);
-	if (config->forward != CANARY_FORWARD_NAT || !flow_creates(p))
+	if (!(p->flags & PKT_NAT) || !flow_creates(p))
 		return 0;
-	detour.verdict = reverse_reserve(p, ret);
+	detour.verdict = reverse_reserve(ret, false);
 	if (detour.verdict != DROP(NAT_COLLISION))
 		return detour.verdict;
-	detour.p = p;
 	detour.a = ret;
 	detour.ring = config->ring[ret->cohort & 1];
 	detour.first = ret->backend;
@@ -87,26 +103,36 @@ GLOBAL int flow_choose(const struct pkt *p, const struct canary_config *config, 
 	return detour.verdict;
 }
 
-static __always_inline __u32 flow_cohort(const struct canary_flow *flow)
+/* How long the flow was silent. */
+static __always_inline __u64 flow_silence(const struct pkt *p, const struct canary_flow *flow)
 {
-	return flow->flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
+	return elapsed_ns(p->now_ns, flow->seen_ns);
 }
 
 static __always_inline bool flow_recall(const struct pkt *p, const struct canary_flow *flow, struct assignment *ret)
 {
-	if (!backend_alive(flow->backend, flow->generation))
+	const struct canary_flow entry = {.backend = *(volatile __u32 *)&flow->backend,
+					  .generation = *(volatile __u32 *)&flow->generation};
+	const struct canary_backend *backend = backend_alive(entry.backend, entry.generation);
+
+	/* Another CPU may have given the entry's place to another flow. At worst that is one of this service. */
+	if (!backend || backend->service != p->service)
 		return false;
-	if (flow->flags & CANARY_FLOW_RESET && p->now_ns - flow->seen_ns > FLOW_RESET_NS)
+	if (flow->flags & CANARY_FLOW_RESET && flow_silence(p, flow) > FLOW_RESET_NS)
 		return false;
-	ret->backend = flow->backend;
-	ret->generation = flow->generation;
-	ret->wanted = ret->cohort = flow_cohort(flow);
+	if (p->tuple.proto == IPPROTO_UDP && flow_silence(p, flow) > p->idle_ns + FLOW_REFRESH_NS)
+		return false;
+	ret->backend = entry.backend;
+	ret->generation = entry.generation;
+	ret->wanted = ret->cohort = flow->flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
 	return true;
 }
 
 static __always_inline void flow_touch(struct canary_flow *flow, const struct pkt *p)
 {
-	if (p->now_ns - flow->seen_ns > FLOW_REFRESH_NS)
+	if (p->flags & PKT_ICMP_ERROR)
+		return; /* it is not the client that speaks */
+	if (flow_silence(p, flow) > FLOW_REFRESH_NS)
 		flow->seen_ns = p->now_ns;
 	if (p->tcp_flags & TCP_FIN)
 		__sync_fetch_and_or(&flow->flags, CANARY_FLOW_CLOSING);
@@ -119,155 +145,267 @@ static __always_inline void flow_touch(struct canary_flow *flow, const struct pk
 	}
 }
 
-static __always_inline void flow_fill(struct canary_flow *flow, const struct pkt *p, const struct assignment *a)
+static __always_inline void flow_skipped(const struct pkt *p)
 {
-	flow->backend = a->backend;
-	flow->generation = a->generation;
-	flow->seen_ns = p->now_ns;
-	flow->flags = a->cohort == CANARY_CANARY ? CANARY_FLOW_CANARY : 0;
+	struct canary_service *service = bpf_map_lookup_elem(&services, &p->service);
+
+	if (service)
+		service->skipped_ns = p->now_ns;
 }
 
-/* A SYN: a retransmission, or a new flow. Never touches what an established flow has. */
-static __always_inline int flow_open(struct pkt *p, const struct canary_config *config, bool any_port,
-				     const struct canary_flow_key *key, struct assignment *ret)
+/* Lets an opening flow, and its bit, last as long as if it opened now. */
+static __always_inline void flow_linger(const struct pkt *p, struct canary_flow *opening)
 {
-	struct canary_flow *established = bpf_map_lookup_elem(&flows, key);
-	struct canary_flow *earlier = bpf_map_lookup_elem(&embryonic, key);
-	struct canary_flow entry = {.isn = p->tcp_seq};
+	opening->seen_ns = p->now_ns;
+	if (!(p->flags & PKT_ALWAYS))
+		held_opening(p->held);
+}
+
+/* A packet that opens a flow: a retransmission, or a new flow. Never touches what an established flow has. */
+GLOBAL int flow_open(struct assignment *ret)
+{
+	struct pkt *p = pkt_current();
+	struct canary_flow *established, *earlier;
+	bool window;
 	int verdict;
 
+	if (!p || !ret)
+		return DROP(FAULT);
+	window = p->word & CANARY_WORD_OPEN;
+	established = table_find(p);
+	earlier = bpf_map_lookup_elem(&embryonic, &p->key);
 	if (established && established->isn == p->tcp_seq && flow_recall(p, established, ret))
 		return 0;
-	if (earlier && earlier->isn == p->tcp_seq && flow_recall(p, earlier, ret))
+	if (earlier && earlier->isn == p->tcp_seq && flow_recall(p, earlier, ret)) {
+		/* The handshake begins anew, and so does the time that it may take. */
+		flow_linger(p, earlier);
 		return 0;
-	verdict = flow_choose(p, config, any_port, ret);
+	}
+
+	if (p->flags & PKT_ALWAYS ||
+	    (table_below(p, FLOW_OPEN_BELOW) && limit_allows(LIMIT_OPEN, FLOW_OPEN_RATE, p->now_ns))) {
+		verdict = flow_choose(canary_word_now(p->word), ret);
+		if (verdict)
+			return verdict;
+		if (established)
+			__sync_fetch_and_or(&established->flags, CANARY_FLOW_BESIDE);
+		if (table_open(p, ret, 0)) {
+			count_flow(p->service, ret);
+			return 0;
+		}
+	}
+	/* It cannot be remembered: it gets what needs no memory, the older choice or what its tuple had before. */
+	if (established && flow_recall(p, established, ret)) {
+		established->seen_ns = p->now_ns;
+		__sync_fetch_and_and(&established->flags, ~(CANARY_FLOW_CLOSING | CANARY_FLOW_RESET));
+		count_flow(p->service, ret);
+		return 0;
+	}
+	verdict = flow_choose(window ? canary_word_oldest(p->word) : canary_word_now(p->word), ret);
 	if (verdict)
 		return verdict;
-	flow_fill(&entry, p, ret);
-	/* A full table evicts another embryonic entry, whose next packet chooses as the configuration then says. */
-	bpf_map_update_elem(&embryonic, key, &entry, BPF_ANY);
-	if (established)
-		__sync_fetch_and_or(&established->flags, CANARY_FLOW_BESIDE);
+	if (window) {
+		flow_skipped(p);
+		count_cohort(p->service, ret->cohort, CANARY_COHORT_FALLBACK, 1);
+	}
 	count_flow(p->service, ret);
 	return 0;
 }
 
-/* A packet of a flow that is not in `flows`: its handshake completes, or it is older than our memory. */
-static __always_inline int flow_adopt(struct pkt *p, const struct canary_config *config, bool any_port,
-				      const struct canary_flow_key *key, struct assignment *ret)
+/* Puts a flow into the table and, in nat, its way back beside it; the ways of what it replaces, or of a failure, go. */
+static __always_inline bool flow_keep(struct pkt *p, const struct assignment *a, __u32 isn, __u32 flags)
 {
-	struct canary_flow *opening = bpf_map_lookup_elem(&embryonic, key);
-	struct canary_flow entry = {};
+	struct canary_flow *before;
+
+	if (p->flags & PKT_NAT) {
+		before = table_find(p);
+		if (before && before->backend != a->backend)
+			reverse_release(p, before);
+		if (reverse_reserve(a, true))
+			return false;
+	}
+	if (table_put(p, a, isn, flags))
+		return true;
+	if (p->flags & PKT_NAT) {
+		bpf_map_delete_elem(&reverse, &p->back_key);
+		bpf_map_update_elem(&reverse_embryonic, &p->back_key, &p->back, BPF_ANY);
+	}
+	return false;
+}
+
+/* Puts an opening flow among the established ones. Where there is no room it stays where it is, and is found there. */
+static __always_inline void flow_promote(struct pkt *p, struct canary_flow *opening, const struct assignment *a)
+{
+	if (flow_keep(p, a, opening->isn, 0)) {
+		bpf_map_delete_elem(&embryonic, &p->key);
+		return;
+	}
+	flow_skipped(p);
+	if (opening->flags & CANARY_FLOW_NOTED && flow_silence(p, opening) <= FLOW_REFRESH_NS)
+		return;
+	/* Its bit would not last, and its packets are beyond the handshake from now on. */
+	__sync_fetch_and_or(&opening->flags, CANARY_FLOW_NOTED);
+	flow_linger(p, opening);
+}
+
+/* A flow that is not remembered, and older than the window: chosen as before it, and remembered where that matters. */
+static __always_inline int flow_old(struct pkt *p, bool moved, bool beside, struct assignment *ret)
+{
+	bool window = p->word & CANARY_WORD_OPEN;
 	int verdict;
 
-	if (opening && flow_recall(p, opening, ret)) {
-		entry.isn = opening->isn;
-	} else {
-		verdict = flow_choose(p, config, any_port, ret);
-		if (verdict)
-			return verdict;
+	verdict = flow_choose(window ? canary_word_oldest(p->word) : canary_word_now(p->word), ret);
+	if (verdict == DROP(NO_BACKEND) && window) {
+		/* Its backend is gone: it moves. */
+		verdict = flow_choose(canary_word_now(p->word), ret);
+		moved = true;
 	}
-	if (!flow_creates(p))
+	if (verdict)
+		return verdict;
+	if (!flow_creates(p)) {
+		if (p->tcp_flags & TCP_FIN) /* more may come of it: the window stays open meanwhile */
+			flow_skipped(p);
 		return 0;
-	flow_fill(&entry, p, ret);
-	bpf_map_update_elem(&flows, key, &entry, BPF_ANY);
-	if (opening)
-		bpf_map_delete_elem(&embryonic, key);
+	}
+	if (!moved && !(p->flags & (PKT_ALWAYS | PKT_DIFFERS)))
+		return 0; /* the bit is another flow's: both configurations agree on this one */
+	if (table_below(p, FLOW_REMEMBER_BELOW) && limit_allows(LIMIT_REMEMBER, FLOW_REMEMBER_RATE, p->now_ns) &&
+	    flow_keep(p, ret, 0, beside ? CANARY_FLOW_BESIDE : 0)) {
+		if (moved)
+			count_cohort(p->service, ret->cohort, CANARY_COHORT_MOVED, 1);
+		return 0;
+	}
+	/* The next packet gets the same answer, or finds what is noted here; the window stays open for it meanwhile. */
+	if (!beside)
+		table_open(p, ret, CANARY_FLOW_NOTED);
+	flow_skipped(p);
+	count_cohort(p->service, ret->cohort, CANARY_COHORT_SKIPPED, 1);
 	return 0;
 }
 
-/* An established flow whose tuple was opened anew: does this packet complete the new handshake? */
-static __always_inline bool flow_promote(struct pkt *p, const struct canary_flow_key *key, struct assignment *ret)
+/*
+ * May the packet belong to what is in `embryonic`? Anybody can forge a SYN: the entry may lie beside a flow of which
+ * nothing is remembered. The first packet that comes after the SYN may not be the first that was sent. And what is older
+ * than its bit lasts may be a tuple's former life: flows that came later were not kept from passing it by.
+ */
+static __always_inline bool flow_fits(const struct pkt *p, const struct canary_flow *opening)
 {
-	struct canary_flow *opening = bpf_map_lookup_elem(&embryonic, key);
-	struct canary_flow entry = {};
-
-	if (!opening || opening->isn + 1 != p->tcp_seq || !(p->tcp_flags & TCP_ACK) || p->tcp_flags & TCP_RST ||
-	    !flow_recall(p, opening, ret))
+	if (flow_silence(p, opening) > FLOW_OPENING_NS)
 		return false;
-	entry.isn = opening->isn;
-	flow_fill(&entry, p, ret);
-	bpf_map_update_elem(&flows, key, &entry, BPF_ANY);
-	bpf_map_delete_elem(&embryonic, key);
-	return true;
+	return opening->flags & CANARY_FLOW_NOTED || p->flags & PKT_ICMP_ERROR ||
+	       p->tcp_seq - opening->isn - 1 < FLOW_FIRST_FLIGHT;
 }
 
-GLOBAL int flow_tcp(struct pkt *p, const struct canary_config *config, bool any_port, struct assignment *ret)
+/* A packet in the midst of a flow. */
+GLOBAL int flow_continue(struct assignment *ret)
 {
-	struct canary_flow_key key;
-	struct canary_flow *flow;
-	bool ended;
-	int verdict;
-
-	if (!p || !config || !ret)
-		return DROP(FAULT);
-	flow_key(p, &key);
-	if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
-		return flow_open(p, config, any_port, &key, ret);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow)
-		return flow_adopt(p, config, any_port, &key, ret);
-	if (flow->flags & CANARY_FLOW_BESIDE && flow_promote(p, &key, ret))
-		return 0;
-	if (flow_recall(p, flow, ret)) {
-		flow_touch(flow, p);
-		return 0;
-	}
-	ended = flow->flags & CANARY_FLOW_RESET;
-	verdict = flow_adopt(p, config, any_port, &key, ret);
-	if (!verdict && !ended && flow_creates(p))
-		count_cohort(p->service, ret->cohort, CANARY_COHORT_MOVED, 1);
-	return verdict;
-}
-
-GLOBAL int flow_udp(struct pkt *p, const struct canary_config *config, bool any_port, struct assignment *ret)
-{
-	struct canary_flow entry = {};
-	struct canary_flow_key key;
-	struct canary_flow *flow;
+	struct pkt *p = pkt_current();
+	struct canary_flow *flow, *opening;
 	bool moved = false;
-	int verdict;
 
-	if (!p || !config || !ret)
+	if (!p || !ret)
 		return DROP(FAULT);
-	flow_key(p, &key);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	if (flow && p->now_ns - flow->seen_ns < FLOW_UDP_IDLE_NS) {
+	flow = table_find(p);
+	if (flow && !(flow->flags & CANARY_FLOW_BESIDE)) {
 		if (flow_recall(p, flow, ret)) {
 			flow_touch(flow, p);
 			return 0;
 		}
-		moved = true;
+		moved = !(flow->flags & CANARY_FLOW_RESET);
 	}
-	verdict = flow_choose(p, config, any_port, ret);
-	if (verdict || p->flags & PKT_ICMP_ERROR)
-		return verdict;
-	flow_fill(&entry, p, ret);
-	bpf_map_update_elem(&flows, &key, &entry, BPF_ANY);
-	if (moved)
-		count_cohort(p->service, ret->cohort, CANARY_COHORT_MOVED, 1);
-	else
-		count_flow(p->service, ret);
-	return 0;
+	opening = bpf_map_lookup_elem(&embryonic, &p->key);
+	if (flow && flow->flags & CANARY_FLOW_BESIDE) {
+		/* Only the ACK of the new handshake ends the established flow's right to the tuple. */
+		if (opening && opening->isn + 1 == p->tcp_seq && p->tcp_flags & TCP_ACK && flow_creates(p) &&
+		    flow_recall(p, opening, ret)) {
+			flow_promote(p, opening, ret);
+			return 0;
+		}
+		if (flow_recall(p, flow, ret)) {
+			flow_touch(flow, p);
+			return 0;
+		}
+	}
+	if (opening && flow_fits(p, opening) && flow_recall(p, opening, ret)) {
+		if (flow_creates(p))
+			flow_promote(p, opening, ret);
+		return 0;
+	}
+	return flow_old(p, moved, opening && !(opening->flags & CANARY_FLOW_NOTED), ret);
 }
 
-/* Fills in p->cohort and p->backend. 0, or a reason to drop, charged to the cohort that was wanted. */
-static __always_inline int flow_steer(struct pkt *p, const struct canary_config *config, bool any_port)
+/* A datagram of a sticky service. Its first one opens the flow, its second promotes it. */
+GLOBAL int flow_datagram(struct assignment *ret)
 {
-	struct assignment a = {};
+	struct pkt *p = pkt_current();
+	struct canary_flow *flow, *opening;
+
+	if (!p || !ret)
+		return DROP(FAULT);
+	flow = table_find(p);
+	if (flow && flow_recall(p, flow, ret)) {
+		flow_touch(flow, p);
+		return 0;
+	}
+	opening = bpf_map_lookup_elem(&embryonic, &p->key);
+	if (opening && flow_recall(p, opening, ret)) {
+		if (flow_creates(p))
+			flow_promote(p, opening, ret);
+		return 0;
+	}
+	if (p->flags & PKT_ICMP_ERROR)
+		return flow_choose(canary_word_now(p->word), ret);
+	if (flow && elapsed_ns(p->now_ns, flow->seen_ns) <= p->idle_ns)
+		return flow_old(p, true, false, ret);
+	return flow_open(ret);
+}
+
+/*
+ * Fills in p->cohort and p->backend. 0, or a reason to drop, charged to the cohort that was wanted. Settled packets end
+ * here, and so do those of UDP services that are not sticky.
+ */
+static __always_inline int flow_steer(struct pkt *p, const struct canary_config *now, struct assignment *a)
+{
+	bool udp = p->tuple.proto == IPPROTO_UDP, always = flow_always(p, now), opens;
+	struct assignment before, chosen;
+	struct canary_config *oldest;
 	int verdict;
 
-	if (!flow_is_tracked(p, config)) {
-		verdict = flow_choose(p, config, any_port, &a);
-		if (!verdict && !(p->flags & PKT_ICMP_ERROR))
-			count_flow(p->service, &a);
-	} else if (p->tuple.proto == IPPROTO_TCP) {
-		verdict = flow_tcp(p, config, any_port, &a);
+	opens = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	p->idle_ns = now->idle_timeout * 1000000000ULL;
+	if (now->forward == CANARY_FORWARD_NAT)
+		p->flags |= PKT_NAT;
+	backend_choose(p, now, a);
+	if (always) {
+		p->flags |= PKT_ALWAYS;
 	} else {
-		verdict = flow_udp(p, config, any_port, &a);
+		if (!udp && p->word & CANARY_WORD_OPEN) {
+			oldest = config_at(p->service, canary_word_oldest(p->word));
+			if (!oldest)
+				return DROP(FAULT);
+			backend_choose(p, oldest, &before);
+			if (before.backend != a->backend)
+				p->flags |= PKT_DIFFERS;
+		}
+		if (udp || (!(p->flags & PKT_DIFFERS) && !held_test(p->held))) {
+			if (!a->backend)
+				return DROP(NO_BACKEND);
+			if ((udp || opens) && !(p->flags & PKT_ICMP_ERROR))
+				count_flow(p->service, a);
+			return 0;
+		}
 	}
-	p->cohort = verdict ? a.wanted : a.cohort;
-	p->backend = a.backend;
+	p->now_ns = bpf_ktime_get_coarse_ns();
+	table_key(p);
+	if (udp)
+		return flow_datagram(a);
+	if (opens)
+		return flow_open(a);
+	chosen = *a;
+	verdict = flow_continue(a);
+	if (!verdict && now->reset_ns && now->reset_ns <= p->now_ns && chosen.backend && a->cohort != chosen.cohort &&
+	    !(p->tcp_flags & TCP_RST))
+		p->flags |= PKT_RESET;
 	return verdict;
 }
 

@@ -27,6 +27,7 @@
 #define ICMPV6_PARAMPROB 4
 
 #define CANARY_E2BIG 7
+#define CANARY_EBUSY 16
 #define CANARY_EINVAL 22
 #define CANARY_ESTALE 116
 

@@ -43,9 +43,38 @@ CANARY_HASH(service_ids, BPF_MAP_TYPE_HASH, struct canary_service_key, __u32, 2 
 CANARY_HASH(segments, BPF_MAP_TYPE_LPM_TRIE, struct canary_segment_key, __u32, CANARY_MAX_SEGMENTS, BPF_F_NO_PREALLOC);
 CANARY_HASH(egress, BPF_MAP_TYPE_HASH, __u32, struct canary_egress, CANARY_MAX_VLANS, BPF_F_NO_PREALLOC);
 
-CANARY_HASH(flows, BPF_MAP_TYPE_LRU_HASH, struct canary_flow_key, struct canary_flow, CANARY_MAX_FLOWS, 0);
+/*
+ * Remembered flows, in shards that the sweeper can walk one at a time. User space makes the inner maps. What may be
+ * forged by anybody goes to the LRUs, which forget; these never evict.
+ */
+struct flow_shard {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CANARY_SHARD_FLOWS);
+	__type(key, struct canary_flow_key);
+	__type(value, struct canary_flow);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, CANARY_FLOW_SHARDS);
+	__type(key, __u32);
+	__array(values, struct flow_shard);
+} flows SEC(".maps");
+CANARY_HASH(reverse, BPF_MAP_TYPE_HASH, struct canary_reverse_key, struct canary_reverse,
+	    CANARY_FLOW_SHARDS *CANARY_SHARD_FLOWS, 0);
 CANARY_HASH(embryonic, BPF_MAP_TYPE_LRU_HASH, struct canary_flow_key, struct canary_flow, CANARY_MAX_EMBRYONIC, 0);
-CANARY_HASH(reverse, BPF_MAP_TYPE_LRU_HASH, struct canary_reverse_key, struct canary_reverse, CANARY_MAX_FLOWS, 0);
+CANARY_HASH(reverse_embryonic, BPF_MAP_TYPE_LRU_HASH, struct canary_reverse_key, struct canary_reverse,
+	    CANARY_MAX_REVERSE_EMBRYONIC, 0);
+
+/* Four bitmaps of CANARY_HELD_BITS, one after the other: see held.h. */
+CANARY_ARRAY(held, __u64, 4 * CANARY_HELD_BITS / 64);
+
+/* Not mapped by user space: it holds a timer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct canary_sweeper);
+} sweeper SEC(".maps");
 
 CANARY_PERCPU_ARRAY(next_hops, struct canary_next_hop, CANARY_MAX_BACKENDS);
 CANARY_PERCPU_ARRAY(cohort_counters, struct canary_cohort_counters, CANARY_MAX_SERVICES *CANARY_COHORTS);

@@ -17,6 +17,11 @@ enum pkt_flag {
 	PKT_NO_PORTS = 1 << 3, /* broken before the ports */
 	PKT_ICMP_ERROR = 1 << 4, /* an ICMP error; the tuple is that of the packet it quotes */
 	PKT_FROM_BACKEND = 1 << 5, /* nat's way back */
+	PKT_NAT = 1 << 6, /* the service forwards by nat */
+	PKT_ALWAYS = 1 << 7, /* the service remembers every flow */
+	PKT_DIFFERS = 1 << 8, /* the two configurations of the open window choose differently */
+	PKT_ANY_PORT = 1 << 9, /* the service takes every port */
+	PKT_RESET = 1 << 10, /* the connection belongs elsewhere by now: it is to be reset */
 };
 
 /*
@@ -43,6 +48,15 @@ struct pkt {
 	__u32 service; /* id, 0: none */
 	__u32 cohort;
 	__u32 backend; /* index, 0: none */
+	__u32 held; /* the flow's bit in `held` */
+	__u32 shard; /* and its shard of the table */
+	__u64 word; /* of the service: the configurations in force */
+	__u64 idle_ns; /* the service's idle timeout */
+	/* Room for what is written to maps: the stack is too small for all of it. */
+	struct canary_flow_key key;
+	struct canary_flow entry;
+	struct canary_reverse_key back_key;
+	struct canary_reverse back;
 	__u64 now_ns;
 };
 
@@ -60,10 +74,17 @@ struct {
 	__type(value, struct pkt);
 } pkt_scratches SEC(".maps");
 
-static __always_inline struct pkt *pkt_scratch(void)
+/* For global functions: of an argument, kernel 6.1 would not take a key for a map. */
+static __always_inline struct pkt *pkt_current(void)
 {
 	__u32 zero = 0;
-	struct pkt *p = bpf_map_lookup_elem(&pkt_scratches, &zero);
+
+	return bpf_map_lookup_elem(&pkt_scratches, &zero);
+}
+
+static __always_inline struct pkt *pkt_new(void)
+{
+	struct pkt *p = pkt_current();
 
 	if (p)
 		__builtin_memset(p, 0, sizeof(*p));
@@ -94,6 +115,12 @@ static __always_inline void *pkt_pull(struct xdp_md *ctx, __u32 offset, __u32 si
 	barrier_var(offset);
 	data += offset;
 	return data + size > end ? NULL : data;
+}
+
+/* Time that has passed. Another CPU may have noted a later time than ours is: that is none. */
+static __always_inline __u64 elapsed_ns(__u64 now_ns, __u64 since_ns)
+{
+	return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
 static __always_inline __u32 pkt_size(struct xdp_md *ctx)

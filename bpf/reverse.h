@@ -3,66 +3,89 @@
  * nat's way back: which packets from a backend belong to a client's connection with a service. A backend sees the
  * client's own address, so a connection is told apart by (backend, client, ports) alone: two services that share a
  * backend can clash when a client uses one port for both. The first keeps the tuple; the second takes another backend.
+ *
+ * As with flows, what opens is in an LRU, and goes to the table when the flow does.
  */
 #ifndef BPF_REVERSE_H
 #define BPF_REVERSE_H
 
-#define NAT_IDLE_NS (900 * 1000000000ULL) /* a clashing connection that was silent for so long is given up */
+#define REVERSE_REFRESH_NS 1000000000ULL
+#define REVERSE_OPENING_NS (130 * 1000000000ULL) /* a connection that has not opened by then never will */
 
-/* Is the connection that holds a reverse entry still going on? */
-static __always_inline bool reverse_in_use(const struct canary_reverse *entry, const struct canary_reverse_key *key,
-					   __u64 now_ns)
+static __always_inline void reverse_key(const struct pkt *p, const struct canary_backend *backend,
+					struct canary_reverse_key *key)
 {
-	struct canary_flow_key forward = {
-		.client = key->client, .service = entry->service, .client_port = key->client_port, .port = entry->port};
-	struct canary_flow *flow;
-
-	if (!backend_alive(entry->backend, entry->generation))
-		return false;
-	flow = bpf_map_lookup_elem(&flows, &forward);
-	if (flow)
-		return !(flow->flags & (CANARY_FLOW_CLOSING | CANARY_FLOW_RESET)) &&
-		       now_ns - flow->seen_ns < NAT_IDLE_NS;
-	return bpf_map_lookup_elem(&embryonic, &forward);
+	key->backend = backend->addr;
+	key->client = p->tuple.client;
+	key->backend_port = backend->port ? backend->port : p->tuple.port;
+	key->client_port = p->tuple.client_port;
+	key->proto = p->tuple.proto;
 }
 
-/* Reserves the way back for a flow that is about to be given to a->backend. 0, or a reason to drop. */
-GLOBAL int reverse_reserve(const struct pkt *p, const struct assignment *a)
+/* Is the tuple that of another connection that goes on? */
+static __always_inline bool reverse_clashes(const struct pkt *p, const struct canary_reverse *entry)
 {
-	struct canary_reverse_key key = {};
-	struct canary_reverse entry = {};
+	return entry && (entry->service != p->service || entry->port != p->tuple.port) &&
+	       backend_alive(entry->backend, entry->generation);
+}
+
+/* Reserves the way back for a flow that is given to a->backend: for good, or while it opens. 0, or a reason to drop. */
+GLOBAL int reverse_reserve(const struct assignment *a, bool established)
+{
+	struct pkt *p = pkt_current();
 	struct canary_backend *backend;
-	struct canary_reverse *other;
+	struct canary_reverse *other, *opening;
+	bool clash;
 
 	if (!p || !a)
 		return DROP(FAULT);
 	backend = backend_at(a->backend);
 	if (!backend)
 		return DROP(NO_BACKEND);
-	entry.service = p->service;
-	entry.backend = a->backend;
-	entry.generation = a->generation;
-	entry.port = p->tuple.port;
-	entry.cohort = a->cohort;
-	key.client = p->tuple.client;
-	key.client_port = p->tuple.client_port;
-	key.proto = p->tuple.proto;
-	key.backend = backend->addr;
-	key.backend_port = backend->port ? backend->port : p->tuple.port;
-	if (!bpf_map_update_elem(&reverse, &key, &entry, BPF_NOEXIST))
-		return 0;
-	other = bpf_map_lookup_elem(&reverse, &key);
-	if (other && (other->service != entry.service || other->port != entry.port) &&
-	    reverse_in_use(other, &key, p->now_ns))
+	reverse_key(p, backend, &p->back_key);
+	p->back.service = p->service;
+	p->back.backend = a->backend;
+	p->back.generation = a->generation;
+	p->back.port = p->tuple.port;
+	p->back.cohort = a->cohort;
+	p->back.seen_ns = p->now_ns;
+
+	other = bpf_map_lookup_elem(&reverse, &p->back_key);
+	clash = reverse_clashes(p, other);
+	if (!clash && !established) {
+		opening = bpf_map_lookup_elem(&reverse_embryonic, &p->back_key);
+		clash = reverse_clashes(p, opening) && elapsed_ns(p->now_ns, opening->seen_ns) < REVERSE_OPENING_NS;
+	}
+	if (clash)
 		return DROP(NAT_COLLISION);
-	return bpf_map_update_elem(&reverse, &key, &entry, BPF_ANY) ? DROP(TABLE_FULL) : 0;
+	if (established || other) {
+		if (bpf_map_update_elem(&reverse, &p->back_key, &p->back, BPF_ANY))
+			return DROP(TABLE_FULL);
+		bpf_map_delete_elem(&reverse_embryonic, &p->back_key);
+		return 0;
+	}
+	return bpf_map_update_elem(&reverse_embryonic, &p->back_key, &p->back, BPF_ANY) ? DROP(TABLE_FULL) : 0;
+}
+
+/* Gives up the way back of a flow that is forgotten, or goes elsewhere. A backend that is gone is still known by its place. */
+static __always_inline void reverse_release(struct pkt *p, const struct canary_flow *flow)
+{
+	struct canary_backend *backend = backend_at(flow->backend);
+	struct canary_reverse *entry;
+
+	if (!backend)
+		return;
+	reverse_key(p, backend, &p->back_key);
+	entry = bpf_map_lookup_elem(&reverse, &p->back_key);
+	if (entry && entry->service == p->key.service && entry->backend == flow->backend)
+		bpf_map_delete_elem(&reverse, &p->back_key);
 }
 
 /*
  * Is this a backend's packet to a client? The tuple's "client" is then the sender, the backend, and its "service" the
  * receiver, the client. The entry, or NULL.
  */
-static __always_inline struct canary_reverse *reverse_find(const struct pkt *p)
+static __always_inline struct canary_reverse *reverse_find(struct pkt *p)
 {
 	struct canary_reverse_key key = {.backend = p->tuple.client,
 					 .client = p->tuple.service,
@@ -71,8 +94,15 @@ static __always_inline struct canary_reverse *reverse_find(const struct pkt *p)
 					 .proto = p->tuple.proto};
 	struct canary_reverse *entry = bpf_map_lookup_elem(&reverse, &key);
 
+	if (!entry)
+		entry = bpf_map_lookup_elem(&reverse_embryonic, &key);
 	if (!entry || !backend_alive(entry->backend, entry->generation))
 		return NULL;
+	p->now_ns = bpf_ktime_get_coarse_ns();
+	if (elapsed_ns(p->now_ns, entry->seen_ns) > REVERSE_REFRESH_NS)
+		entry->seen_ns = p->now_ns;
+	if (p->tcp_flags & TCP_FIN)
+		entry->closing = 1;
 	return entry;
 }
 

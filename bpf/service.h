@@ -32,19 +32,19 @@ static __always_inline bool service_has_address(const struct canary_tuple *tuple
 	return bpf_map_lookup_elem(&service_ids, &key);
 }
 
-/* The record in force, NULL where the service is being added or deleted. */
-static __always_inline struct canary_config *service_config(__u32 id, bool *any_port)
+/* The record in force, NULL where the service is being added or deleted. The word is loaded once for all stages. */
+static __always_inline struct canary_config *service_config(struct pkt *p)
 {
-	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
-	__u64 word;
+	struct canary_service *service = bpf_map_lookup_elem(&services, &p->service);
 
 	if (!service)
 		return NULL;
-	word = *(volatile __u64 *)&service->word;
-	if (!word)
+	p->word = *(volatile __u64 *)&service->word;
+	if (!p->word)
 		return NULL;
-	*any_port = !service->key.port;
-	return config_at(id, canary_word_now(word));
+	if (!service->key.port)
+		p->flags |= PKT_ANY_PORT;
+	return config_at(p->service, canary_word_now(p->word));
 }
 
 #endif

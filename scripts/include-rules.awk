@@ -37,7 +37,7 @@ function angled_allowed() {
 	if ($2 ~ /^<jansson/)
 		return FILENAME ~ /^(user\/(io|cli|daemon)|tests)\//
 	if (FILENAME ~ /^include\/canary\//)
-		return $2 == "<linux/types.h>"
+		return $2 ~ /^<linux\/(bpf|types)\.h>$/
 	if (FILENAME ~ /^user\/core\//)
 		return $2 ~ /^<(arpa\/inet|assert|ctype|errno|inttypes|limits|linux\/types|math|netinet\/in|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|strings)\.h>$/
 	return FILENAME !~ /^bpf\//

@@ -13,13 +13,14 @@
 #define CANARY_ABI_H
 
 #ifndef __VMLINUX_H__ /* the kernel's own declarations */
+#include <linux/bpf.h>
 #include <linux/types.h>
 #endif
 
 #include "counters.h"
 #include "reasons.h"
 
-#define CANARY_ABI_VERSION 1
+#define CANARY_ABI_VERSION 2
 
 enum canary_limit {
 	CANARY_MAX_SERVICES = 1024, /* ids 1..1023: 0 means none */
@@ -27,12 +28,15 @@ enum canary_limit {
 	CANARY_MAX_COHORT_BACKENDS = 1024, /* of one cohort of one service */
 	CANARY_MAX_SEGMENTS = 65536, /* prefixes, over all services and both generations of them */
 	CANARY_MAX_INTERFACES = 256, /* an interface's place is its ifindex modulo this */
-	CANARY_MAX_FLOWS = 65536,
-	CANARY_MAX_EMBRYONIC = 16384,
+	CANARY_FLOW_SHARDS = 64,
+	CANARY_SHARD_FLOWS = 1024, /* remembered flows of a shard, by default */
+	CANARY_MAX_EMBRYONIC = 65536,
+	CANARY_MAX_REVERSE_EMBRYONIC = 32768,
+	CANARY_HELD_BITS = 1 << 21, /* 32 for each flow that can be remembered */
 	CANARY_MAX_VLANS = 4096,
 	CANARY_MAX_OPERATIONS = 65536, /* of one commit: services and backends to retire */
 	CANARY_CONFIGS = 8, /* configuration records of a service */
-	CANARY_ARENA_WORDS = 1 << 22, /* 64-bit words for rings, members, segments */
+	CANARY_ARENA_WORDS = 3 << 20, /* 64-bit words for rings, members, segments */
 	CANARY_RING_SLOTS_PER_WORD = 4, /* 16 bits each: a backend's index */
 	CANARY_NAME_LEN = 64, /* with its terminating zero */
 	CANARY_THRESHOLD_ONE = 65536, /* a threshold is a share in 1/65536 */
@@ -105,15 +109,22 @@ _Static_assert(sizeof(struct canary_service_key) == 20, "abi");
 #define CANARY_WORD_OPEN (1ULL << 6)
 #define CANARY_WORD_EPOCH_SHIFT 8
 
-/* Element of `services`, by id. Written before the commit that puts it in force. */
+/*
+ * Element of `services`, by id. Written before the commit that puts it in force; then `word` and what is below `name`
+ * belong to the kernel. Times are of CLOCK_MONOTONIC, 0: never.
+ */
 struct canary_service {
 	__u64 word;
 	struct canary_service_key key;
-	__u32 pad;
+	__u32 flows; /* remembered ones; atomic */
 	char name[CANARY_NAME_LEN];
-	__u64 retired_ns[CANARY_CONFIGS]; /* CLOCK_MONOTONIC when the record was taken out of force */
+	__u64 retired_ns[CANARY_CONFIGS]; /* when the record was taken out of force */
+	__u64 opened_ns; /* the window */
+	__u64 changed_ns; /* the last change */
+	__u64 skipped_ns; /* the last flow that should have been remembered and was not */
+	__u64 closing_epoch; /* the sweeper saw that the window may close; it looks again in its next pass */
 };
-_Static_assert(sizeof(struct canary_service) == 160, "abi");
+_Static_assert(sizeof(struct canary_service) == 192, "abi");
 
 /* A Maglev ring in the arena: `size` slots from word `base` on, CANARY_RING_SLOTS_PER_WORD a word, lowest bits first. */
 struct canary_ring {
@@ -133,16 +144,21 @@ struct canary_config {
 	__u8 track;
 	__u8 overflow;
 	struct canary_ring ring[CANARY_COHORTS];
-	__u32 members; /* arena: `member_count` words, see canary_member() */
+	__u32 segment_set; /* in the key of `segments`; 0: none */
+	__u32 idle_timeout; /* s: how long a flow may be silent and still be one */
+	__u64 reset_ns; /* from then on, flows that belong elsewhere are reset (TCP); 0: never */
+	/* What follows is for user space and the sweeper. */
+	__u32 max_window; /* s: a window closes after this, whatever is left */
+	__u32 weight; /* as asked for, in 1/100 percent */
+	__u32 assignment; /* rises when somebody sets the weight or the salt */
+	__u32 salt_number; /* the salt is derived from the keys, the service and this */
+	__u32 members; /* arena: `member_count` words, see CANARY_MEMBER_* */
 	__u32 member_count;
 	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */
 	__u32 segment_count;
-	__u32 segment_set; /* in the key of `segments`; 0: none */
-	__u32 weight; /* as asked for, in 1/100 percent */
-	__u32 assignment; /* rises when somebody sets the weight or the salt */
-	__u32 pad;
+	__u64 pad[6];
 };
-_Static_assert(sizeof(struct canary_config) == 64, "one cache line");
+_Static_assert(sizeof(struct canary_config) == 128, "two cache lines, the first for packets");
 
 /* A member: a backend's part in a service's configuration, packed into one word of the arena. */
 #define CANARY_MEMBER_CANARY (1ULL << 32)
@@ -234,6 +250,7 @@ _Static_assert(sizeof(struct canary_flow_key) == 24, "abi");
 #define CANARY_FLOW_BESIDE 1 /* a SYN with another ISN lies in `embryonic` */
 #define CANARY_FLOW_CLOSING 2 /* a FIN was seen from the client */
 #define CANARY_FLOW_RESET 4 /* the client's last packet was a RST */
+#define CANARY_FLOW_NOTED 16 /* in `embryonic`: not of a SYN, or its handshake was completed */
 #define CANARY_FLOW_CANARY 8 /* the flow's cohort */
 struct canary_flow {
 	__u32 backend;
@@ -241,10 +258,12 @@ struct canary_flow {
 	__u64 seen_ns; /* coarse CLOCK_MONOTONIC of the last packet */
 	__u32 isn; /* TCP: the client's initial sequence number, host order; 0 if its SYN was not seen */
 	__u32 flags; /* CANARY_FLOW_*, set with atomic operations */
+	__u32 held; /* the flow's bit in `held` */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct canary_flow) == 24, "abi");
+_Static_assert(sizeof(struct canary_flow) == 32, "abi");
 
-/* Key of `reverse`: a packet from a nat backend to a client. */
+/* Key of `reverse` and `reverse_embryonic`: a packet from a nat backend to a client. */
 struct canary_reverse_key {
 	struct canary_addr backend;
 	struct canary_addr client;
@@ -261,9 +280,32 @@ struct canary_reverse {
 	__u32 generation;
 	__u16 port; /* the service side's port */
 	__u8 cohort;
-	__u8 pad;
+	__u8 closing; /* a FIN was seen from the backend */
+	__u64 seen_ns; /* of the last packet from the backend */
 };
-_Static_assert(sizeof(struct canary_reverse) == 16, "abi");
+_Static_assert(sizeof(struct canary_reverse) == 24, "abi");
+
+/*
+ * The only element of `sweeper`: what runs in the kernel with nobody in user space. A pass clears the idle one of the
+ * two `held` bitmaps of the table (CANARY_FLOW_SHARDS ticks), walks the shards of `flows` (as many ticks), and swaps
+ * them. The two of opening flows take turns of CANARY_OPENING_PASSES.
+ */
+#define CANARY_OPENING_PASSES 145 /* 130 s: a slow client may yet complete its handshake */
+#define CANARY_SWEEP_TICK_NS 7000000ULL
+struct canary_sweeper {
+	struct bpf_timer timer;
+	__u64 tick_ns; /* CLOCK_MONOTONIC of the last tick */
+	__u64 ticks;
+	__u32 step; /* of the pass */
+	__u32 active; /* 0 or 1: the bitmap of the table that packets read */
+	__u32 opening; /* 2 or 3: the bitmap that opening flows are written to; packets read both */
+	__u32 passes;
+	__u32 flows; /* remembered ones; atomic. 0: no bit of 0 and 1 needs a look */
+	__u32 opened[2]; /* flows that bits of 2 and 3 stand for, at most; atomic */
+	__u32 shard[CANARY_FLOW_SHARDS]; /* remembered flows of each shard; atomic */
+	char build[CANARY_NAME_LEN]; /* of the program whose callback runs */
+};
+_Static_assert(sizeof(struct canary_sweeper) == 384, "abi");
 
 /* A per-CPU element of `next_hops`, by backend: what the last route lookup said. */
 struct canary_next_hop {
@@ -306,7 +348,7 @@ enum canary_operation_type {
 struct canary_operation {
 	__u32 type;
 	__u32 id;
-	__u64 expected;
+	__u64 expected; /* the service's epoch; 0 for one that is added */
 	__u64 word;
 };
 _Static_assert(sizeof(struct canary_operation) == 24, "abi");
@@ -314,7 +356,7 @@ _Static_assert(sizeof(struct canary_operation) == 24, "abi");
 /* Context of canary_commit. */
 struct canary_commit_args {
 	__u32 count;
-	__s32 error; /* 0, -ESTALE (a word was not as expected), -E2BIG, -EINVAL */
+	__s32 error; /* 0, -ESTALE (an epoch was not as expected), -E2BIG, -EINVAL */
 	__u32 at; /* the operation that failed */
 	__u32 pad;
 };

@@ -11,7 +11,10 @@
 	X(REPLY_PACKETS, reply_packets, "from backends to clients (nat only)")                                         \
 	X(REPLY_BYTES, reply_bytes, "bytes of those")                                                                  \
 	X(OVERFLOW, overflow, "flows of this cohort that the other one got, as this one had no backend")               \
-	X(MOVED, moved, "established flows that got another backend, as theirs is gone")
+	X(MOVED, moved, "established flows that got another backend, as theirs is gone")                               \
+	X(FALLBACK, fallback, "new flows that got the older choice, as no more could be remembered in the window")     \
+	X(SKIPPED, skipped, "packets of older flows that should have been remembered and were not yet")                \
+	X(RESET, reset, "connections answered with a RST, as they belong elsewhere by now")
 
 #define CANARY_BACKEND_COUNTER_LIST(X)                                                                                 \
 	X(PACKETS, packets, "forwarded to the backend")                                                                \

@@ -22,7 +22,8 @@
 	X(LOOP, loop, COHORT, "sent by the very host it would be forwarded to, or by us")                              \
 	X(NAT_COLLISION, nat_collision, COHORT, "no backend was free to tell this client's connections apart")         \
 	X(TABLE_FULL, table_full, COHORT, "nat could not remember the connection")                                     \
-	X(NO_TUNNEL_SOURCE, no_tunnel_source, COHORT, "no address of ours is known as the tunnel's source")
+	X(NO_TUNNEL_SOURCE, no_tunnel_source, COHORT, "no address of ours is known as the tunnel's source")            \
+	X(RESET, reset, COHORT, "of a connection that was reset, without an answer: RSTs are rate limited")
 
 enum canary_reason {
 #define X(NAME, name, SCOPE, help) CANARY_REASON_##NAME,

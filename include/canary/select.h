@@ -28,6 +28,7 @@ CANARY_INLINE __u64 canary_word_epoch(__u64 word)
 struct canary_hashes {
 	__u64 bucket; /* unsalted */
 	__u64 slot;
+	__u64 flow; /* of the 5-tuple, always: says where the flow is remembered */
 };
 
 /*
@@ -38,8 +39,9 @@ CANARY_INLINE struct canary_hashes canary_hashes(const struct canary_keys *keys,
 						 __u32 affinity, int any_port)
 {
 	__u64 flow = canary_hash_flow(keys, tuple);
-	struct canary_hashes hashes = {flow, flow};
+	struct canary_hashes hashes = {.bucket = flow, .slot = flow};
 
+	hashes.flow = canary_mix64(flow ^ keys->slot);
 	if (affinity == CANARY_AFFINITY_CLIENT) {
 		hashes.bucket = canary_hash_client(keys, &tuple->client);
 		if (any_port)
@@ -68,6 +70,17 @@ CANARY_INLINE __u32 canary_ring_word(const struct canary_ring *ring, __u32 slot)
 CANARY_INLINE __u32 canary_ring_backend(__u64 word, __u32 slot)
 {
 	return word >> slot % CANARY_RING_SLOTS_PER_WORD * 16 & 0xffff;
+}
+
+/* The flow's bit in `held`, and its shard of `flows`: of the lower half of the hash, the slot is of the upper. */
+CANARY_INLINE __u32 canary_held_bit(const struct canary_hashes *hashes)
+{
+	return hashes->flow & (CANARY_HELD_BITS - 1);
+}
+
+CANARY_INLINE __u32 canary_shard(const struct canary_hashes *hashes)
+{
+	return hashes->flow / CANARY_HELD_BITS % CANARY_FLOW_SHARDS;
 }
 
 enum canary_why {

@@ -83,6 +83,7 @@ static void add_service(struct model *model, const struct service *from)
 	service->track = from->track;
 	service->overflow = from->overflow;
 	service->weight = from->weight;
+	service->idle_timeout = from->idle_timeout;
 	add_backends(service, CANARY_STABLE, from->stable);
 	add_backends(service, CANARY_CANARY, from->canary);
 	add_segments(service, from->segments);

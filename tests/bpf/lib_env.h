@@ -32,6 +32,7 @@ struct service {
 	enum canary_track track;
 	enum canary_overflow overflow;
 	int weight; /* 1/100 percent, or WEIGHT_KEEP */
+	unsigned idle_timeout; /* s; 0: the default */
 	const char *stable, *canary; /* "10.0.0.11:8080 10.0.0.12:8080*3 !10.0.0.13:8080": weight 3, draining */
 	const char *segments; /* "198.51.100.0/24>canary" */
 };
@@ -70,14 +71,19 @@ struct canary_addr make_addr(const char *text);
 int open_pin(const char *name);
 /* How many elements a pinned hash map has. */
 unsigned map_count(const char *name, size_t key_size);
-void map_clear(const char *name, size_t key_size);
+/* Calls for each flow of the table, with its shard's map. */
+void each_flow(void (*call)(int map, const struct canary_flow_key *key, void *arg), void *arg);
+/* How many flows are remembered: for good, while they open; and how many ways back of nat, of both kinds. */
+unsigned established_flows(void);
+unsigned opening_flows(void);
+unsigned ways_back(void);
 
 /* The interface's record says that senders may leave checksums to us. */
 void set_partial_checksums(enum side side, bool partial);
 /* Runs a program with words separated by single spaces; the test fails if it does. */
 void run_command(const char *words);
 
-/* A test's set-up: no service, no flow. */
+/* A test's set-up: a data plane of its own, with no service and no flow. May be called again within a test. */
 int env_fresh(void **state);
 /* Runs a group in a child; the parent tidies up after it. Without root all are skipped. For main() to return. */
 int env_main(const char *name, const struct CMUnitTest *tests, size_t count);

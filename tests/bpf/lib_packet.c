@@ -210,7 +210,7 @@ static void put_tcp(struct packet *p, const struct spec *spec)
 	put32(p, "tcp.ack", spec->ack);
 	put8(p, "tcp.doff", doff << 4);
 	put8(p, "tcp.flags", spec->flags);
-	put16(p, "tcp.window", 4096);
+	put16(p, "tcp.window", spec->no_window ? 0 : 4096);
 	put16(p, "tcp.check", 0);
 	put16(p, "tcp.urg", 0);
 	memset(put(p, "tcp.options", spec->tcp_options), 1, spec->tcp_options);

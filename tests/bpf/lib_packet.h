@@ -81,6 +81,7 @@ struct spec {
 	unsigned proto; /* 0: TCP */
 	unsigned sport, dport;
 	unsigned flags, seq, ack; /* TCP */
+	bool no_window; /* TCP: a window of 0 */
 	unsigned tcp_options; /* bytes, a multiple of 4 */
 	unsigned doff; /* 0: the right one; 16: 0 */
 	unsigned udp_length; /* 0: the right one */

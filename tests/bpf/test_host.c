@@ -185,9 +185,9 @@ static void case14_a_hop_limit_of_1_or_0_is_left_to_the_stack(void **state)
 		in[i / 2].ttl = limits[i % 2];
 		EXPECT("hop limit at its end", FRONT, &in[i / 2], XDP_PASS, NULL, "front.passed");
 	}
-	assert_int_equal(map_count("flows", sizeof(struct canary_flow_key)), 0);
-	assert_int_equal(map_count("embryonic", sizeof(struct canary_flow_key)), 0);
-	assert_int_equal(map_count("reverse", sizeof(struct canary_reverse_key)), 0);
+	assert_int_equal(established_flows(), 0);
+	assert_int_equal(opening_flows(), 0);
+	assert_int_equal(ways_back(), 0);
 }
 
 static void the_hosts_own_connections_to_a_backend_are_left_alone(void **state)

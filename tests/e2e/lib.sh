@@ -21,11 +21,13 @@ export LAB_PREFIX=t$$- LAB_SERVERS=none
 export CANARYCTL_BPFFS=/sys/fs/bpf/canaryctl-t$$
 export LC_ALL=C
 work=$(mktemp -d "${TMPDIR:-/tmp}/canaryctl-e2e.XXXXXX")
+export CANARYCTL_KEY_FILE=$work/keys
 all_backends='stable1 stable2 canary1 canary2'
 vip=203.0.113.10
 # shellcheck disable=SC2034  # for the tests
 vip6=2001:db8:113::10
 started=()
+extra_hosts=()
 
 # ---- cases ----
 
@@ -55,6 +57,10 @@ fail() { # MESSAGE
 
 skip() { # WHY: this machine cannot do what the case needs
 	case_skipped=$*
+}
+
+note() { # TEXT: a figure, which the runner shows even if all is well
+	echo "# $*"
 }
 
 on_error() { # LINE COMMAND
@@ -96,6 +102,10 @@ wait_for() { # SECONDS WHAT CMD...: until CMD succeeds
 	done
 }
 
+becomes() { # WANTED CMD...: does CMD print WANTED? For wait_for
+	[ "$("${@:2}")" = "$1" ]
+}
+
 start_ready() { # NAME HOST CMD...: the same, of a program that says "ready"
 	start "$@"
 	wait_for 5 "$1 to be ready" grep -q ready "$work/$1.out"
@@ -109,7 +119,7 @@ stop() { # PID [SIGNAL]: and its exit code
 }
 
 clean_up() {
-	local code=$? pid
+	local code=$? pid host
 	trap - EXIT ERR
 	set +e
 	if [ "$code" -ne 0 ] && [ -n "$case_name" ]; then
@@ -126,8 +136,11 @@ clean_up() {
 	for pid in "${started[@]}"; do
 		kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
 	done
+	for host in "${extra_hosts[@]}"; do
+		ip netns del "$LAB_PREFIX$host"
+	done
 	scripts/lab down
-	rm -rf "$CANARYCTL_BPFFS" "$work"
+	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS-2" "$work"
 	exit "$code"
 }
 trap clean_up EXIT
@@ -223,10 +236,34 @@ one_armed() {
 	topology 1 "$@"
 }
 
+# A host more on the switch, which forwards: NAME ADDRESS...
+extra_host() {
+	local host=$1 address
+	shift
+	ip netns add "$LAB_PREFIX$host"
+	extra_hosts+=("$host")
+	on "$host" sysctl -qw net.ipv4.conf.{all,default}.rp_filter=0 net.ipv4.conf.{all,default}.send_redirects=0 \
+		net.ipv4.ip_forward=1
+	ip link add name eth0 netns "$LAB_PREFIX$host" type veth peer name "$host" netns "${LAB_PREFIX}switch"
+	on "$host" ethtool -K eth0 tx off rx off >/dev/null
+	on switch ethtool -K "$host" tx off rx off >/dev/null
+	on switch ip link set dev "$host" xdpdrv obj "$helpers/xdp_pass.bpf.o" sec xdp
+	on switch ip link set "$host" up master br0
+	ip -n "$LAB_PREFIX$host" link set lo up
+	ip -n "$LAB_PREFIX$host" link set eth0 up
+	for address; do
+		ip -n "$LAB_PREFIX$host" addr add "$address" dev eth0
+	done
+}
+
 attach() { # every interface of the balancer
 	local interfaces=(eth0)
 	[ -z "$(ip -n "${LAB_PREFIX}balancer" link show eth1 2>/dev/null)" ] || interfaces+=(eth1)
 	ctl attach "${interfaces[@]}" "$@" >"$work/attach"
+}
+
+mac_of() { # HOST: of its eth0
+	ip -n "$LAB_PREFIX$1" -j link show eth0 | jq -r '.[0].address'
 }
 
 # A service "web" with all four backends; further lines of YAML on stdin. WEIGHT FORWARD [ADDRESS PORT PROTOCOL [NET]]
@@ -277,6 +314,14 @@ release() { # NAME: none of its flows may have broken
 	eq "$(cat "$work/$1.out")" "FLOWS ok $(wc -l <"$work/$1") failed 0 changed 0" "flows held by $1"
 }
 
+let_go() { # NAME: of its flows, some may have broken: see broken_on
+	stop "$(cat "$work/$1.pid")" || true
+}
+
+broken_on() { # COHORT or BACKEND (or '': any), NAME: how many flows broke that it had answered
+	grep -c " - .*($1[a-z0-9]*)\$" "$work/$2" || true
+}
+
 on_cohort() { # COHORT FILE: how many flows of a load it got
 	grep -c " $1[0-9]*\$" "$work/$2" || true
 }
@@ -295,6 +340,15 @@ stats() { # JQ-FILTER
 
 flows() { # COHORT: as stats counts
 	stats ".services[] | select(.name == \"web\") | .cohorts.$1.flows"
+}
+
+service_window() { # FIELD [SERVICE]
+	ctl status --json | jq -r --arg name "${2:-web}" ".services[] | select(.name == \$name) | .window.$1"
+}
+
+# No window of any service is open.
+settled() {
+	ctl status --json | jq -e '[.services[].window.open] | any | not' >/dev/null
 }
 
 # N flows, of which a share of PERCENT should be canary's: 3 standard errors

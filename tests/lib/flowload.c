@@ -11,9 +11,11 @@
  *     -r COUNT            at most so many new ones a second
  *     -t MS               a flow without an answer for so long has failed (default 5000)
  *     -u                  UDP: one datagram, one answer
- *     -o FILE             "CLIENT PORT SERVER" for every flow, in the order of the flows; a failed one says "-" and why
+ *     -o FILE             "CLIENT PORT SERVER" for every flow, in the order of the flows; a failed one says "-" and why, and
+ *                         in brackets who had answered it
  *     -H SECONDS          hold: keep all flows open, exchange a byte (UDP: a datagram) on each every second, for so
- *                         long (0: until SIGTERM). A flow that breaks, or that another server answers, is a failure
+ *                         long (0: until SIGTERM). A flow that breaks, or that another server answers, is a failure; a
+ *                         datagram without an answer is sent again until the time of -t is over
  *     -R FILE             hold: is created when all flows are open
  *
  * At the end, or on SIGTERM: "FLOWS ok N failed N" (and "changed N" when holding). Connections end with a reset, so that the same
@@ -253,10 +255,11 @@ static void exchange(void)
 	for (unsigned i = 0; i < options.flows; i++) {
 		struct flow *flow = &flows[i];
 
-		if (flow->state != HELD || flow->waiting)
+		if (flow->state != HELD || (flow->waiting && !options.udp))
 			continue;
+		if (!flow->waiting)
+			flow->deadline = now_ms() + options.timeout;
 		flow->waiting = true;
-		flow->deadline = now_ms() + options.timeout;
 		say_hello(flow);
 	}
 }
@@ -304,7 +307,8 @@ static void report(void)
 						      : (void *)&((struct sockaddr_in6 *)&source)->sin6_addr,
 			  text, sizeof(text));
 		if (flows[i].state == FAILED)
-			fprintf(out, "%s %u - %s\n", text, port, strerror(flows[i].error));
+			fprintf(out, "%s %u - %s (%s)\n", text, port, strerror(flows[i].error),
+				options.hold ? flows[i].server : "");
 		else
 			fprintf(out, "%s %u %s\n", text, port, flows[i].server);
 	}

@@ -112,6 +112,21 @@ static void test_defaults(void **state)
 	model_free(&model);
 }
 
+static void test_times(void **state)
+{
+	struct model model = {};
+	struct error error = {};
+
+	(void)state;
+	assert_int_equal(config_load(DATA "accepted/times.yaml", &model, &error), 0);
+	assert_int_equal(model.services[0].idle_timeout, 5400);
+	assert_int_equal(model.services[0].max_window, 604800);
+	assert_int_equal(model.services[0].reset_after, RESET_NEVER);
+	assert_int_equal(model.services[1].idle_timeout, 90);
+	assert_int_equal(model.services[1].max_window, MAX_WINDOW);
+	model_free(&model);
+}
+
 static void assert_unreadable(const char *file, int code, const char *message)
 {
 	struct model model = untouched;
@@ -197,6 +212,7 @@ int main(void)
 	static struct CMUnitTest tests[4 + 2 * MAX_FILES] = {
 		cmocka_unit_test(test_the_example_means_what_it_says),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_large_files),
 	};

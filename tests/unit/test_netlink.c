@@ -200,6 +200,8 @@ static void test_names_of_no_link_are_told(void **state)
 	netns_run(netns_here, "ip link property add dev v0 altname other");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_int_equal(netlink_link_by_name(netlink, names[i], &link), -ENODEV);
+	assert_int_equal(netlink_link_by_index(netlink, 0, &link), -ENODEV);
+	assert_int_equal(netlink_link_by_index(netlink, 4711, &link), -ENODEV);
 	assert_int_equal(link.mtu, 4711);
 }
 
@@ -208,6 +210,8 @@ static int note_link(const struct link *link, void *arg)
 	struct link again;
 
 	assert_int_equal(netlink_link_by_name(netlink, link->name, &again), 0);
+	assert_memory_equal(link, &again, sizeof(again));
+	assert_int_equal(netlink_link_by_index(netlink, link->ifindex, &again), 0);
 	assert_memory_equal(link, &again, sizeof(again));
 	strcat(arg, link->name);
 	strcat(arg, " ");
@@ -294,6 +298,34 @@ static void test_forwarding_is_told_by_interface_and_family(void **state)
 	assert_int_equal(forwarding_enabled("v1", AF_INET), -ENODEV);
 }
 
+static char setting(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	int value;
+
+	assert_non_null(file);
+	value = fgetc(file);
+	fclose(file);
+	return (char)value;
+}
+
+static void test_neighbours_are_kept_through_a_loss_of_carrier(void **state)
+{
+	(void)state;
+	netns_needed();
+	if (access("/proc/sys/net/ipv4/conf/v0/arp_evict_nocarrier", F_OK))
+		skip(); /* before 5.16 */
+	assert_int_equal(setting("/proc/sys/net/ipv4/conf/v0/arp_evict_nocarrier"), '1');
+	assert_int_equal(neighbours_outlive_carrier("v0", AF_INET), 0);
+	assert_int_equal(setting("/proc/sys/net/ipv4/conf/v0/arp_evict_nocarrier"), '0');
+	assert_int_equal(setting("/proc/sys/net/ipv6/conf/v0/ndisc_evict_nocarrier"), '1');
+	assert_int_equal(neighbours_outlive_carrier("v0", AF_INET6), 0);
+	assert_int_equal(setting("/proc/sys/net/ipv6/conf/v0/ndisc_evict_nocarrier"), '0');
+	assert_int_equal(neighbours_outlive_carrier("../all", AF_INET), -EINVAL);
+	/* As where a kernel does not have the setting. */
+	assert_int_equal(neighbours_outlive_carrier("v1", AF_INET), 0);
+}
+
 static void test_interface_names_are_no_way_to_other_files(void **state)
 {
 	static const char *const names[] = {
@@ -362,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_all_links_are_told),
 		cmocka_unit_test(test_a_vlan_device_tells_its_tag_and_what_is_below),
 		cmocka_unit_test(test_forwarding_is_told_by_interface_and_family),
+		cmocka_unit_test(test_neighbours_are_kept_through_a_loss_of_carrier),
 		cmocka_unit_test(test_interface_names_are_no_way_to_other_files),
 		cmocka_unit_test(test_the_namespace_is_told_by_its_inode),
 		cmocka_unit_test(test_thousands_of_lookups_are_cheap),

@@ -16,7 +16,9 @@ static struct model make_actual(void)
 	web->id = 3;
 	web->word = 0x701;
 	web->salt = 0x1234;
+	web->salt_number = 2;
 	web->assignment = 9;
+	web->reset_after = 30;
 	for (size_t i = 0; i < web->backend_count; i++)
 		web->backends[i].index = 100 + i;
 	return model;
@@ -70,7 +72,9 @@ static void test_the_same_service_inherits(void **state)
 	assert_int_equal(web->id, 3);
 	assert_int_equal(web->word, 0x701);
 	assert_int_equal(web->salt, 0x1234);
+	assert_int_equal(web->salt_number, 2);
 	assert_int_equal(web->assignment, 9);
+	assert_int_equal(web->reset_after, 30);
 	assert_int_equal(web->backends[0].index, 100);
 	assert_int_equal(web->backends[2].index, 102);
 	assert_int_equal(web->backends[3].index, 0);
@@ -110,13 +114,20 @@ static void test_a_new_service(void **state)
 	(void)state;
 	web->id = 8;
 	web->salt = 1;
+	web->salt_number = 2;
 	web->assignment = 5;
+	web->reset_after = 0;
 	web->weight = WEIGHT_KEEP;
 	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
 	assert_int_equal(web->weight, 0);
 	assert_int_equal(web->assignment, 1);
 	assert_int_equal(web->id, 0);
 	assert_int_equal(web->salt, 0);
+	/* Somebody may know it from before a reboot. */
+	assert_int_equal(web->salt_number, 2);
+	assert_int_equal(web->reset_after, RESET_NEVER);
+	assert_int_equal(web->idle_timeout, IDLE_TIMEOUT_TCP);
+	assert_int_equal(web->max_window, MAX_WINDOW);
 	plan_free(&plan);
 	web->weight = 500;
 	check(&actual, &desired,
@@ -138,9 +149,11 @@ static void test_a_new_service_shows_what_is_special(void **state)
 	dns->affinity = CANARY_AFFINITY_CLIENT;
 	dns->track = CANARY_TRACK_NEVER;
 	dns->overflow = CANARY_OVERFLOW_DROP;
+	dns->idle_timeout = 90;
+	dns->max_window = 3600;
 	check(&actual, &desired,
 	      "dns: add_service: add service udp [2001:db8::10]:53 (l2, affinity client, weight 0.00 %, track never, "
-	      "overflow drop)\n");
+	      "overflow drop, idle_timeout 1m30s, max_window 1h)\n");
 }
 
 static void test_a_service_goes(void **state)
@@ -185,6 +198,23 @@ static void test_a_services_settings_change(void **state)
 	      "web: change_service: change forward nat -> ipip, affinity flow -> client, track auto -> always, "
 	      "overflow "
 	      "other -> drop\n");
+}
+
+static void test_a_services_times_change(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+
+	(void)state;
+	/* What is left out is the default, whether that was written or not. */
+	actual.services[0].idle_timeout = IDLE_TIMEOUT_TCP;
+	desired.services[0].max_window = MAX_WINDOW;
+	check(&actual, &desired, "");
+
+	actual = make_actual();
+	desired = make_example();
+	actual.services[0].idle_timeout = 60;
+	desired.services[0].max_window = 90 * 60;
+	check(&actual, &desired, "web: change_service: change idle_timeout 1m -> 15m, max_window 24h -> 1h30m\n");
 }
 
 static void test_backends_change(void **state)
@@ -284,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_a_service_goes),
 		cmocka_unit_test(test_another_address_is_another_service),
 		cmocka_unit_test(test_a_services_settings_change),
+		cmocka_unit_test(test_a_services_times_change),
 		cmocka_unit_test(test_backends_change),
 		cmocka_unit_test(test_segments_change),
 		cmocka_unit_test(test_deletions_come_first_and_additions_last),

@@ -192,6 +192,67 @@ static void test_weights_are_percent_with_two_decimals(void **state)
 	}
 }
 
+static void test_durations(void **state)
+{
+	static const struct {
+		const char *text, *formatted;
+		unsigned seconds;
+	} good[] = {
+		{"1", "1s", 1},		{"90", "1m30s", 90},
+		{"90s", "1m30s", 90},	{"15m", "15m", 900},
+		{"24h", "24h", 86400},	{"1h30m", "1h30m", 5400},
+		{"1h5s", "1h5s", 3605}, {"90m", "1h30m", 5400},
+		{"7d", "168h", 604800}, {"1d1h1m1s", "25h1m1s", 90061},
+		{"0h1m", "1m", 60},	{"604800", "168h", 604800},
+	};
+	static const char *const bad[] = {"",
+					  "0",
+					  "0s",
+					  "0h0m",
+					  "s",
+					  "m5",
+					  "1h30",
+					  "30m1h",
+					  "1h1h",
+					  "1h 30m",
+					  " 1h",
+					  "1h ",
+					  "01h",
+					  "+1h",
+					  "-1h",
+					  "1.5h",
+					  "1H",
+					  "1min",
+					  "1w",
+					  "8d",
+					  "169h",
+					  "604801",
+					  "7d1s",
+					  "1h30m5s2s",
+					  "1e3",
+					  "4294967297s",
+					  "1844674407370955161600s",
+					  "99999999999999999999d"};
+	char buf[DURATION_TEXT_LEN];
+	unsigned seconds = 7;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_equal(parse_duration(bad[i], 1, 604800, &seconds), -EINVAL);
+	assert_int_equal(seconds, 7);
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_int_equal(parse_duration(good[i].text, 1, 604800, &seconds), 0);
+		assert_int_equal(seconds, good[i].seconds);
+		assert_string_equal(format_duration(seconds, buf), good[i].formatted);
+		assert_int_equal(parse_duration(buf, 1, 604800, &seconds), 0);
+		assert_int_equal(seconds, good[i].seconds);
+	}
+	assert_int_equal(parse_duration("59s", 60, 100, &seconds), -EINVAL);
+	assert_int_equal(parse_duration("1m", 60, 60, &seconds), 0);
+	assert_string_equal(format_duration(0, buf), "0s");
+	assert_string_equal(format_duration(4294967295U, buf), "1193046h28m15s");
+}
+
 static void test_thresholds_are_none_or_all_only_when_asked(void **state)
 {
 	(void)state;
@@ -271,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_weights_are_percent_with_two_decimals),
+		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_thresholds_are_none_or_all_only_when_asked),
 		cmocka_unit_test(test_names_are_safe_in_paths),
 		cmocka_unit_test(test_words),

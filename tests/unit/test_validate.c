@@ -122,6 +122,60 @@ static void test_what_only_a_program_gets_wrong(void **state)
 	check(&model, "services[0].segments[0].clients", "198.51.100.0/8 has bits set beyond its length");
 }
 
+static void test_times_are_filled_in(void **state)
+{
+	struct model model = {};
+	struct problem problem;
+
+	(void)state;
+	make_service(&model, "web", "203.0.113.10:80");
+	make_service(&model, "dns", "203.0.113.10:53")->proto = IPPROTO_UDP;
+	assert_int_equal(validate_model(&model, &problem), 0);
+	assert_int_equal(model.services[0].idle_timeout, 900);
+	assert_int_equal(model.services[1].idle_timeout, 60);
+	assert_int_equal(model.services[0].max_window, 86400);
+	model_free(&model);
+}
+
+static void test_times(void **state)
+{
+	static const struct {
+		unsigned idle_timeout, max_window;
+		const char *path, *text;
+	} cases[] = {
+		{1, 1, NULL, NULL},
+		{86400, 0, NULL, NULL},
+		{86400, 604800, NULL, NULL},
+		{86401, 604800, "services[0].idle_timeout", "give 1s to 24h"},
+		{0, 604801, "services[0].max_window", "up to 7d"},
+		{0, 899, "services[0].max_window", "idle for 15m, the idle_timeout"},
+		{5400, 5399, "services[0].max_window", "idle for 1h30m, the idle_timeout"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct model model = make_example();
+
+		model.services[0].idle_timeout = cases[i].idle_timeout;
+		model.services[0].max_window = cases[i].max_window;
+		check(&model, cases[i].path, cases[i].text);
+	}
+}
+
+static void test_what_runs_may_have_lost_its_canaries(void **state)
+{
+	struct model model = make_example();
+	struct problem problem;
+
+	(void)state;
+	model.services[0].backends[2].draining = true;
+	assert_int_equal(validate_running(&model, &problem), 0);
+	assert_int_equal(model.services[0].weight, 500);
+	model.services[0].weight = CANARY_WEIGHT_ONE + 1;
+	assert_int_equal(validate_running(&model, &problem), -EINVAL);
+	model_free(&model);
+}
+
 static void test_a_draining_canary_is_no_place_for_weight(void **state)
 {
 	struct model model = make_example();
@@ -321,6 +375,9 @@ int main(void)
 		cmocka_unit_test(test_nothing_and_the_example_are_valid),
 		cmocka_unit_test(test_a_backends_port_is_filled_in),
 		cmocka_unit_test(test_what_only_a_program_gets_wrong),
+		cmocka_unit_test(test_times_are_filled_in),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_what_runs_may_have_lost_its_canaries),
 		cmocka_unit_test(test_a_draining_canary_is_no_place_for_weight),
 		cmocka_unit_test(test_all_on_canary_needs_no_stable),
 		cmocka_unit_test(test_a_segment_may_pin_to_a_canary_that_is_not_there_yet),

@@ -2,10 +2,12 @@
 /* canaryctl apply, validate */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/apply.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
+#include "cli/state.h"
 #include "io/config.h"
 
 static int check_canaries(const struct change *change, struct error *error)
@@ -28,27 +30,178 @@ static int check_canaries(const struct change *change, struct error *error)
 	return 0;
 }
 
-int apply_begin(struct change *change, struct plan *plan, const struct cli *cli, const char *file,
-		enum dataplane_access access, bool force, struct error *error)
+int apply_load(struct apply *apply, const struct cli *cli, const char *file, struct error *error)
 {
-	struct model wanted;
-	int err = config_load(file, &wanted, error);
+	*apply = (struct apply){.cli = cli};
+	return config_load(file, &apply->wanted, error);
+}
 
-	*change = (struct change){};
-	*plan = (struct plan){};
-	if (err)
-		return err;
-	err = change_begin(change, cli, access, NULL, error);
+/* Before the lock, which is not to be held while waiting. Are the kernel's routes those that packets take? */
+static bool apply_prepare(struct apply *apply)
+{
+	struct dataplane *dataplane;
+	struct model running;
+	struct error ignored;
+	bool ours;
+
+	/* What is wrong with it the change itself will say. */
+	if (read_running(apply->cli, NULL, &dataplane, &running, &ignored))
+		return false;
+	ours = next_hops_are_ours(apply->cli, dataplane);
+	if (ours)
+		next_hops_prepare(apply->cli, &apply->wanted, &running);
+	model_free(&running);
+	dataplane_close(dataplane);
+	return ours;
+}
+
+static bool has_new(const struct change *change)
+{
+	for (size_t i = 0; i < change->desired.service_count; i++)
+		if (!model_find_same(&change->actual, &change->desired.services[i]))
+			return true;
+	return false;
+}
+
+/* Was a new service called otherwise until now? Then that name, else NULL. */
+static const char *former_name(const struct change *change, const struct service_model *service)
+{
+	for (size_t i = 0; !service->id && i < change->actual.service_count; i++) {
+		const struct service_model *before = &change->actual.services[i];
+
+		if (addr_equal(&before->addr, &service->addr) && before->port == service->port &&
+		    before->proto == service->proto)
+			return before->name;
+	}
+	return NULL;
+}
+
+/* What may surprise about the plan. */
+static json_t *make_notes(const struct change *change)
+{
+	json_t *notes = json_array();
+
+	for (size_t i = 0; i < change->desired.service_count; i++) {
+		const struct service_model *service = &change->desired.services[i];
+		const char *before = former_name(change, service);
+
+		if (before)
+			json_array_append_new(notes,
+					      json_sprintf("%s is %s under another name: it is deleted and added, so "
+							   "its connections may break",
+							   service->name, before));
+	}
+	return notes;
+}
+
+int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error)
+{
+	struct change *change = &apply->change;
+	int err = change_begin(change, apply->cli, access, NULL, error);
+
 	/* Where nothing is yet, a dry run compares with nothing. */
 	if (err == -ENOENT && access == DATAPLANE_READ)
 		err = 0;
+	if (err)
+		return err;
 	model_free(&change->desired);
-	change->desired = wanted;
-	if (!err && plan_make(&change->actual, &change->desired, plan))
-		err = fail(error, -ENOMEM, "out of memory");
-	if (!err && !force)
-		err = check_canaries(change, error);
+	change->desired = apply->wanted;
+	apply->wanted = (struct model){};
+	if (has_new(change)) {
+		state_load(apply->cli, &apply->saved);
+		state_settle(&apply->saved, &change->actual, &change->desired);
+	}
+	if (plan_make(&change->actual, &change->desired, &apply->plan))
+		return fail(error, -ENOMEM, "out of memory");
+	apply->notes = make_notes(change);
+	return force ? 0 : check_canaries(change, error);
+}
+
+/* Exchanges the services of `first` that had a window for what they were when it opened. How many. */
+static size_t go_back(struct apply *apply, struct model *first, bool *restored)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < first->service_count; i++) {
+		struct service_model *service = &first->services[i], now = *service;
+		struct service_model *oldest = service->id ? NULL : state_open_window(&apply->saved, service);
+
+		if (!oldest)
+			continue;
+		*service = *oldest;
+		*oldest = now;
+		restored[i] = true;
+		count++;
+	}
+	next_hops_adopt(&apply->change.desired, first);
+	return count;
+}
+
+/* The salts as they were before the reboot: plan_make() has them as those of the older configuration. */
+static void settle_again(struct apply *apply, const bool *restored)
+{
+	for (size_t i = 0; i < apply->change.desired.service_count; i++) {
+		struct service_model *service = &apply->change.desired.services[i];
+		const struct service_model *saved = model_find_same(&apply->saved.services, service);
+
+		if (!restored[i] || !saved || saved->salt_number == service->salt_number)
+			continue;
+		service->salt_number = saved->salt_number;
+		service->salt = 0; /* derived from the number */
+	}
+}
+
+/*
+ * Before a reboot, connections that were older than an open window followed an older configuration. They do so again if
+ * that one is put in force first: the change from it to the one of now then opens the window once more. Where that fails,
+ * nothing was changed, and the change is made at once.
+ */
+static bool restore_windows(struct apply *apply)
+{
+	struct change *change = &apply->change;
+	bool *restored = must(calloc(change->desired.service_count + 1, sizeof(*restored)));
+	struct model first = {};
+	struct plan ignored = {};
+	struct error error;
+	bool done = false;
+
+	if (model_copy(&change->desired, &first))
+		must(NULL);
+	if (!go_back(apply, &first, restored)) {
+		model_free(&first);
+	} else if (dataplane_commit(change->dataplane, &change->actual, &first, &error)) {
+		print_warning(apply->cli, "connections of before the reboot may change their backend: %s", error.text);
+		model_free(&first);
+	} else {
+		model_free(&change->actual);
+		change->actual = first;
+		if (plan_make(&change->actual, &change->desired, &ignored))
+			must(NULL);
+		plan_free(&ignored);
+		settle_again(apply, restored);
+		done = true;
+	}
+	free(restored);
+	return done;
+}
+
+int apply_commit(struct apply *apply, struct error *error)
+{
+	bool restored = apply->saved.oldest.service_count && restore_windows(apply);
+	int err = change_commit(&apply->change, error);
+
+	if (err && restored)
+		print_warning(apply->cli, "services are as they were some changes before the reboot: apply again");
 	return err;
+}
+
+void apply_end(struct apply *apply)
+{
+	plan_free(&apply->plan);
+	json_decref(apply->notes);
+	saved_state_free(&apply->saved);
+	model_free(&apply->wanted);
+	change_end(&apply->change);
 }
 
 json_t *apply_operations(const struct plan *plan)
@@ -80,47 +233,65 @@ static char step_sign(enum step_type type)
 	}
 }
 
-void apply_print(const struct plan *plan)
+void apply_print(const struct apply *apply)
 {
-	for (size_t i = 0; i < plan->count; i++)
-		printf("%c %s: %s\n", step_sign(plan->steps[i].type), plan->steps[i].service, plan->steps[i].text);
+	json_t *note;
+	size_t i;
+
+	for (i = 0; i < apply->plan.count; i++) {
+		const struct plan_step *step = &apply->plan.steps[i];
+
+		printf("%c %s: %s\n", step_sign(step->type), step->service, step->text);
+	}
+	json_array_foreach (apply->notes, i, note)
+		printf("note: %s\n", json_string_value(note));
 }
 
-static void report_apply(const struct cli *cli, const struct change *change, const struct plan *plan, bool applied)
+static void report_apply(const struct apply *apply, bool applied)
 {
+	const struct model *desired = &apply->change.desired;
+	size_t count = apply->plan.count;
 	json_t *services, *details;
 
-	if (!cli->json) {
-		apply_print(plan);
-		if (!plan->count)
+	if (!apply->cli->json) {
+		apply_print(apply);
+		if (!count)
 			puts("nothing to do: it runs as the file says");
 		return;
 	}
 	services = json_array();
-	for (size_t i = 0; applied && i < change->desired.service_count; i++)
-		json_array_append_new(services, service_epoch(&change->desired.services[i]));
-	details = json_pack("{s:o, s:b, s:o}", "operations", apply_operations(plan), "applied", applied, "services",
-			    services);
-	report(cli, applied && plan->count, details, "%zu operations%s", plan->count, applied ? "" : " to be done");
+	for (size_t i = 0; applied && i < desired->service_count; i++)
+		json_array_append_new(services, service_epoch(&desired->services[i]));
+	details = json_pack("{s:o, s:O, s:b, s:o}", "operations", apply_operations(&apply->plan), "notes", apply->notes,
+			    "applied", applied, "services", services);
+	report(apply->cli, applied && count, details, "%zu operations%s", count, applied ? "" : " to be done");
+}
+
+static int apply_for_real(struct apply *apply, bool force, struct error *error)
+{
+	bool ours = apply_prepare(apply);
+	int err = apply_begin(apply, DATAPLANE_CREATE, force, error);
+
+	if (err)
+		return err;
+	if (ours)
+		next_hops_refresh(apply->cli, apply->change.dataplane, &apply->change.desired);
+	return apply->plan.count ? apply_commit(apply, error) : 0;
 }
 
 int cmd_apply(const struct cli *cli, struct error *error)
 {
-	bool dry = cli->values[OPT_DRY_RUN];
-	struct change change;
-	struct plan plan;
-	int err;
+	bool dry = cli->values[OPT_DRY_RUN], force = cli->values[OPT_FORCE];
+	struct apply apply;
+	int err = apply_load(&apply, cli, cli->values[OPT_FILE], error);
 
-	err = apply_begin(&change, &plan, cli, cli->values[OPT_FILE], dry ? DATAPLANE_READ : DATAPLANE_CREATE,
-			  cli->values[OPT_FORCE], error);
-	if (!err && !dry && plan.count)
-		err = change_commit(&change, error);
+	if (!err && dry)
+		err = apply_begin(&apply, DATAPLANE_READ, force, error);
+	else if (!err)
+		err = apply_for_real(&apply, force, error);
 	if (!err)
-		report_apply(cli, &change, &plan, !dry);
-	if (!err && !dry)
-		next_hops_prepare(cli, change.dataplane, &change.desired, &change.actual);
-	plan_free(&plan);
-	change_end(&change);
+		report_apply(&apply, !dry);
+	apply_end(&apply);
 	return err ? CLI_FAILED : CLI_DONE;
 }
 

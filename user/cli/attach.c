@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/view.h"
 #include "core/text.h"
+#include "io/ethtool.h"
 #include "io/netlink.h"
 
 /* One interface of the command line. */
@@ -19,6 +20,7 @@ struct wanted {
 	struct interface interface;
 	bool already; /* it was attached before */
 	bool attached; /* by us: to be undone where a later one fails */
+	bool fell_back; /* its driver has no native mode */
 };
 
 struct attaching {
@@ -26,8 +28,8 @@ struct attaching {
 	enum attach_mode mode;
 	struct wanted *wanted;
 	size_t count;
-	struct change change;
-	struct plan plan; /* of -f FILE */
+	struct apply apply; /* of -f FILE; without one its change alone is used, which changes nothing */
+	struct model running; /* without -f: what was there before the lock */
 };
 
 static int parse_mode(const char *text, enum attach_mode *ret, struct error *error)
@@ -120,9 +122,9 @@ static bool has_family(const struct model *model, bool v4)
 	return v4 && !any;
 }
 
-static int check_all_forwarding(const struct attaching *attaching, struct error *error)
+static int check_all_forwarding(const struct attaching *attaching, const struct model *model, struct error *error)
 {
-	bool v4 = has_family(&attaching->change.desired, true), v6 = has_family(&attaching->change.desired, false);
+	bool v4 = has_family(model, true), v6 = has_family(model, false);
 	int err = 0;
 
 	for (size_t i = 0; !err && i < attaching->count; i++) {
@@ -134,77 +136,203 @@ static int check_all_forwarding(const struct attaching *attaching, struct error 
 	return err;
 }
 
+static int attach_one(struct attaching *attaching, struct wanted *wanted, enum attach_mode mode, struct error *error)
+{
+	struct dataplane *dataplane = attaching->apply.change.dataplane;
+	int err = dataplane_attach(dataplane, &wanted->interface, mode, &wanted->already, error);
+
+	wanted->attached = !err && !wanted->already;
+	return err;
+}
+
+/* The one of those attached by us that fell back to generic mode, if another one is native. */
+static const struct wanted *find_slower(const struct attaching *attaching)
+{
+	const struct wanted *slower = NULL;
+	bool native = false;
+
+	for (size_t i = 0; i < attaching->count; i++) {
+		const struct wanted *wanted = &attaching->wanted[i];
+
+		if (wanted->attached && wanted->fell_back)
+			slower = wanted;
+		native |= wanted->attached && !wanted->interface.generic;
+	}
+	return native ? slower : NULL;
+}
+
+/* What a native program redirects is lost where the other driver has no XDP: then all are attached in generic mode. */
+static int attach_alike(struct attaching *attaching, struct error *error)
+{
+	struct dataplane *dataplane = attaching->apply.change.dataplane;
+	int err = 0;
+
+	if (!find_slower(attaching))
+		return 0;
+	for (size_t i = 0; !err && i < attaching->count; i++) {
+		struct wanted *wanted = &attaching->wanted[i];
+
+		if (!wanted->attached || wanted->interface.generic)
+			continue;
+		err = dataplane_detach(dataplane, &wanted->interface, error);
+		if (!err)
+			err = attach_one(attaching, wanted, ATTACH_GENERIC, error);
+	}
+	return err;
+}
+
 static int attach_all(struct attaching *attaching, struct error *error)
 {
-	struct dataplane *dataplane = attaching->change.dataplane;
 	struct error ignored;
 	int err = 0;
 
 	for (size_t i = 0; !err && i < attaching->count; i++) {
 		struct wanted *wanted = &attaching->wanted[i];
 
-		err = dataplane_attach(dataplane, &wanted->interface, attaching->mode, &wanted->already, error);
-		wanted->attached = !err && !wanted->already;
+		err = attach_one(attaching, wanted, attaching->mode, error);
+		wanted->fell_back = wanted->attached && wanted->interface.generic && attaching->mode == ATTACH_AUTO;
 	}
+	if (!err)
+		err = attach_alike(attaching, error);
 	for (size_t i = 0; err && i < attaching->count; i++)
 		if (attaching->wanted[i].attached)
-			dataplane_detach(dataplane, &attaching->wanted[i].interface, &ignored);
+			dataplane_detach(attaching->apply.change.dataplane, &attaching->wanted[i].interface, &ignored);
 	return err;
+}
+
+static void report_interface(const struct attaching *attaching, const struct wanted *wanted)
+{
+	const char *name = wanted->interface.name, *mode = wanted->interface.generic ? "generic" : "native";
+	const struct wanted *slower = attaching->wanted;
+
+	if (wanted->already)
+		report(attaching->cli, false, NULL, "%s: attached already, in %s mode", name, mode);
+	else if (wanted->fell_back)
+		report(attaching->cli, true, NULL,
+		       "%s: attached in generic mode, as its driver has no native one: slower", name);
+	else if (attaching->mode == ATTACH_AUTO && wanted->interface.generic) {
+		while (!slower->fell_back)
+			slower++;
+		report(attaching->cli, true, NULL,
+		       "%s: attached in generic mode, as the driver of %s has no native one: slower", name,
+		       slower->interface.name);
+	} else {
+		report(attaching->cli, true, NULL, "%s: attached in %s mode", name, mode);
+	}
 }
 
 static void report_attach(const struct attaching *attaching)
 {
 	const struct cli *cli = attaching->cli;
-	bool changed = attaching->plan.count;
+	bool changed = attaching->apply.plan.count;
 	json_t *interfaces = json_array(), *details;
 
 	if (!cli->json)
-		apply_print(&attaching->plan);
+		apply_print(&attaching->apply);
 	for (size_t i = 0; i < attaching->count; i++) {
 		const struct wanted *wanted = &attaching->wanted[i];
-		const char *mode = wanted->interface.generic ? "generic" : "native";
 		json_t *interface = view_interface(&wanted->interface);
 
 		json_object_set_new(interface, "already", json_boolean(wanted->already));
 		json_array_append_new(interfaces, interface);
 		changed |= wanted->attached;
-		if (cli->json)
-			continue;
-		if (wanted->already)
-			report(cli, false, NULL, "%s: attached already, in %s mode", wanted->interface.name, mode);
-		else if (wanted->interface.generic && attaching->mode == ATTACH_AUTO)
-			report(cli, true, NULL, "%s: attached in generic mode, as its driver has no native one: slower",
-			       wanted->interface.name);
-		else
-			report(cli, true, NULL, "%s: attached in %s mode", wanted->interface.name, mode);
+		if (!cli->json)
+			report_interface(attaching, wanted);
 	}
 	if (cli->json) {
 		details = json_pack("{s:O, s:o}", "interfaces", interfaces, "operations",
-				    apply_operations(&attaching->plan));
+				    apply_operations(&attaching->apply.plan));
 		report(cli, changed, details, "%zu interfaces attached", attaching->count);
 	}
 	json_decref(interfaces);
 }
 
+/* One that was attached before may be in the other mode. */
+static void warn_of_mixed_modes(const struct attaching *attaching)
+{
+	const char *native = NULL, *generic = NULL;
+	struct interface *interfaces;
+	__u32 here = netns_inode();
+	struct error ignored;
+	size_t count;
+
+	if (list_interfaces(attaching->apply.change.dataplane, &interfaces, &count, &ignored))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (interfaces[i].gone || interfaces[i].netns != here)
+			continue;
+		if (interfaces[i].generic)
+			generic = interfaces[i].name;
+		else
+			native = interfaces[i].name;
+	}
+	if (native && generic)
+		print_warning(attaching->cli,
+			      "%s is attached in native mode and %s in generic mode: packets that go from %s to an "
+			      "interface whose driver has no ndo_xdp_xmit are lost: detach, and attach all with --mode "
+			      "generic",
+			      native, generic, native);
+	free(interfaces);
+}
+
+static void warn_of_merging(const struct attaching *attaching)
+{
+	for (size_t i = 0; i < attaching->count; i++) {
+		const char *name = attaching->wanted[i].interface.name;
+
+		if (!attaching->wanted[i].interface.generic || gro_enabled(name) <= 0)
+			continue;
+		/* A name may hold what a shell would run: no command to copy with that. */
+		print_warning(
+			attaching->cli,
+			"%s merges packets (GRO), and in generic mode merged ones cannot be sent on through another "
+			"interface: %s%s%s",
+			name, name_is_valid(name) ? "run ethtool -K " : "switch GRO off",
+			name_is_valid(name) ? name : "", name_is_valid(name) ? " gro off" : "");
+	}
+}
+
+/* What takes its time, and all that can be known to be wrong: before the lock, and before anything is changed. */
+static int prepare(struct attaching *attaching, struct error *error)
+{
+	const char *file = attaching->cli->values[OPT_FILE];
+	struct model *model = file ? &attaching->apply.wanted : &attaching->running;
+	struct dataplane *dataplane;
+	int err = find_interfaces(attaching, error);
+
+	if (!err && file) {
+		err = apply_load(&attaching->apply, attaching->cli, file, error);
+	} else if (!err) {
+		err = read_running(attaching->cli, NULL, &dataplane, &attaching->running, error);
+		if (!err)
+			dataplane_close(dataplane);
+	}
+	if (!err)
+		err = check_all_forwarding(attaching, model, error);
+	if (!err)
+		next_hops_prepare(attaching->cli, model, NULL);
+	return err;
+}
+
 static int attach(struct attaching *attaching, struct error *error)
 {
 	const char *file = attaching->cli->values[OPT_FILE];
-	struct change *change = &attaching->change;
-	int err;
+	struct change *change = &attaching->apply.change;
+	int err = prepare(attaching, error);
 
-	/* All that can be known to be wrong is looked for before anything is changed. */
-	err = find_interfaces(attaching, error);
 	if (!err && file)
-		err = apply_begin(change, &attaching->plan, attaching->cli, file, DATAPLANE_CREATE, false, error);
+		err = apply_begin(&attaching->apply, DATAPLANE_CREATE, false, error);
 	else if (!err)
 		err = change_begin(change, attaching->cli, DATAPLANE_CREATE, NULL, error);
-	if (!err)
-		err = check_all_forwarding(attaching, error);
-	if (!err && attaching->plan.count)
-		err = change_commit(change, error);
+	if (err)
+		return err;
+	next_hops_adopt(&attaching->running, &change->desired);
+	next_hops_refresh(attaching->cli, change->dataplane, &change->desired);
+	if (attaching->apply.plan.count)
+		err = apply_commit(&attaching->apply, error);
 	if (!err) {
 		err = attach_all(attaching, error);
-		if (err && attaching->plan.count)
+		if (err && attaching->apply.plan.count)
 			print_warning(attaching->cli, "what %s says is in force all the same", file);
 	}
 	return err;
@@ -221,10 +349,11 @@ int cmd_attach(const struct cli *cli, struct error *error)
 	err = attach(&attaching, error);
 	if (!err) {
 		report_attach(&attaching);
-		next_hops_prepare(cli, attaching.change.dataplane, &attaching.change.desired, NULL);
+		warn_of_mixed_modes(&attaching);
+		warn_of_merging(&attaching);
 	}
-	plan_free(&attaching.plan);
-	change_end(&attaching.change);
+	apply_end(&attaching.apply);
+	model_free(&attaching.running);
 	free(attaching.wanted);
 	return err ? CLI_FAILED : CLI_DONE;
 }

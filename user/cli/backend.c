@@ -3,13 +3,17 @@
 #include <errno.h>
 #include <linux/types.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "canary/select.h"
 #include "cli/change.h"
+#include "cli/flows.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
 #include "cli/view.h"
+#include "cli/vlans.h"
 #include "core/text.h"
+#include "core/validate.h"
 
 /* The arguments of add, drain and del. */
 struct target {
@@ -104,30 +108,71 @@ static void report_backend(const struct cli *cli, const struct service_model *se
 	       done, (unsigned long long)canary_word_epoch(service->word));
 }
 
+/*
+ * Has the next hop resolved of what is to be added, before the lock, which is not to be held while waiting. *ret is what
+ * would run then, or nothing. Are the kernel's routes those that packets take?
+ */
+static bool prepare_backend(const struct cli *cli, const struct target *target, struct model *ret)
+{
+	struct service_model *service;
+	struct dataplane *dataplane;
+	struct problem problem;
+	struct model running;
+	struct error ignored;
+	const char *done;
+	bool ours;
+
+	*ret = (struct model){};
+	/* What is wrong with it the change itself will say. */
+	if (read_running(cli, NULL, &dataplane, &running, &ignored))
+		return false;
+	ours = next_hops_are_ours(cli, dataplane);
+	if (ours && !model_copy(&running, ret)) {
+		service = model_find_service(ret, target->service);
+		if (service && add_backend(service, target, &done, &ignored) && !validate_running(ret, &problem))
+			next_hops_prepare(cli, ret, &running);
+	}
+	model_free(&running);
+	dataplane_close(dataplane);
+	return ours;
+}
+
+static int commit_backend(struct change *change, const struct target *target, const struct model *prepared,
+			  struct error *error)
+{
+	struct service_model *service = pick_service(&change->desired, target->service, error);
+	const char *done;
+	int err;
+
+	if (!service || !add_backend(service, target, &done, error))
+		return -EINVAL;
+	next_hops_adopt(prepared, &change->desired);
+	err = change_commit(change, error);
+	if (!err)
+		report_backend(change->cli, service, find_target(service, target), done);
+	return err;
+}
+
 int cmd_backend_add(const struct cli *cli, struct error *error)
 {
-	struct service_model *service = NULL;
 	struct target target = {};
+	struct model prepared;
 	struct change change;
-	const char *done;
+	bool ours;
 	int err;
 
 	if (argument_cohort(cli->arguments[1], &target.cohort, error) ||
 	    parse_target(cli, cli->arguments[2], &target, error))
 		return CLI_USAGE;
 
+	ours = prepare_backend(cli, &target, &prepared);
 	/* All services: what is wrong with a backend may lie in another one. */
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, NULL, error);
-	if (!err) {
-		service = pick_service(&change.desired, target.service, error);
-		err = service && add_backend(service, &target, &done, error) ? 0 : -EINVAL;
-	}
+	if (!err && ours)
+		vlans_prepare(cli, change.dataplane);
 	if (!err)
-		err = change_commit(&change, error);
-	if (!err) {
-		report_backend(cli, service, find_target(service, &target), done);
-		next_hops_prepare(cli, change.dataplane, &change.desired, &change.actual);
-	}
+		err = commit_backend(&change, &target, &prepared, error);
+	model_free(&prepared);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;
 }
@@ -245,13 +290,13 @@ static void print_backends(const struct cli *cli, const json_t *backends)
 	table_left(&table, STYLE_BOLD, "STATE");
 	table_end_row(&table);
 	json_array_foreach (backends, i, backend) {
-		char endpoint[96];
+		char endpoint[96], state[64];
 
 		table_left(&table, STYLE_PLAIN, "%s", text_of(backend, "service"));
 		table_left(&table, STYLE_PLAIN, "%s", text_of(backend, "cohort"));
 		table_left(&table, STYLE_PLAIN, "%s", endpoint_of(backend, endpoint));
 		table_right(&table, STYLE_PLAIN, "%lld", (long long)integer_of(backend, "weight"));
-		table_left(&table, STYLE_PLAIN, "%s", text_of(backend, "state"));
+		table_left(&table, STYLE_PLAIN, "%s", state_of(backend, state));
 		table_end_row(&table);
 	}
 	table_print(&table, cli, 0);
@@ -262,28 +307,32 @@ int cmd_backend_list(const struct cli *cli, struct error *error)
 	struct dataplane *dataplane;
 	struct model model;
 	json_t *backends;
+	unsigned *flows;
+	int err;
 
 	if (read_running(cli, cli->argument_count ? cli->arguments[0] : NULL, &dataplane, &model, error))
 		return CLI_FAILED;
+	err = flows_of_draining(dataplane, &model, &flows, error);
 	backends = json_array();
-	for (size_t i = 0; i < model.service_count; i++) {
+	for (size_t i = 0; !err && i < model.service_count; i++) {
 		for (size_t j = 0; j < model.services[i].backend_count; j++) {
 			json_t *backend = json_pack("{s:o}", "service", json_text(model.services[i].name));
-			json_t *rest = view_backend(&model.services[i].backends[j]);
+			json_t *rest = view_backend_flows(&model.services[i].backends[j], flows);
 
 			json_object_update(backend, rest);
 			json_decref(rest);
 			json_array_append_new(backends, backend);
 		}
 	}
-	if (cli->json)
+	if (!err && cli->json)
 		print_json(json_pack("{s:O}", "backends", backends));
-	else if (json_array_size(backends))
+	else if (!err && json_array_size(backends))
 		print_backends(cli, backends);
-	else
+	else if (!err)
 		puts("no backends");
 	json_decref(backends);
+	free(flows);
 	model_free(&model);
 	dataplane_close(dataplane);
-	return CLI_DONE;
+	return err ? CLI_FAILED : CLI_DONE;
 }

@@ -2,12 +2,12 @@
 #include <errno.h>
 #include <linux/types.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "canary/select.h"
 #include "cli/change.h"
 #include "cli/output.h"
+#include "cli/state.h"
 #include "core/text.h"
 #include "core/validate.h"
 
@@ -26,7 +26,7 @@ int change_begin(struct change *change, const struct cli *cli, enum dataplane_ac
 {
 	int err;
 
-	*change = (struct change){};
+	*change = (struct change){.cli = cli};
 	err = dataplane_open(cli->dir, access, &change->dataplane, error);
 	if (err == -ENOENT)
 		return no_service(service, error);
@@ -39,37 +39,21 @@ int change_begin(struct change *change, const struct cli *cli, enum dataplane_ac
 	return 0;
 }
 
-/*
- * A weight above 0 with no canary backend that takes flows is refused in a file and by set-weight; but drains and --force
- * lead there, and then it is no reason to refuse a change of something else.
- */
-static int validate_edited(struct model *model, struct error *error)
+int change_commit_unchecked(struct change *change, struct error *error)
 {
-	int *weights = must(calloc(model->service_count + 1, sizeof(*weights)));
-	struct problem problem = {.text = "out of memory"};
-	int err;
+	int err = dataplane_commit(change->dataplane, &change->actual, &change->desired, error);
 
-	for (size_t i = 0; i < model->service_count; i++) {
-		struct service_model *service = &model->services[i];
-
-		weights[i] = service->weight;
-		if (!service_backends_up(service, CANARY_CANARY))
-			service->weight = 0;
-	}
-	err = validate_model(model, &problem);
-	for (size_t i = 0; i < model->service_count; i++)
-		model->services[i].weight = weights[i];
-	free(weights);
-	return err ? fail(error, err, "%s", problem.text) : 0;
+	if (!err)
+		state_save(change->cli, change->dataplane);
+	return err;
 }
 
 int change_commit(struct change *change, struct error *error)
 {
-	int err = validate_edited(&change->desired, error);
+	struct problem problem = {.text = "out of memory"};
+	int err = validate_running(&change->desired, &problem);
 
-	if (err)
-		return err;
-	return dataplane_commit(change->dataplane, &change->actual, &change->desired, error);
+	return err ? fail(error, err, "%s", problem.text) : change_commit_unchecked(change, error);
 }
 
 void change_end(struct change *change)

@@ -10,6 +10,7 @@
 #include "dataplane/dataplane.h"
 
 struct change {
+	const struct cli *cli;
 	struct dataplane *dataplane;
 	struct model actual; /* as read */
 	struct model desired; /* a copy, to be edited */
@@ -21,8 +22,10 @@ struct change {
  */
 int change_begin(struct change *change, const struct cli *cli, enum dataplane_access access, const char *service,
 		 struct error *error);
-/* Fills in and checks what is desired, and makes it real. 0, or -errno with nothing changed. */
+/* Fills in and checks what is desired, makes it real, and saves what a reboot would lose. 0, or -errno with nothing changed. */
 int change_commit(struct change *change, struct error *error);
+/* The same with nothing checked. */
+int change_commit_unchecked(struct change *change, struct error *error);
 void change_end(struct change *change);
 
 /* The service of that name, or the only one where name is NULL; else NULL with a sentence that lists the names. */

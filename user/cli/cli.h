@@ -19,6 +19,7 @@ enum cli_exit {
 enum cli_option {
 	OPT_JSON,
 	OPT_BPFFS,
+	OPT_KEY_FILE,
 	OPT_HELP,
 	OPT_FILE,
 	OPT_MODE,
@@ -32,11 +33,18 @@ enum cli_option {
 	OPT_AFFINITY,
 	OPT_TRACK,
 	OPT_OVERFLOW,
+	OPT_IDLE_TIMEOUT,
+	OPT_MAX_WINDOW,
 	OPT_WEIGHT,
+	OPT_NEW_SALT,
+	OPT_RESET,
+	OPT_DRAIN,
+	OPT_BACKEND,
+	OPT_COHORT,
 	OPTIONS,
 };
 #define OPT(name) (1u << OPT_##name)
-#define OPTIONS_GLOBAL (OPT(JSON) | OPT(BPFFS) | OPT(HELP))
+#define OPTIONS_GLOBAL (OPT(JSON) | OPT(BPFFS) | OPT(KEY_FILE) | OPT(HELP))
 
 struct cli {
 	const struct command *command;
@@ -44,6 +52,7 @@ struct cli {
 	int argument_count;
 	const char *const *values; /* by enum cli_option; NULL: not given; "" for a flag */
 	const char *dir; /* where the pins are */
+	const char *key_file;
 	bool json;
 	bool colour;
 };
@@ -73,6 +82,9 @@ int cmd_backend_drain(const struct cli *cli, struct error *error);
 int cmd_backend_list(const struct cli *cli, struct error *error);
 int cmd_detach(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);
+int cmd_flows_count(const struct cli *cli, struct error *error);
+int cmd_flows_flush(const struct cli *cli, struct error *error);
+int cmd_flows_list(const struct cli *cli, struct error *error);
 int cmd_help(const struct cli *cli, struct error *error);
 int cmd_segment_add(const struct cli *cli, struct error *error);
 int cmd_segment_del(const struct cli *cli, struct error *error);
@@ -84,6 +96,7 @@ int cmd_set_weight(const struct cli *cli, struct error *error);
 int cmd_stats(const struct cli *cli, struct error *error);
 int cmd_status(const struct cli *cli, struct error *error);
 int cmd_stop(const struct cli *cli, struct error *error);
+int cmd_upgrade(const struct cli *cli, struct error *error);
 int cmd_validate(const struct cli *cli, struct error *error);
 int cmd_version(const struct cli *cli, struct error *error);
 

@@ -16,12 +16,39 @@ struct attached {
 	size_t count;
 };
 
-/* Chooses those of that name that are ours to name: in our network namespace, or deleted since. */
+/* By what it is called now, in our network namespace. Was it there? */
+static bool choose_by_number(struct attached *attached, const char *name)
+{
+	struct netlink *netlink = netlink_open();
+	struct link link = {};
+	bool found = false;
+
+	if (netlink)
+		netlink_link_by_name(netlink, name, &link);
+	netlink_close(netlink);
+	for (size_t i = 0; link.ifindex && i < attached->count; i++) {
+		struct interface *interface = &attached->items[i];
+
+		if (interface->ifindex != link.ifindex || interface->netns != netns_inode() || interface->gone)
+			continue;
+		memcpy(interface->name, link.name, sizeof(interface->name));
+		attached->chosen[i] = true;
+		found = true;
+	}
+	return found;
+}
+
+/*
+ * Chooses those of that name, now or when they were attached, that are ours to name: in our network namespace, or deleted
+ * since.
+ */
 static int choose(struct attached *attached, const char *name, struct error *error)
 {
 	__u32 here = netns_inode(), elsewhere = 0;
 	bool found = false;
 
+	if (choose_by_number(attached, name))
+		return 0;
 	for (size_t i = 0; i < attached->count; i++) {
 		const struct interface *interface = &attached->items[i];
 

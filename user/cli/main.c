@@ -17,15 +17,21 @@ const struct arg_option cli_options[OPTIONS] = {
 	[OPT_BPFFS] = {.name = "bpffs",
 		       .value = "DIR",
 		       .help = "where the pins are (default: $CANARYCTL_BPFFS or " DATAPLANE_DEFAULT_DIR ")"},
+	[OPT_KEY_FILE] = {.name = "key-file",
+			  .value = "FILE",
+			  .help = "the keys of the hashes (default: $CANARYCTL_KEY_FILE or " DATAPLANE_DEFAULT_KEY_FILE
+				  ")"},
 	[OPT_HELP] = {.name = "help", .letter = 'h', .help = "this help"},
 	[OPT_FILE] = {.name = "file", .letter = 'f', .value = "FILE", .help = "the configuration, in YAML"},
 	[OPT_MODE] = {.name = "mode",
 		      .value = "auto|native|generic",
 		      .help = "in the driver, in the stack, or whichever works (default: auto)"},
-	[OPT_ALL] = {.name = "all", .help = "every interface that is attached"},
+	[OPT_ALL] = {.name = "all", .help = "all of them"},
 	[OPT_DRY_RUN] = {.name = "dry-run", .help = "print what would be done and change nothing"},
 	[OPT_FORCE] = {.name = "force", .help = "even if the canary's weight is left without a canary backend"},
-	[OPT_SERVICE] = {.name = "service", .value = "NAME", .help = "this service (default: the only one)"},
+	[OPT_SERVICE] = {.name = "service",
+			 .value = "NAME",
+			 .help = "this service; may be left out where there is one"},
 	[OPT_WATCH] = {.name = "watch",
 		       .value = "SECONDS",
 		       .optional = true,
@@ -43,9 +49,22 @@ const struct arg_option cli_options[OPTIONS] = {
 	[OPT_OVERFLOW] = {.name = "overflow",
 			  .value = "other|drop",
 			  .help = "what a cohort's flows get when it has no backend (default: other)"},
+	[OPT_IDLE_TIMEOUT] = {.name = "idle-timeout",
+			      .value = "TIME",
+			      .help = "how long a flow may be silent and still be one (default: 15m, udp: 60s)"},
+	[OPT_MAX_WINDOW] = {.name = "max-window",
+			    .value = "TIME",
+			    .help = "how long older flows follow an older choice at most (default: 24h)"},
 	[OPT_WEIGHT] = {.name = "weight",
 			.value = "N",
 			.help = "its turns among the backends of its cohort, 1 to 1000 (default: 1)"},
+	[OPT_NEW_SALT] = {.name = "new-salt", .help = "draw other clients for the canary"},
+	[OPT_RESET] = {.name = "reset", .help = "reset open connections that the new weight places elsewhere, now"},
+	[OPT_DRAIN] = {.name = "drain", .value = "SECONDS", .help = "reset them when this time is over (30, 5m, 1h)"},
+	[OPT_BACKEND] = {.name = "backend",
+			 .value = "ADDRESS[:PORT]",
+			 .help = "those of this backend, in every service that has it"},
+	[OPT_COHORT] = {.name = "cohort", .value = "stable|canary", .help = "those of this cohort"},
 };
 
 #define EXAMPLES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -78,8 +97,10 @@ const struct command cli_commands[] = {
 		.options = OPT(FILE) | OPT(DRY_RUN) | OPT(FORCE),
 		.required = OPT(FILE),
 		.summary = "make the running state what a file says",
-		.details = "Prints the operations. All of them are done, or none. A service without `weight` in the "
-			   "file keeps the weight it has; services that the file does not name are deleted.",
+		.details =
+			"Prints the operations. All of them are done, or none. A service without `weight` in the "
+			"file keeps the weight it has; services that the file does not name are deleted, so one that "
+			"is renamed is deleted and added.",
 		.examples = EXAMPLES("canaryctl apply -f web.yaml --dry-run", "canaryctl apply -f web.yaml"),
 		.run = cmd_apply,
 	},
@@ -88,17 +109,22 @@ const struct command cli_commands[] = {
 		.arguments = "PERCENT",
 		.min_arguments = 1,
 		.max_arguments = 1,
-		.options = OPT(SERVICE),
+		.options = OPT(SERVICE) | OPT(NEW_SALT) | OPT(RESET) | OPT(DRAIN),
 		.summary = "set the share of new flows that the canary gets",
-		.details = "PERCENT is 0 to 100 with at most two decimals. Established flows stay where they are.",
-		.examples = EXAMPLES("canaryctl set-weight 5", "canaryctl set-weight 12.5 --service web"),
+		.details =
+			"PERCENT is 0 to 100 with at most two decimals. Established flows stay where they are, unless "
+			"--reset or --drain ends those (TCP) that are elsewhere than the new weight has them.",
+		.examples = EXAMPLES("canaryctl set-weight 5", "canaryctl set-weight 12.5 --service web --new-salt",
+				     "canaryctl set-weight 0 --drain 5m"),
 		.run = cmd_set_weight,
 	},
 	{
 		.name = "stop",
 		.arguments = "",
+		.options = OPT(RESET) | OPT(DRAIN),
 		.summary = "every service's canary to 0, now",
-		.examples = EXAMPLES("canaryctl stop"),
+		.details = "The canary's connections live on, unless --reset or --drain ends them (TCP).",
+		.examples = EXAMPLES("canaryctl stop", "canaryctl stop --reset"),
 		.run = cmd_stop,
 	},
 	{
@@ -113,7 +139,8 @@ const struct command cli_commands[] = {
 	{
 		.name = "status",
 		.arguments = "",
-		.summary = "where it is attached, program, services, backends",
+		.summary = "where it is attached, program, services, windows",
+		.details = "Exit code 1 where the sweeper in the kernel has stopped.",
 		.examples = EXAMPLES("canaryctl status", "canaryctl status --json"),
 		.run = cmd_status,
 	},
@@ -122,11 +149,13 @@ const struct command cli_commands[] = {
 		.arguments = "NAME PROTO ADDRESS:PORT",
 		.min_arguments = 3,
 		.max_arguments = 3,
-		.options = OPT(FORWARD) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW),
+		.options =
+			OPT(FORWARD) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW) | OPT(IDLE_TIMEOUT) | OPT(MAX_WINDOW),
 		.summary = "add a service: an address, protocol and port to answer for",
 		.details = "PROTO is tcp or udp; port 0 is every port.",
 		.examples = EXAMPLES("canaryctl service add web tcp 203.0.113.10:80",
-				     "canaryctl service add dns udp '[2001:db8::1]:53' --forward l2 --affinity client"),
+				     "canaryctl service add dns udp '[2001:db8::1]:53' --forward l2 --affinity client",
+				     "canaryctl service add mqtt tcp 203.0.113.10:8883 --idle-timeout 2h"),
 		.run = cmd_service_add,
 	},
 	{
@@ -212,6 +241,35 @@ const struct command cli_commands[] = {
 		.run = cmd_segment_list,
 	},
 	{
+		.name = "flows list",
+		.arguments = "",
+		.options = OPT(SERVICE) | OPT(BACKEND) | OPT(COHORT),
+		.summary = "list the flows that are remembered",
+		.details =
+			"Those that the configuration in force would choose otherwise; with nat and sticky UDP, all.",
+		.examples = EXAMPLES("canaryctl flows list --backend 10.0.0.11", "canaryctl flows list --json"),
+		.run = cmd_flows_list,
+	},
+	{
+		.name = "flows count",
+		.arguments = "",
+		.options = OPT(SERVICE) | OPT(BACKEND) | OPT(COHORT),
+		.summary = "how many are remembered of each backend",
+		.examples = EXAMPLES("canaryctl flows count", "canaryctl flows count --service web --cohort canary"),
+		.run = cmd_flows_count,
+	},
+	{
+		.name = "flows flush",
+		.arguments = "",
+		.options = OPT(SERVICE) | OPT(BACKEND) | OPT(COHORT) | OPT(ALL),
+		.summary = "forget flows: their next packet is chosen for anew",
+		.details = "Connections that are moved so break: another backend does not know them.",
+		.examples =
+			EXAMPLES("canaryctl flows flush --backend 10.0.0.11:8080",
+				 "canaryctl flows flush --service web --cohort canary", "canaryctl flows flush --all"),
+		.run = cmd_flows_flush,
+	},
+	{
 		.name = "explain",
 		.arguments = "CLIENT:PORT",
 		.min_arguments = 1,
@@ -230,6 +288,14 @@ const struct command cli_commands[] = {
 		.summary = "check a configuration; needs no privileges",
 		.examples = EXAMPLES("canaryctl validate web.yaml"),
 		.run = cmd_validate,
+	},
+	{
+		.name = "upgrade",
+		.arguments = "",
+		.summary = "replace the running program by this one's, in place",
+		.details = "Interfaces, services, flows and counters stay as they are, and no packet is missed.",
+		.examples = EXAMPLES("canaryctl upgrade"),
+		.run = cmd_upgrade,
 	},
 	{
 		.name = "version",
@@ -331,12 +397,22 @@ static int check_arguments(const struct cli *cli, struct error *error)
 	return 0;
 }
 
+/* What an option says, or else the environment. */
+static const char *place(const struct args *args, enum cli_option option, const char *variable, const char *otherwise)
+{
+	const char *environment = getenv(variable);
+
+	if (args->values[option])
+		return args->values[option];
+	return environment && *environment ? environment : otherwise;
+}
+
 /* As parse_command(). */
 static int parse(struct invocation *invocation, struct error *error)
 {
 	struct args *args = &invocation->args;
 	struct cli *cli = &invocation->cli;
-	const char *dir = getenv("CANARYCTL_BPFFS"), *argument;
+	const char *argument;
 	int more = parse_command(invocation, error);
 
 	if (more <= 0)
@@ -353,7 +429,9 @@ static int parse(struct invocation *invocation, struct error *error)
 
 	cli->arguments = invocation->arguments;
 	cli->values = args->values;
-	cli->dir = args->values[OPT_BPFFS] ? args->values[OPT_BPFFS] : dir && *dir ? dir : DATAPLANE_DEFAULT_DIR;
+	cli->dir = place(args, OPT_BPFFS, "CANARYCTL_BPFFS", DATAPLANE_DEFAULT_DIR);
+	cli->key_file = place(args, OPT_KEY_FILE, "CANARYCTL_KEY_FILE", DATAPLANE_DEFAULT_KEY_FILE);
+	dataplane_use_key_file(cli->key_file);
 	more = check_arguments(cli, error);
 	return more ? more : 1;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "cli/next_hops.h"
@@ -29,12 +30,12 @@ struct hop {
 
 struct hops {
 	const struct cli *cli;
-	struct dataplane *dataplane;
 	struct netlink *netlink;
 	struct hop *items;
 	size_t count, capacity;
-	int manage_error; /* the first one */
+	int manage_error, carrier_error; /* the first of each */
 	unsigned unroutable;
+	unsigned last_ifindex; /* that was set to keep its neighbours */
 };
 
 /* Only of a new one: for the others it was said when they came. */
@@ -73,8 +74,7 @@ static bool is_zero(const struct canary_addr *addr)
 	return addr_equal(addr, &zero);
 }
 
-static void find_way(struct hops *hops, const struct service_model *service, const struct backend_model *backend,
-		     bool is_new)
+static void find_way(struct hops *hops, const struct service_model *service, struct backend_model *backend, bool is_new)
 {
 	struct route route;
 	int err = netlink_route(hops->netlink, &backend->addr, &route);
@@ -90,8 +90,8 @@ static void find_way(struct hops *hops, const struct service_model *service, con
 		warn_backend(hops, backend, is_new, "it is an address of this host: packets to it are dropped");
 		return;
 	}
-	if (service->forward == CANARY_FORWARD_IPIP && !is_zero(&route.source))
-		dataplane_set_tunnel_source(hops->dataplane, backend->index, &route.source);
+	/* Whatever the service does now: it may come to forward through tunnels. */
+	backend->tunnel_source = route.source;
 	if (service->forward == CANARY_FORWARD_IPIP && is_zero(&route.source))
 		warn_backend(hops, backend, is_new,
 			     "no address of ours to send tunnels from: packets to it are dropped as no_tunnel_source");
@@ -101,25 +101,24 @@ static void find_way(struct hops *hops, const struct service_model *service, con
 	add_hop(hops, &(struct hop){route.ifindex, route.next_hop, backend, is_new, is_new});
 }
 
-static bool is_known(const struct model *before, const struct service_model *service,
+static bool is_known(const struct service_model *before, const struct service_model *service,
 		     const struct backend_model *backend)
 {
-	const struct service_model *now = before ? model_find_service(before, service->name) : NULL;
-	const struct backend_model *same = now ? service_find_backend(now, &backend->addr, backend->port) : NULL;
+	const struct backend_model *same = before ? service_find_backend(before, &backend->addr, backend->port) : NULL;
 
-	return same && same->index == backend->index && same->draining == backend->draining;
+	return same && same->draining == backend->draining && before->forward == service->forward;
 }
 
-static void find_ways(struct hops *hops, const struct model *model, const struct model *before)
+static void find_ways(struct hops *hops, struct model *model, const struct model *before)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < model->service_count; i++) {
 		const struct service_model *service = &model->services[i];
+		const struct service_model *same = before ? model_find_same(before, service) : NULL;
 
 		for (size_t j = 0; j < service->backend_count; j++)
-			find_way(hops, service, &service->backends[j],
-				 !is_known(before, service, &service->backends[j]));
+			find_way(hops, service, &service->backends[j], !is_known(same, service, &service->backends[j]));
 	}
 	if (!hops->count)
 		return;
@@ -133,6 +132,21 @@ static void find_ways(struct hops *hops, const struct model *model, const struct
 	hops->count = kept + 1;
 }
 
+static void keep_through_carrier_loss(struct hops *hops, unsigned ifindex)
+{
+	char name[IF_NAMESIZE];
+	int err;
+
+	/* It may have gone meanwhile. */
+	if (!if_indextoname(ifindex, name))
+		return;
+	err = neighbours_outlive_carrier(name, AF_INET);
+	if (!err)
+		err = neighbours_outlive_carrier(name, AF_INET6);
+	if (err && !hops->carrier_error)
+		hops->carrier_error = err;
+}
+
 static int manage(unsigned ifindex, const struct canary_addr *next_hop, void *arg)
 {
 	struct hops *hops = arg;
@@ -140,6 +154,10 @@ static int manage(unsigned ifindex, const struct canary_addr *next_hop, void *ar
 
 	if (err && !hops->manage_error)
 		hops->manage_error = err;
+	/* They come in the order of interfaces, by and large. */
+	if (ifindex != hops->last_ifindex)
+		keep_through_carrier_loss(hops, ifindex);
+	hops->last_ifindex = ifindex;
 	return 0;
 }
 
@@ -193,17 +211,15 @@ static void wait_for_neighbours(struct hops *hops)
 		print_warning(hops->cli, "%u more backends or routers do not answer", warned - MAX_WARNINGS);
 }
 
-/* Is an interface attached in our network namespace (true), in another one only (false and *ret_elsewhere), or none? */
-static bool is_attached_here(struct dataplane *dataplane, bool *ret_elsewhere)
+bool next_hops_are_ours(const struct cli *cli, struct dataplane *dataplane)
 {
+	bool found = false, elsewhere = false;
 	struct interface *interfaces;
 	__u32 here = netns_inode();
 	struct error error;
-	bool found = false;
 	size_t count;
 
-	*ret_elsewhere = false;
-	if (dataplane_interfaces(dataplane, &interfaces, &count, &error))
+	if (!dataplane || dataplane_interfaces(dataplane, &interfaces, &count, &error))
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (interfaces[i].gone)
@@ -211,46 +227,79 @@ static bool is_attached_here(struct dataplane *dataplane, bool *ret_elsewhere)
 		if (interfaces[i].netns == here)
 			found = true;
 		else
-			*ret_elsewhere = true;
+			elsewhere = true;
 	}
 	free(interfaces);
+	if (!found && elsewhere)
+		print_warning(cli, "the interfaces are attached in another network namespace: run attach there again, "
+				   "so that the way to new backends is known");
 	return found;
 }
 
-void next_hops_prepare(const struct cli *cli, struct dataplane *dataplane, const struct model *model,
-		       const struct model *before)
+static void warn_of_kernel(const struct hops *hops)
 {
-	struct hops hops = {.cli = cli, .dataplane = dataplane};
-	bool elsewhere;
+	if (hops->unroutable > MAX_WARNINGS)
+		print_warning(hops->cli, "%u more backends have such a problem", hops->unroutable - MAX_WARNINGS);
+	if (hops->manage_error)
+		print_warning(
+			hops->cli,
+			"the kernel does not keep next hops resolved (%s; Linux 5.16 does): packets are dropped as "
+			"no_neighbour where nothing else resolves them",
+			strerror(-hops->manage_error));
+	if (hops->carrier_error)
+		print_warning(
+			hops->cli,
+			"next hops are forgotten when a link loses its carrier (cannot set arp_evict_nocarrier and "
+			"ndisc_evict_nocarrier to 0: %s): run canaryctl attach again after that",
+			strerror(-hops->carrier_error));
+}
 
-	/* What was done need not wait for what follows. */
-	output_flush();
-	if (!is_attached_here(dataplane, &elsewhere)) {
-		if (elsewhere)
-			print_warning(cli, "the interfaces are attached in another network namespace: run attach "
-					   "there again, so that the way to new backends is known");
-		return;
-	}
-	hops.netlink = netlink_open();
+void next_hops_prepare(const struct cli *cli, struct model *model, const struct model *before)
+{
+	struct hops hops = {.cli = cli, .netlink = netlink_open()};
+
 	if (!hops.netlink) {
 		print_warning(cli, "cannot ask the kernel for routes (%s): next hops are not prepared",
 			      strerror(errno));
 		return;
 	}
-	vlans_prepare(cli, dataplane, hops.netlink);
 	find_ways(&hops, model, before);
 	for (size_t i = 0; i < hops.count; i++)
 		manage(hops.items[i].ifindex, &hops.items[i].next_hop, &hops);
 	netlink_gateways(hops.netlink, manage, &hops);
-	if (hops.unroutable > MAX_WARNINGS)
-		print_warning(cli, "%u more backends have such a problem", hops.unroutable - MAX_WARNINGS);
-	if (hops.manage_error)
-		print_warning(
-			cli,
-			"the kernel does not keep next hops resolved (%s; Linux 5.16 does): packets are dropped as "
-			"no_neighbour where nothing else resolves them",
-			strerror(-hops.manage_error));
+	warn_of_kernel(&hops);
 	wait_for_neighbours(&hops);
 	free(hops.items);
 	netlink_close(hops.netlink);
+}
+
+void next_hops_adopt(const struct model *prepared, struct model *model)
+{
+	for (size_t i = 0; i < model->service_count; i++) {
+		struct service_model *service = &model->services[i];
+		const struct service_model *same = model_find_same(prepared, service);
+
+		for (size_t j = 0; same && j < service->backend_count; j++) {
+			struct backend_model *backend = &service->backends[j];
+			const struct backend_model *from = service_find_backend(same, &backend->addr, backend->port);
+
+			if (from)
+				backend->tunnel_source = from->tunnel_source;
+		}
+	}
+}
+
+void next_hops_refresh(const struct cli *cli, struct dataplane *dataplane, const struct model *model)
+{
+	vlans_prepare(cli, dataplane);
+	for (size_t i = 0; i < model->service_count; i++) {
+		const struct service_model *service = &model->services[i];
+
+		for (size_t j = 0; j < service->backend_count; j++) {
+			const struct backend_model *backend = &service->backends[j];
+
+			if (backend->index && !is_zero(&backend->tunnel_source))
+				dataplane_set_tunnel_source(dataplane, backend->index, &backend->tunnel_source);
+		}
+	}
 }

@@ -13,6 +13,7 @@ static int parse_choices(const struct cli *cli, struct service_model *ret, struc
 {
 	const char *forward = cli->values[OPT_FORWARD], *affinity = cli->values[OPT_AFFINITY];
 	const char *track = cli->values[OPT_TRACK], *overflow = cli->values[OPT_OVERFLOW];
+	const char *idle_timeout = cli->values[OPT_IDLE_TIMEOUT], *max_window = cli->values[OPT_MAX_WINDOW];
 
 	if (forward && parse_forward(forward, &ret->forward))
 		return fail(error, CLI_USAGE, "--forward is %s, not \"%s\"", forward_names(), forward);
@@ -22,6 +23,11 @@ static int parse_choices(const struct cli *cli, struct service_model *ret, struc
 		return fail(error, CLI_USAGE, "--track is %s, not \"%s\"", track_names(), track);
 	if (overflow && parse_overflow(overflow, &ret->overflow))
 		return fail(error, CLI_USAGE, "--overflow is %s, not \"%s\"", overflow_names(), overflow);
+	if (idle_timeout && parse_duration(idle_timeout, 1, IDLE_TIMEOUT_MAX, &ret->idle_timeout))
+		return fail(error, CLI_USAGE, "--idle-timeout is 1s to 24h, as in 90s or 15m, not \"%s\"",
+			    idle_timeout);
+	if (max_window && parse_duration(max_window, 1, MAX_WINDOW_MAX, &ret->max_window))
+		return fail(error, CLI_USAGE, "--max-window is 1s to 7d, as in 90s or 24h, not \"%s\"", max_window);
 	return 0;
 }
 
@@ -65,7 +71,7 @@ static int add_service(struct change *change, const struct service_model *wanted
 
 int cmd_service_add(const struct cli *cli, struct error *error)
 {
-	struct service_model wanted = {};
+	struct service_model wanted = {.reset_after = RESET_NEVER};
 	struct change change;
 	int err = parse_service(cli, &wanted, error);
 

@@ -1,34 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* canaryctl status */
+#include <errno.h>
 #include <linux/types.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "canary/abi.h"
 #include "cli/change.h"
+#include "cli/clock.h"
+#include "cli/flows.h"
 #include "cli/output.h"
+#include "cli/surroundings.h"
 #include "cli/view.h"
+#include "cli/windows.h"
+#include "core/text.h"
 
-static json_t *view_services(const struct model *model)
+#define NSEC_PER_SEC 1e9
+
+static void add_members(json_t *view, const struct service_model *service, const unsigned *flows,
+			struct surroundings *surroundings)
 {
-	json_t *services = json_array();
+	json_t *backends = json_array(), *segments = json_array();
 
-	for (size_t i = 0; i < model->service_count; i++) {
-		const struct service_model *service = &model->services[i];
-		json_t *view = view_service(service), *backends = json_array(), *segments = json_array();
+	for (size_t j = 0; j < service->backend_count; j++) {
+		json_t *backend = view_backend_flows(&service->backends[j], flows);
 
-		for (size_t j = 0; j < service->backend_count; j++)
-			json_array_append_new(backends, view_backend(&service->backends[j]));
-		for (size_t j = 0; j < service->segment_count; j++)
-			json_array_append_new(segments, view_segment(&service->segments[j]));
-		json_object_set_new(view, "backends", backends);
-		json_object_set_new(view, "segments", segments);
-		json_array_append_new(services, view);
+		json_object_set_new(backend, "next_hop",
+				    json_string(surroundings_next_hop(surroundings, &service->backends[j])));
+		json_array_append_new(backends, backend);
 	}
-	return services;
+	for (size_t j = 0; j < service->segment_count; j++)
+		json_array_append_new(segments, view_segment(&service->segments[j]));
+	json_object_set_new(view, "backends", backends);
+	json_object_set_new(view, "segments", segments);
 }
 
-static int add_interfaces(json_t *status, struct dataplane *dataplane, struct error *error)
+static int add_services(json_t *status, struct dataplane *dataplane, const struct model *model,
+			struct surroundings *surroundings, struct error *error)
+{
+	json_t *views = json_object_get(status, "services");
+	unsigned *flows;
+	int err = flows_of_draining(dataplane, model, &flows, error);
+
+	for (size_t i = 0; !err && i < model->service_count; i++) {
+		json_t *view = view_service(&model->services[i]);
+		json_t *window = view_window(dataplane, &model->services[i], error);
+
+		json_array_append_new(views, view);
+		if (!window) {
+			err = -EIO;
+			break;
+		}
+		json_object_set_new(view, "window", window);
+		add_members(view, &model->services[i], flows, surroundings);
+	}
+	free(flows);
+	return err;
+}
+
+static int add_interfaces(json_t *status, struct dataplane *dataplane, struct surroundings **ret_surroundings,
+			  struct error *error)
 {
 	json_t *views = json_object_get(status, "interfaces");
 	struct interface *interfaces;
@@ -37,6 +69,7 @@ static int add_interfaces(json_t *status, struct dataplane *dataplane, struct er
 
 	if (err)
 		return err;
+	*ret_surroundings = surroundings_open(interfaces, count);
 	for (size_t i = 0; i < count; i++) {
 		const struct interface *interface = &interfaces[i];
 		const __u8 *mac = interface->mac;
@@ -47,12 +80,24 @@ static int add_interfaces(json_t *status, struct dataplane *dataplane, struct er
 			 mac[5]);
 		json_object_set_new(view, "ifindex", json_integer(interface->ifindex));
 		json_object_set_new(view, "mac", json_string(text));
+		json_object_set_new(view, "mac_changed",
+				    json_boolean(surroundings_mac_changed(*ret_surroundings, interface)));
 		json_object_set_new(view, "netns", json_integer(interface->netns));
 		json_object_set_new(view, "gone", json_boolean(interface->gone));
 		json_array_append_new(views, view);
 	}
 	free(interfaces);
 	return 0;
+}
+
+static json_t *view_sweeper(const struct dataplane_info *info)
+{
+	bool dead = info->sweeper_age_ns > DATAPLANE_SWEEPER_DEAD_NS;
+	char last_tick[CLOCK_TEXT_LEN];
+
+	clock_wall_text(clock_monotonic_ns() - info->sweeper_age_ns, last_tick);
+	return json_pack("{s:o, s:s, s:f, s:s}", "build", json_text(info->sweeper_build), "last_tick", last_tick, "age",
+			 info->sweeper_age_ns / NSEC_PER_SEC, "state", dead ? "dead" : "ok");
 }
 
 static int add_program(json_t *status, struct dataplane *dataplane, struct error *error)
@@ -67,6 +112,7 @@ static int add_program(json_t *status, struct dataplane *dataplane, struct error
 				      json_text(info.program_tag), "build", json_text(info.build), "abi",
 				      (int)info.abi));
 	json_object_set_new(status, "map_bytes", json_integer((json_int_t)info.map_bytes));
+	json_object_set_new(status, "sweeper", view_sweeper(&info));
 	return 0;
 }
 
@@ -95,12 +141,14 @@ static void print_members(const struct cli *cli, const json_t *service)
 	size_t i;
 
 	json_array_foreach (json_object_get(service, "backends"), i, item) {
-		char endpoint[96];
+		char endpoint[96], state[64];
 
 		table_left(&table, STYLE_PLAIN, "%s", text_of(item, "cohort"));
 		table_left(&table, STYLE_PLAIN, "%s", endpoint_of(item, endpoint));
 		table_left(&table, STYLE_PLAIN, "weight %lld", (long long)integer_of(item, "weight"));
-		table_left(&table, STYLE_PLAIN, "%s", text_of(item, "state"));
+		table_left(&table, STYLE_PLAIN, "%s", state_of(item, state));
+		if (!strcmp(text_of(item, "next_hop"), "unresolved"))
+			table_left(&table, STYLE_ALARM, "next hop not resolved");
 		table_end_row(&table);
 	}
 	json_array_foreach (json_object_get(service, "segments"), i, item) {
@@ -112,11 +160,29 @@ static void print_members(const struct cli *cli, const json_t *service)
 	table_print(&table, cli, 2);
 }
 
+static void print_service(const struct cli *cli, const json_t *service)
+{
+	char idle_timeout[DURATION_TEXT_LEN], max_window[DURATION_TEXT_LEN];
+
+	print_service_line(cli, service);
+	printf("  idle timeout %s, windows of at most %s\n",
+	       format_duration((unsigned)integer_of(service, "idle_timeout"), idle_timeout),
+	       format_duration((unsigned)integer_of(service, "max_window"), max_window));
+	print_window(cli, json_object_get(service, "window"));
+	print_members(cli, service);
+}
+
+static bool is_sweeper_dead(const json_t *status)
+{
+	return !strcmp(text_of(json_object_get(status, "sweeper"), "state"), "dead");
+}
+
 static void print_status(const struct cli *cli, const json_t *status)
 {
 	const json_t *interfaces = json_object_get(status, "interfaces"),
 		     *services = json_object_get(status, "services");
-	const json_t *program = json_object_get(status, "program");
+	const json_t *program = json_object_get(status, "program"), *sweeper = json_object_get(status, "sweeper");
+	enum style style = is_sweeper_dead(status) ? STYLE_ALARM : STYLE_PLAIN;
 	json_t *service;
 	size_t i;
 
@@ -131,17 +197,35 @@ static void print_status(const struct cli *cli, const json_t *status)
 	       (long long)integer_of(program, "id"), text_of(program, "tag"), text_of(program, "build"),
 	       (long long)integer_of(program, "abi"), text_of(status, "version"), (long long)integer_of(status, "abi"),
 	       (double)integer_of(status, "map_bytes") / (1 << 20), text_of(status, "bpffs"));
+	printf("%ssweeper of build %s, last tick %s (%.3f s ago)%s\n", style_begin(cli, style),
+	       text_of(sweeper, "build"), text_of(sweeper, "last_tick"), number_of(sweeper, "age"),
+	       style_end(cli, style));
 	json_array_foreach (services, i, service) {
 		putchar('\n');
-		print_service_line(cli, service);
-		print_members(cli, service);
+		print_service(cli, service);
 	}
 	if (!json_array_size(services))
 		puts("no services");
 }
 
+/* Where there is work for it. */
+static int check_sweeper(const json_t *status, struct error *error)
+{
+	const json_t *sweeper = json_object_get(status, "sweeper");
+
+	if (!is_sweeper_dead(status) || (!json_array_size(json_object_get(status, "interfaces")) &&
+					 !json_array_size(json_object_get(status, "services"))))
+		return 0;
+	return fail(error, -EIO,
+		    "the sweeper in the kernel has stopped: its last tick was %.0f seconds ago, so windows do not "
+		    "close and "
+		    "flows are not forgotten: canaryctl upgrade starts it again",
+		    number_of(sweeper, "age"));
+}
+
 int cmd_status(const struct cli *cli, struct error *error)
 {
+	struct surroundings *surroundings = NULL;
 	struct dataplane *dataplane;
 	struct model model;
 	json_t *status;
@@ -149,18 +233,25 @@ int cmd_status(const struct cli *cli, struct error *error)
 
 	if (read_running(cli, NULL, &dataplane, &model, error))
 		return CLI_FAILED;
-	status = json_pack("{s:s, s:i, s:o, s:n, s:I, s:[], s:o}", "version", CANARY_VERSION, "abi", CANARY_ABI_VERSION,
-			   "bpffs", json_text(cli->dir), "program", "map_bytes", (json_int_t)0, "interfaces",
-			   "services", view_services(&model));
+	status = json_pack("{s:s, s:i, s:o, s:n, s:I, s:n, s:[], s:[]}", "version", CANARY_VERSION, "abi",
+			   CANARY_ABI_VERSION, "bpffs", json_text(cli->dir), "program", "map_bytes", (json_int_t)0,
+			   "sweeper", "interfaces", "services");
 	if (dataplane) {
-		err = add_interfaces(status, dataplane, error);
+		err = add_interfaces(status, dataplane, &surroundings, error);
 		if (!err)
 			err = add_program(status, dataplane, error);
+		if (!err)
+			err = add_services(status, dataplane, &model, surroundings, error);
 	}
 	if (!err && cli->json)
 		print_json(json_incref(status));
 	else if (!err)
 		print_status(cli, status);
+	if (!err && surroundings)
+		surroundings_warn(surroundings, cli);
+	if (!err)
+		err = check_sweeper(status, error);
+	surroundings_close(surroundings);
 	json_decref(status);
 	model_free(&model);
 	dataplane_close(dataplane);

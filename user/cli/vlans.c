@@ -5,6 +5,7 @@
 
 #include "cli/output.h"
 #include "cli/vlans.h"
+#include "io/netlink.h"
 
 struct vlan_links {
 	struct link *items;
@@ -51,14 +52,21 @@ static bool egress_of(const struct vlan_links *links, const struct link *link, s
 	return !find(links, below->lower);
 }
 
-void vlans_prepare(const struct cli *cli, struct dataplane *dataplane, struct netlink *netlink)
+void vlans_prepare(const struct cli *cli, struct dataplane *dataplane)
 {
+	struct netlink *netlink = netlink_open();
 	struct vlan_links links = {};
 	struct dataplane_vlan *vlans;
 	struct error error;
 	size_t count = 0;
 
-	netlink_links(netlink, collect, &links);
+	if (!netlink || netlink_links(netlink, collect, &links)) {
+		print_warning(cli, "cannot ask the kernel for VLAN devices: backends behind new ones are not reached");
+		netlink_close(netlink);
+		free(links.items);
+		return;
+	}
+	netlink_close(netlink);
 	vlans = must(calloc(links.count + 1, sizeof(*vlans)));
 	for (size_t i = 0; i < links.count; i++) {
 		vlans[count].ifindex = links.items[i].ifindex;

@@ -4,9 +4,8 @@
 
 #include "cli/cli.h"
 #include "dataplane/dataplane.h"
-#include "io/netlink.h"
 
 /* Tells the data plane which tags the VLAN devices of this network namespace put on, two stacked ones at most. */
-void vlans_prepare(const struct cli *cli, struct dataplane *dataplane, struct netlink *netlink);
+void vlans_prepare(const struct cli *cli, struct dataplane *dataplane);
 
 #endif

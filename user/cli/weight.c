@@ -2,15 +2,62 @@
 /* canaryctl set-weight, stop: the share of new flows that the canary gets. */
 #include <errno.h>
 #include <linux/types.h>
+#include <stdio.h>
 
 #include "canary/select.h"
 #include "cli/change.h"
 #include "cli/output.h"
 #include "core/text.h"
 
-static int set_weight(struct change *change, const char *name, int weight, struct error *error)
+#define DRAIN_MAX (7 * 86400)
+
+/* What --reset and --drain say. 0 or CLI_USAGE. */
+static int parse_reset(const struct cli *cli, int *ret, struct error *error)
 {
-	struct service_model *service = pick_service(&change->desired, name, error);
+	const char *drain = cli->values[OPT_DRAIN];
+	unsigned seconds;
+
+	*ret = cli->values[OPT_RESET] ? 0 : RESET_NEVER;
+	if (!drain)
+		return 0;
+	if (cli->values[OPT_RESET])
+		return fail(error, CLI_USAGE, "--reset is now and --drain is later: give one of them");
+	if (parse_duration(drain, 1, DRAIN_MAX, &seconds))
+		return fail(error, CLI_USAGE, "--drain is 1s to 7d, as in 30, 5m or 1h30m, not \"%s\"", drain);
+	*ret = (int)seconds;
+	return 0;
+}
+
+/* What becomes of connections that are elsewhere than the weight has them. */
+static const char *format_reset(int reset_after, char buf[64])
+{
+	char duration[DURATION_TEXT_LEN];
+
+	if (reset_after > 0)
+		snprintf(buf, 64, "; connections placed elsewhere are reset in %s",
+			 format_duration((unsigned)reset_after, duration));
+	else
+		snprintf(buf, 64, "%s", reset_after ? "" : "; connections placed elsewhere are reset now");
+	return buf;
+}
+
+static json_t *view_reset(int reset_after)
+{
+	return reset_after == RESET_NEVER ? json_null() : json_integer(reset_after);
+}
+
+static void assign(struct service_model *service, int weight, int reset_after)
+{
+	service->weight = weight;
+	service->reset_after = reset_after;
+	/* Also where the weight stays the same: somebody said so now, and that ends what an earlier assignment began. */
+	service->assignment++;
+}
+
+static int set_weight(struct change *change, int weight, int reset_after, struct error *error)
+{
+	const struct cli *cli = change->cli;
+	struct service_model *service = pick_service(&change->desired, cli->values[OPT_SERVICE], error);
 
 	if (!service)
 		return -ENOENT;
@@ -19,69 +66,80 @@ static int set_weight(struct change *change, const char *name, int weight, struc
 			    "%s has no canary backend that takes new flows: add one first, with canaryctl backend add "
 			    "%s canary ADDRESS",
 			    service->name, service->name);
-	service->weight = weight;
-	/* Also where the weight stays the same: somebody said so now, and that ends what an earlier assignment began. */
-	service->assignment++;
+	assign(service, weight, reset_after);
+	if (cli->values[OPT_NEW_SALT]) {
+		service->salt_number++;
+		service->salt = 0; /* derived from the number */
+	}
 	return change_commit(change, error);
 }
 
-static void report_weight(const struct cli *cli, const struct service_model *before, const struct service_model *after)
+static void report_weight(const struct cli *cli, const struct service_model *before, const struct service_model *after,
+			  int reset_after)
 {
-	char before_text[WEIGHT_TEXT_LEN], after_text[WEIGHT_TEXT_LEN];
+	char before_text[WEIGHT_TEXT_LEN], after_text[WEIGHT_TEXT_LEN], reset_text[64];
+	bool new_salt = after->salt_number != before->salt_number;
 	json_t *details = service_epoch(after);
 
 	json_object_set_new(details, "weight", json_real(after->weight / 100.0));
 	json_object_set_new(details, "weight_before", json_real(before->weight / 100.0));
-	report(cli, true, details, "%s: canary weight %s (was %s), epoch %llu", after->name,
+	json_object_set_new(details, "new_salt", json_boolean(new_salt));
+	json_object_set_new(details, "reset_after", view_reset(reset_after));
+	report(cli, true, details, "%s: canary weight %s (was %s)%s, epoch %llu%s", after->name,
 	       format_weight(after->weight, after_text), format_weight(before->weight, before_text),
-	       (unsigned long long)canary_word_epoch(after->word));
+	       new_salt ? ", new salt" : "", (unsigned long long)canary_word_epoch(after->word),
+	       format_reset(reset_after, reset_text));
 }
 
 int cmd_set_weight(const struct cli *cli, struct error *error)
 {
-	const char *name = cli->values[OPT_SERVICE];
 	struct change change;
-	int weight, err;
+	int weight, reset_after, err;
 
 	if (parse_weight(cli->arguments[0], &weight))
 		return fail(error, CLI_USAGE, "\"%s\" is not a weight: 0 to 100 percent, with at most two decimals",
 			    cli->arguments[0]);
+	if (parse_reset(cli, &reset_after, error))
+		return CLI_USAGE;
 
 	/* One service alone is read, where it is named: this is to take a millisecond, however many there are. */
-	err = change_begin(&change, cli, DATAPLANE_CHANGE, name, error);
+	err = change_begin(&change, cli, DATAPLANE_CHANGE, cli->values[OPT_SERVICE], error);
 	if (!err)
-		err = set_weight(&change, name, weight, error);
+		err = set_weight(&change, weight, reset_after, error);
 	if (!err)
-		report_weight(cli, &change.actual.services[0], &change.desired.services[0]);
+		report_weight(cli, &change.actual.services[0], &change.desired.services[0], reset_after);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;
 }
 
 int cmd_stop(const struct cli *cli, struct error *error)
 {
-	json_t *services = json_array();
+	json_t *services;
+	char reset_text[64];
 	struct change change;
 	size_t stopped = 0;
-	int err;
+	int reset_after, err;
 
+	if (parse_reset(cli, &reset_after, error))
+		return CLI_USAGE;
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, NULL, error);
 	if (err == -ENOENT)
 		err = 0;
 	for (size_t i = 0; i < change.desired.service_count; i++) {
 		stopped += change.desired.services[i].weight > 0;
-		change.desired.services[i].weight = 0;
-		change.desired.services[i].assignment++;
+		assign(&change.desired.services[i], 0, reset_after);
 	}
 	/* Not checked as other edits are: a weight of 0 is never wrong, and an emergency brake asks no questions. */
 	if (!err && change.desired.service_count)
-		err = dataplane_commit(change.dataplane, &change.actual, &change.desired, error);
-	if (!err) {
-		for (size_t i = 0; i < change.desired.service_count; i++)
-			json_array_append_new(services, service_epoch(&change.desired.services[i]));
-		report(cli, change.desired.service_count > 0, json_pack("{s:O}", "services", services),
-		       "stopped: %zu of %zu services had a canary weight above 0, now all have 0", stopped,
-		       change.desired.service_count);
-	}
+		err = change_commit_unchecked(&change, error);
+	services = json_array();
+	for (size_t i = 0; !err && i < change.desired.service_count; i++)
+		json_array_append_new(services, service_epoch(&change.desired.services[i]));
+	if (!err)
+		report(cli, change.desired.service_count > 0,
+		       json_pack("{s:O, s:o}", "services", services, "reset_after", view_reset(reset_after)),
+		       "stopped: %zu of %zu services had a canary weight above 0, now all have 0%s", stopped,
+		       change.desired.service_count, format_reset(reset_after, reset_text));
 	json_decref(services);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;

@@ -94,7 +94,7 @@ struct service_model *model_add_service(struct model *model)
 		return NULL;
 	model->services = services;
 	services += model->service_count++;
-	*services = (struct service_model){.weight = WEIGHT_KEEP};
+	*services = (struct service_model){.weight = WEIGHT_KEEP, .reset_after = RESET_NEVER};
 	return services;
 }
 
@@ -147,6 +147,16 @@ struct service_model *model_find_service(const struct model *model, const char *
 	return NULL;
 }
 
+struct service_model *model_find_same(const struct model *model, const struct service_model *service)
+{
+	struct service_model *same = model_find_service(model, service->name);
+
+	return same && addr_equal(&same->addr, &service->addr) && same->proto == service->proto &&
+			       same->port == service->port
+		       ? same
+		       : NULL;
+}
+
 struct backend_model *service_find_backend(const struct service_model *service, const struct canary_addr *addr,
 					   int port)
 {
@@ -188,6 +198,18 @@ int segment_compare(const void *a, const void *b)
 	int order = memcmp(&x->addr, &y->addr, sizeof(x->addr));
 
 	return order ? order : (int)x->prefix_len - (int)y->prefix_len;
+}
+
+unsigned service_idle_timeout(const struct service_model *service)
+{
+	if (service->idle_timeout)
+		return service->idle_timeout;
+	return service->proto == IPPROTO_UDP ? IDLE_TIMEOUT_UDP : IDLE_TIMEOUT_TCP;
+}
+
+unsigned service_max_window(const struct service_model *service)
+{
+	return service->max_window ? service->max_window : MAX_WINDOW;
 }
 
 size_t service_backends_up(const struct service_model *service, enum canary_cohort cohort)

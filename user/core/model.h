@@ -16,6 +16,12 @@
 #include "canary/abi.h"
 
 #define WEIGHT_KEEP (-1) /* service_model.weight: the file names none: keep the one in force, 0 for a new service */
+#define RESET_NEVER (-1)
+#define IDLE_TIMEOUT_TCP 900 /* s */
+#define IDLE_TIMEOUT_UDP 60
+#define IDLE_TIMEOUT_MAX 86400
+#define MAX_WINDOW 86400
+#define MAX_WINDOW_MAX (7 * 86400)
 #define PORT_DEFAULT (-1) /* backend_model.port: the file names none: the service's */
 
 struct backend_model {
@@ -24,6 +30,9 @@ struct backend_model {
 	enum canary_cohort cohort;
 	unsigned weight; /* 1..CANARY_MAX_BACKEND_WEIGHT */
 	bool draining;
+
+	struct canary_addr
+		tunnel_source; /* ipip: the address of ours that the route to it is sent from; 0: not known */
 
 	/* Set by the data plane on what it read back; 0 in what a file asks for. */
 	__u32 index;
@@ -45,6 +54,8 @@ struct service_model {
 	enum canary_track track;
 	enum canary_overflow overflow;
 	int weight; /* in 1/100 percent, 0..CANARY_WEIGHT_ONE, or WEIGHT_KEEP */
+	unsigned idle_timeout; /* s: how long a flow may be silent and still be one; 0: the protocol's default */
+	unsigned max_window; /* s: a window closes after this at the latest; 0: the default */
 
 	struct backend_model *backends;
 	size_t backend_count;
@@ -55,7 +66,13 @@ struct service_model {
 	__u32 id;
 	__u64 word;
 	__u64 salt;
+	__u32 salt_number; /* the salt is derived from the keys, the service and this; raise it for another salt */
 	__u32 assignment;
+	/*
+	 * Set by a command: flows that the new configuration would place in the other cohort are reset (TCP) once so many
+	 * seconds are over; RESET_NEVER: they live on.
+	 */
+	int reset_after;
 };
 
 struct model {
@@ -67,7 +84,10 @@ void model_free(struct model *model);
 /* 0 or -ENOMEM; *ret is untouched on failure. */
 int model_copy(const struct model *model, struct model *ret);
 
-/* The new element is zeroed but for defaults: weight WEIGHT_KEEP for a service, weight 1 and PORT_DEFAULT for a backend. */
+/*
+ * The new element is zeroed but for defaults: weight WEIGHT_KEEP and reset_after RESET_NEVER for a service, weight 1 and
+ * PORT_DEFAULT for a backend.
+ */
 struct service_model *model_add_service(struct model *model);
 struct backend_model *service_add_backend(struct service_model *service);
 struct segment_model *service_add_segment(struct service_model *service);
@@ -77,6 +97,8 @@ void service_remove_segment(struct service_model *service, struct segment_model 
 
 /* NULL: there is none. */
 struct service_model *model_find_service(const struct model *model, const char *name);
+/* The one with the same name, address, protocol and port: another of these makes another service. */
+struct service_model *model_find_same(const struct model *model, const struct service_model *service);
 struct backend_model *service_find_backend(const struct service_model *service, const struct canary_addr *addr,
 					   int port);
 struct segment_model *service_find_segment(const struct service_model *service, const struct canary_addr *addr,
@@ -85,6 +107,10 @@ struct segment_model *service_find_segment(const struct service_model *service, 
 /* Order two of them by what identifies them in a service: address and port, address and prefix length. As for qsort(). */
 int backend_compare(const void *a, const void *b);
 int segment_compare(const void *a, const void *b);
+
+/* In seconds, with the default where none is given. */
+unsigned service_idle_timeout(const struct service_model *service);
+unsigned service_max_window(const struct service_model *service);
 
 /* How many of a cohort's backends take new flows (are not draining). */
 size_t service_backends_up(const struct service_model *service, enum canary_cohort cohort);

@@ -74,22 +74,9 @@ __attribute__((format(printf, 4, 5))) static int add_step(struct plan *plan, enu
 	return 0;
 }
 
-static bool same_service(const struct service_model *a, const struct service_model *b)
-{
-	return !strcmp(a->name, b->name) && addr_equal(&a->addr, &b->addr) && a->proto == b->proto &&
-	       a->port == b->port;
-}
-
-static struct service_model *find_same(const struct model *model, const struct service_model *service)
-{
-	struct service_model *same = model_find_service(model, service->name);
-
-	return same && same_service(same, service) ? same : NULL;
-}
-
 static int pair_open(const struct model *actual, struct service_model *desired, struct pair *ret)
 {
-	const struct service_model *now = find_same(actual, desired);
+	const struct service_model *now = model_find_same(actual, desired);
 
 	ret->actual = now;
 	ret->desired = desired;
@@ -117,13 +104,19 @@ static void pair_close(struct pair *pair)
 
 static void settle(struct pair *pair)
 {
-	static const struct service_model nothing;
+	static const struct service_model nothing = {.reset_after = RESET_NEVER};
 	const struct service_model *actual = pair->actual ? pair->actual : &nothing;
 	struct service_model *desired = pair->desired;
 
 	desired->id = actual->id;
 	desired->word = actual->word;
 	desired->salt = actual->salt;
+	/* Of a new service, as it is: somebody may know it from an earlier life. */
+	if (pair->actual)
+		desired->salt_number = actual->salt_number;
+	desired->reset_after = actual->reset_after;
+	desired->idle_timeout = service_idle_timeout(desired);
+	desired->max_window = service_max_window(desired);
 	if (desired->weight == WEIGHT_KEEP)
 		desired->weight = actual->weight;
 	desired->assignment = actual->assignment + (!pair->actual || desired->weight != actual->weight);
@@ -160,6 +153,15 @@ static int delete_members(struct plan *plan, const struct pair *pair)
 	return 0;
 }
 
+static void add_time_change(struct changes *changes, const char *name, unsigned actual, unsigned desired)
+{
+	char before[DURATION_TEXT_LEN], after[DURATION_TEXT_LEN];
+
+	if (actual != desired)
+		add_change(changes, "%s %s -> %s", name, format_duration(actual, before),
+			   format_duration(desired, after));
+}
+
 static int change_service(struct plan *plan, const struct service_model *actual, const struct service_model *desired)
 {
 	struct changes changes = {};
@@ -174,6 +176,8 @@ static int change_service(struct plan *plan, const struct service_model *actual,
 	if (actual->overflow != desired->overflow)
 		add_change(&changes, "overflow %s -> %s", overflow_name(actual->overflow),
 			   overflow_name(desired->overflow));
+	add_time_change(&changes, "idle_timeout", service_idle_timeout(actual), desired->idle_timeout);
+	add_time_change(&changes, "max_window", service_max_window(actual), desired->max_window);
 	if (changes.text[0] && add_step(plan, STEP_CHANGE_SERVICE, desired, "change %s", changes.text) < 0)
 		return -ENOMEM;
 	if (actual->weight == desired->weight)
@@ -226,8 +230,9 @@ static int change_members(struct plan *plan, const struct pair *pair)
 
 static int add_service(struct plan *plan, const struct service_model *service)
 {
+	const struct service_model usual = {.proto = service->proto};
+	char text[ADDR_TEXT_LEN], duration[DURATION_TEXT_LEN];
 	struct changes details = {};
-	char text[ADDR_TEXT_LEN];
 
 	add_change(&details, "%s, affinity %s, weight %d.%02d %%", forward_name(service->forward),
 		   affinity_name(service->affinity), service->weight / 100, service->weight % 100);
@@ -235,6 +240,10 @@ static int add_service(struct plan *plan, const struct service_model *service)
 		add_change(&details, "track %s", track_name(service->track));
 	if (service->overflow != CANARY_OVERFLOW_OTHER)
 		add_change(&details, "overflow %s", overflow_name(service->overflow));
+	if (service->idle_timeout != service_idle_timeout(&usual))
+		add_change(&details, "idle_timeout %s", format_duration(service->idle_timeout, duration));
+	if (service->max_window != service_max_window(&usual))
+		add_change(&details, "max_window %s", format_duration(service->max_window, duration));
 	return add_step(plan, STEP_ADD_SERVICE, service, "add service %s %s (%s)", proto_name(service->proto),
 			format_endpoint(&service->addr, service->port, text), details.text);
 }
@@ -273,7 +282,7 @@ static int plan_deletions(struct plan *plan, const struct model *actual, const s
 	for (size_t i = 0; i < actual->service_count; i++) {
 		const struct service_model *service = &actual->services[i];
 
-		if (!find_same(desired, service) &&
+		if (!model_find_same(desired, service) &&
 		    add_step(plan, STEP_DELETE_SERVICE, service, "delete service %s %s and its %zu backend%s",
 			     proto_name(service->proto), format_endpoint(&service->addr, service->port, text),
 			     service->backend_count, service->backend_count == 1 ? "" : "s") < 0)

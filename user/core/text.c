@@ -40,6 +40,62 @@ int parse_unsigned(const char *text, unsigned min, unsigned max, unsigned *ret)
 	return 0;
 }
 
+static const struct {
+	char letter;
+	unsigned seconds;
+} units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+#define UNITS (sizeof(units) / sizeof(units[0]))
+
+/* Takes a number with its unit, which must come after `*unit` in the table. Returns what follows, or NULL. */
+static const char *take_part(const char *text, unsigned max, size_t *unit, unsigned long long *total)
+{
+	size_t len = strspn(text, "0123456789");
+	char number[16];
+	unsigned value;
+
+	if (len >= sizeof(number))
+		return NULL;
+	memcpy(number, text, len);
+	number[len] = '\0';
+	while (*unit < UNITS && units[*unit].letter != text[len])
+		++*unit;
+	if (*unit == UNITS || parse_unsigned(number, 0, max, &value) < 0)
+		return NULL;
+	*total += (unsigned long long)value * units[(*unit)++].seconds;
+	return text + len + 1;
+}
+
+int parse_duration(const char *text, unsigned min, unsigned max, unsigned *ret)
+{
+	unsigned long long total = 0;
+	size_t unit = 0;
+
+	if (!parse_unsigned(text, min, max, ret))
+		return 0;
+	do {
+		text = take_part(text, max, &unit, &total);
+	} while (text && *text);
+	if (!text || total < min || total > max)
+		return -EINVAL;
+	*ret = total;
+	return 0;
+}
+
+const char *format_duration(unsigned seconds, char buf[DURATION_TEXT_LEN])
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 1; i < UNITS; i++) {
+		unsigned value = seconds / units[i].seconds;
+
+		seconds %= units[i].seconds;
+		if (value || (units[i].seconds == 1 && !len))
+			len += (size_t)snprintf(buf + len, DURATION_TEXT_LEN - len, "%u%c", value, units[i].letter);
+	}
+	return buf;
+}
+
 int parse_addr(const char *text, struct canary_addr *ret)
 {
 	struct canary_addr addr = {};

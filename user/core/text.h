@@ -22,6 +22,11 @@ int parse_endpoint(const char *text, struct canary_addr *ret_addr, int *ret_port
 int parse_prefix(const char *text, struct canary_addr *ret_addr, unsigned *ret_len);
 int parse_weight(const char *text, int *ret); /* "5", "12.5", "0.01": percent with at most two decimals -> 0..10000 */
 int parse_unsigned(const char *text, unsigned min, unsigned max, unsigned *ret);
+
+/* "90", "90s", "15m", "1h30m", "7d", in seconds: a number alone is seconds; units from the largest, each at most once. */
+int parse_duration(const char *text, unsigned min, unsigned max, unsigned *ret);
+#define DURATION_TEXT_LEN 24
+const char *format_duration(unsigned seconds, char buf[DURATION_TEXT_LEN]); /* "1h30m", "24h": no days; parses back */
 /* Letters, digits, '-', '_', '.', beginning with a letter or digit, at most CANARY_NAME_LEN - 1: safe in paths and URLs. */
 bool name_is_valid(const char *text);
 

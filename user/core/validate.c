@@ -15,6 +15,7 @@ struct exam {
 	const struct model *model;
 	struct service_model *service;
 	struct problem *problem;
+	bool running; /* see validate_running() */
 };
 
 static void service_path(const struct exam *exam, const char *field, char buf[128])
@@ -98,6 +99,26 @@ static const char *unusable_kind(const struct canary_addr *addr)
 	return first >> 22 == 0xfe80 >> 6 ? "a link-local address, which says nothing without an interface" : NULL;
 }
 
+/* Settles the times. */
+static int check_times(const struct exam *exam)
+{
+	struct service_model *service = exam->service;
+	char idle[DURATION_TEXT_LEN];
+
+	service->idle_timeout = service_idle_timeout(service);
+	service->max_window = service_max_window(service);
+	if (service->idle_timeout > IDLE_TIMEOUT_MAX)
+		return refuse(exam, "idle_timeout", "%u seconds is too long: give 1s to 24h", service->idle_timeout);
+	if (service->max_window > MAX_WINDOW_MAX)
+		return refuse(exam, "max_window", "%u seconds is too long: give up to 7d", service->max_window);
+	if (service->max_window < service->idle_timeout)
+		return refuse(exam, "max_window",
+			      "a window cannot close before flows that were there have been idle for %s, the "
+			      "idle_timeout: give that or more",
+			      format_duration(service->idle_timeout, idle));
+	return 0;
+}
+
 static int check_service(const struct exam *exam)
 {
 	const struct service_model *service = exam->service;
@@ -122,7 +143,7 @@ static int check_service(const struct exam *exam)
 			      track_name(service->track));
 	if (service->weight != WEIGHT_KEEP && (service->weight < 0 || service->weight > CANARY_WEIGHT_ONE))
 		return refuse(exam, "weight", "the weight is a share from 0 to 100 percent");
-	return 0;
+	return check_times(exam);
 }
 
 /* Settles the backend's port. Where the packet's destination port is not rewritten, it can only be the service's. */
@@ -377,16 +398,16 @@ static int check_all_of(const struct exam *exam)
 	err = check_segments(exam);
 	if (err < 0)
 		return err;
-	if (exam->service->weight > 0 && !service_backends_up(exam->service, CANARY_CANARY))
+	if (!exam->running && exam->service->weight > 0 && !service_backends_up(exam->service, CANARY_CANARY))
 		return refuse(
 			exam, "weight",
 			"the weight is above 0 and no canary backend takes flows: add one, or set the weight to 0");
 	return 0;
 }
 
-int validate_model(struct model *model, struct problem *ret)
+static int validate(struct model *model, bool running, struct problem *ret)
 {
-	struct exam exam = {.model = model, .problem = ret};
+	struct exam exam = {.model = model, .problem = ret, .running = running};
 	size_t backends = 0, segments = 0;
 	int err;
 
@@ -408,4 +429,14 @@ int validate_model(struct model *model, struct problem *ret)
 		err = check_loops(&exam);
 	}
 	return err;
+}
+
+int validate_model(struct model *model, struct problem *ret)
+{
+	return validate(model, false, ret);
+}
+
+int validate_running(struct model *model, struct problem *ret)
+{
+	return validate(model, true, ret);
 }

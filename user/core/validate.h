@@ -15,11 +15,17 @@ struct problem {
 };
 
 /*
- * Fills in what may be left out (a backend's port), and checks everything: names, address families, ports, weights,
- * duplicates (names, address + protocol + port, backends, segments), limits, combinations. 0, or -EINVAL with the first
+ * Fills in what may be left out (a backend's port, a service's times), and checks everything: names, address families,
+ * ports, weights, times, duplicates (names, address + protocol + port, backends, segments), limits, combinations. 0, or -EINVAL with the first
  * problem in *ret; -ENOMEM leaves *ret alone.
  */
 int validate_model(struct model *model, struct problem *ret);
+
+/*
+ * The same for what is, or was, in force. A weight above 0 with no canary backend that takes flows is refused in a file
+ * and by set-weight; but drains and --force lead there, and then it is no reason to refuse anything else.
+ */
+int validate_running(struct model *model, struct problem *ret);
 
 /* "services[I].COHORT[J].FIELD": the J-th backend *of its cohort*, as the file lists them. FIELD may be NULL. */
 void backend_path(const struct model *model, const struct service_model *service, const struct backend_model *backend,

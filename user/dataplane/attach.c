@@ -29,6 +29,17 @@ static struct canary_interface *place_of(const struct dataplane *dataplane, unsi
 	return &dataplane->interfaces[ifindex % CANARY_MAX_INTERFACES];
 }
 
+int attach_open_link(const struct dataplane *dataplane, const struct interface *interface)
+{
+	char path[320];
+	int fd;
+
+	if (link_path(dataplane, interface, path))
+		return -ENAMETOOLONG;
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
 /* 1: the pinned link is attached. 0: its interface is gone. -ENOENT: there is no such pin. */
 static int link_alive(const char *path)
 {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -92,7 +91,7 @@ static int prepare_deletions(struct dataplane *dataplane, const struct model *ac
 		result = push(operations,
 			      (struct canary_operation){.type = CANARY_OP_DELETE,
 							.id = gone->id,
-							.expected = gone->word,
+							.expected = canary_word_epoch(gone->word),
 							.word = !address_stays(dataplane, actual, desired, gone)},
 			      error);
 		if (!result)
@@ -126,15 +125,12 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 	if (!service->id)
 		return fail(error, -ENOSPC, "%s: there are %d services already, no more fit", service->name,
 			    CANARY_MAX_SERVICES - 1);
-	if (!service->salt && getrandom(&service->salt, sizeof(service->salt), 0) != sizeof(service->salt))
-		return fail(error, -EIO, "the kernel has no random numbers for the salt");
 	if (!service->assignment)
 		service->assignment = 1;
 	if (record_zero_service(dataplane, service->id))
 		return fail(error, -ENOSPC, "%s: cannot clear its counters", service->name);
 	state = &dataplane->services[service->id];
-	memset(state->retired_ns, 0, sizeof(state->retired_ns));
-	state->key = key;
+	*state = (struct canary_service){.key = key};
 	memcpy(state->name, service->name, sizeof(state->name));
 	result = record_build(dataplane, occupied, NULL, service, record_at(dataplane, service->id, 0), error);
 	if (result)
@@ -157,13 +153,12 @@ static int prepare_change(struct dataplane *dataplane, struct occupied *occupied
 		return result;
 	slot = occupied_free_slot(dataplane, occupied, actual->id);
 	*record_at(dataplane, actual->id, slot) = config;
-	desired->word = slot | slot << CANARY_WORD_OLDEST_SHIFT |
-			(canary_word_epoch(actual->word) + 1) << CANARY_WORD_EPOCH_SHIFT;
-	result = push(
-		operations,
-		(struct canary_operation){
-			.type = CANARY_OP_CHANGE, .id = actual->id, .expected = actual->word, .word = desired->word},
-		error);
+	result = push(operations,
+		      (struct canary_operation){.type = CANARY_OP_CHANGE,
+						.id = actual->id,
+						.expected = canary_word_epoch(actual->word),
+						.word = slot},
+		      error);
 	if (!result)
 		result = retire_backends(operations, actual, desired, error);
 	return result;
@@ -200,7 +195,9 @@ static bool services_differ(const struct service_model *a, const struct service_
 {
 	return a->forward != b->forward || a->affinity != b->affinity || a->track != b->track ||
 	       a->overflow != b->overflow || a->weight != b->weight || a->salt != b->salt ||
-	       a->assignment != b->assignment || backends_differ(a, b) || segments_differ(a, b);
+	       a->salt_number != b->salt_number || a->idle_timeout != b->idle_timeout ||
+	       a->max_window != b->max_window || a->reset_after != b->reset_after || a->assignment != b->assignment ||
+	       backends_differ(a, b) || segments_differ(a, b);
 }
 
 static int prepare(struct dataplane *dataplane, const struct model *actual, struct model *desired,
@@ -273,6 +270,8 @@ int dataplane_commit(struct dataplane *dataplane, const struct model *actual, st
 		if (!result)
 			result = run_commit(dataplane, operations.count, error);
 	}
+	for (size_t i = 0; !result && i < desired->service_count; i++)
+		desired->services[i].word = dataplane->services[desired->services[i].id].word;
 	free(operations.list);
 	return result;
 }

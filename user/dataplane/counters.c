@@ -47,7 +47,7 @@ int dataplane_interface_counters(struct dataplane *dataplane, unsigned ifindex, 
 }
 
 /* What the kernel accounts for a map, from its fdinfo: bpf_map_info does not tell. */
-static __u64 map_memory(int fd)
+__u64 map_memory(int fd)
 {
 	unsigned long long bytes = 0;
 	char path[64], line[128];
@@ -68,7 +68,8 @@ int dataplane_info(struct dataplane *dataplane, struct dataplane_info *ret, stru
 {
 	struct dataplane_info info = {.abi = dataplane->settings->abi};
 	struct bpf_prog_info program_info = {};
-	__u32 size = sizeof(program_info);
+	__u32 size = sizeof(program_info), zero = 0;
+	struct canary_sweeper sweeper;
 	int program;
 
 	program = object_open_program(dataplane, PROGRAM_XDP, error);
@@ -84,6 +85,11 @@ int dataplane_info(struct dataplane *dataplane, struct dataplane_info *ret, stru
 	info.build[sizeof(info.build) - 1] = 0;
 	for (int i = 0; i < MAP_COUNT; i++)
 		info.map_bytes += map_memory(dataplane->fd[i]);
+	info.map_bytes += flows_memory(dataplane);
+	if (!bpf_map_lookup_elem(dataplane->fd[MAP_sweeper], &zero, &sweeper)) {
+		memcpy(info.sweeper_build, sweeper.build, sizeof(info.sweeper_build));
+		info.sweeper_age_ns = monotonic_ns() - sweeper.tick_ns;
+	}
 	*ret = info;
 	return 0;
 }

@@ -22,6 +22,15 @@
 #define LOCK_TRIES 1000
 #define LOCK_PAUSE_NS 10000000L
 
+static int refuse_directory(const char *dir, int code, struct error *error)
+{
+	const char *name = strrchr(dir, '/');
+
+	if (code == -EPERM && name && strchr(name, '.'))
+		return fail(error, code, "cannot use %s: a name in a bpffs cannot have a '.'", dir);
+	return fail(error, code, "cannot use %s: %s", dir, explain_errno(code));
+}
+
 /* The directory, or the one that it would be made in, has to lie in a bpffs. */
 static int check_bpffs(const char *dir, struct error *error)
 {
@@ -32,7 +41,7 @@ static int check_bpffs(const char *dir, struct error *error)
 	snprintf(parent, sizeof(parent), "%s", dir);
 	if (statfs(parent, &fs)) {
 		if (errno != ENOENT)
-			return fail(error, -errno, "cannot use %s: %s", dir, explain_errno(errno));
+			return refuse_directory(dir, -errno, error);
 		slash = strrchr(parent, '/');
 		if (slash && slash != parent)
 			*slash = 0;
@@ -50,15 +59,6 @@ static bool still_there(int fd, const char *dir)
 	struct stat held, now;
 
 	return !fstat(fd, &held) && !stat(dir, &now) && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
-}
-
-static int refuse_directory(const char *dir, int code, struct error *error)
-{
-	const char *name = strrchr(dir, '/');
-
-	if (code == -EPERM && name && strchr(name, '.'))
-		return fail(error, code, "cannot make %s: a name in a bpffs cannot have a '.'", dir);
-	return fail(error, code, "cannot make %s: %s", dir, explain_errno(code));
 }
 
 static int take_lock(struct dataplane *dataplane, struct error *error)
@@ -134,6 +134,7 @@ static int open_state(struct dataplane *dataplane, struct error *error)
 int dataplane_open(const char *dir, enum dataplane_access access, struct dataplane **ret, struct error *error)
 {
 	struct dataplane *dataplane = calloc(1, sizeof(*dataplane));
+	size_t len;
 	int result;
 
 	if (!dataplane)
@@ -143,12 +144,15 @@ int dataplane_open(const char *dir, enum dataplane_access access, struct datapla
 	for (int i = 0; i < MAP_COUNT; i++)
 		dataplane->fd[i] = -1;
 	dataplane->cpus = libbpf_num_possible_cpus();
-	if (snprintf(dataplane->dir, sizeof(dataplane->dir), "%s", dir) >= (int)sizeof(dataplane->dir))
+	len = strlen(dir);
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	if (snprintf(dataplane->dir, sizeof(dataplane->dir), "%.*s", (int)len, dir) >= (int)sizeof(dataplane->dir))
 		result = fail(error, -ENAMETOOLONG, "the path %s is too long", dir);
 	else if (dataplane->cpus < 0)
 		result = fail(error, dataplane->cpus, "cannot count the CPUs: %s", explain_errno(dataplane->cpus));
 	else
-		result = check_bpffs(dir, error);
+		result = check_bpffs(dataplane->dir, error);
 	if (!result && access != DATAPLANE_READ)
 		result = take_lock(dataplane, error);
 	if (!result)

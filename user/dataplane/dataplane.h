@@ -23,11 +23,21 @@ enum dataplane_access {
 };
 
 int dataplane_open(const char *dir, enum dataplane_access access, struct dataplane **ret, struct error *error);
+/*
+ * Where the keys of the hashes are kept, for DATAPLANE_CREATE: made (0600) when missing, so that a reboot, or a second
+ * balancer that has the file, chooses alike. Before dataplane_open(); NULL: DATAPLANE_DEFAULT_KEY_FILE.
+ */
+#define DATAPLANE_DEFAULT_KEY_FILE "/var/lib/canary/keys"
+void dataplane_use_key_file(const char *path);
+
 /* NULL is fine. With access to change: where nothing is attached and no service is left, the pins go as well. */
 void dataplane_close(struct dataplane *dataplane);
 
 /* The running configuration: all of it, or the one service `name` (-ENOENT: there is none). */
 int dataplane_read(struct dataplane *dataplane, const char *name, struct model *ret, struct error *error);
+
+/* The same of all services, without their backends and segments: 1,000 of them in well under a millisecond. */
+int dataplane_read_heads(struct dataplane *dataplane, struct model *ret, struct error *error);
 
 /*
  * Makes the difference between two models real: services only in `actual` are deleted, those of `desired` without an id
@@ -88,13 +98,52 @@ int dataplane_explain(struct dataplane *dataplane, const struct service_model *s
 		      const struct canary_addr *client, int client_port, int port, struct explanation *ret,
 		      struct error *error);
 
+/* The window of a service, in which older flows may follow the configuration before it. Times: CLOCK_MONOTONIC. */
+struct window {
+	bool open;
+	__u64 opened_ns;
+	__u64 closes_ns; /* unless something changes, or is skipped, before */
+	__u32 held; /* flows that are remembered */
+	__u64 skipped; /* packets of older flows that could not be remembered yet */
+	__u64 fallbacks; /* new flows that got the older choice, as no more could be remembered */
+};
+int dataplane_window(struct dataplane *dataplane, const struct service_model *service, struct window *ret);
+/* The configuration that was in force when the open window opened. -ENOENT: no window is open. */
+int dataplane_read_oldest(struct dataplane *dataplane, const struct service_model *service, struct model *ret,
+			  struct error *error);
+
+/* A remembered flow. */
+struct flow {
+	__u32 service; /* id */
+	struct canary_addr client;
+	int client_port;
+	int port; /* what the client speaks to */
+	__u32 backend; /* index */
+	enum canary_cohort cohort;
+	__u64 idle_ns; /* since its last packet from the client, to a second */
+};
+/* Calls back for each flow that is remembered, until it returns nonzero, which is returned (or -errno). */
+int dataplane_flows(struct dataplane *dataplane, int (*call)(const struct flow *flow, void *arg), void *arg);
+/* Forgets the flows for which `match` returns true: their next packet is chosen anew. How many, or -errno. */
+long dataplane_flush_flows(struct dataplane *dataplane, bool (*match)(const struct flow *flow, void *arg), void *arg);
+
+/*
+ * Replaces the pinned programs, and those that are attached, by this binary's, in place: no packet is missed, and maps
+ * stay. -EPROTO: the maps are of another ABI, and cannot be migrated.
+ */
+int dataplane_upgrade(struct dataplane *dataplane, struct error *error);
+
 struct dataplane_info {
 	__u32 abi;
 	char build[CANARY_NAME_LEN]; /* of the pinned programs */
 	__u32 program_id; /* of the XDP program */
 	char program_tag[17];
 	__u64 map_bytes; /* memory of all maps */
+	char sweeper_build[CANARY_NAME_LEN]; /* of the program whose timer runs */
+	__u64 sweeper_age_ns; /* since its last tick */
 };
+/* A sweeper that did not tick for longer is dead. */
+#define DATAPLANE_SWEEPER_DEAD_NS 3000000000ULL
 int dataplane_info(struct dataplane *dataplane, struct dataplane_info *ret, struct error *error);
 
 #endif

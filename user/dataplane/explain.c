@@ -20,24 +20,6 @@ static int find_segment(const struct dataplane *dataplane, const struct canary_c
 	return cohort & 1;
 }
 
-/* The flow's entry: established, or on its way to be. */
-static void find_flow(const struct dataplane *dataplane, const struct canary_flow_key *key, struct explanation *ret)
-{
-	struct canary_flow flow;
-	const struct canary_backend *backend;
-
-	if (bpf_map_lookup_elem(dataplane->fd[MAP_flows], key, &flow) &&
-	    bpf_map_lookup_elem(dataplane->fd[MAP_embryonic], key, &flow))
-		return;
-	backend = &dataplane->backends[flow.backend % CANARY_MAX_BACKENDS];
-	if (backend->generation != flow.generation || !(backend->flags & CANARY_BACKEND_LIVE) ||
-	    flow.flags & CANARY_FLOW_RESET)
-		return;
-	ret->tracked = true;
-	ret->tracked_cohort = flow.flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
-	ret->tracked_backend = flow.backend;
-}
-
 int dataplane_explain(struct dataplane *dataplane, const struct service_model *service,
 		      const struct canary_addr *client, int client_port, int port, struct explanation *ret,
 		      struct error *error)
@@ -61,6 +43,7 @@ int dataplane_explain(struct dataplane *dataplane, const struct service_model *s
 					  .slot = choice.slot,
 					  .ring_size = config.ring[choice.cohort & 1].size};
 	struct arena_window window;
+	struct canary_flow flow;
 	int result;
 
 	if (choice.word) {
@@ -70,7 +53,11 @@ int dataplane_explain(struct dataplane *dataplane, const struct service_model *s
 		explanation.backend = canary_ring_backend(window.words[0], choice.slot);
 		arena_close(&window);
 	}
-	find_flow(dataplane, &key, &explanation);
+	if (!flows_find(dataplane, &key, canary_shard(&hashes), &flow)) {
+		explanation.tracked = true;
+		explanation.tracked_cohort = flow.flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
+		explanation.tracked_backend = flow.backend;
+	}
 	*ret = explanation;
 	return 0;
 }

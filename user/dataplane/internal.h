@@ -3,6 +3,8 @@
 #ifndef DATAPLANE_INTERNAL_H
 #define DATAPLANE_INTERNAL_H
 
+#include <time.h>
+
 #include "dataplane/dataplane.h"
 
 /* Every pinned map: the enum, the pin's name and the skeleton's member come from this list. */
@@ -19,6 +21,9 @@
 	X(flows)                                                                                                       \
 	X(embryonic)                                                                                                   \
 	X(reverse)                                                                                                     \
+	X(reverse_embryonic)                                                                                           \
+	X(held)                                                                                                        \
+	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
 	X(backend_counters)                                                                                            \
@@ -56,8 +61,28 @@ int object_pin_path(const struct dataplane *dataplane, const char *name, char pa
 /* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */
 void dataplane_release(struct dataplane *dataplane);
 
+/* Loads this binary's programs: with the pinned maps where they are open, else with maps of their own. */
+struct canary_bpf;
+int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
+int object_arm(int program, struct error *error); /* starts the sweeper with the program's code */
+
+/* keys.c: from the key file, which is made when missing; a service's salt. */
+int keys_load(struct canary_keys *ret, struct error *error);
+__u64 keys_salt(const struct canary_keys *keys, const struct service_model *service);
+
+/* flows.c: a flow's entry, established or opening, that is in force. -ENOENT: there is none. */
+int flows_find(const struct dataplane *dataplane, const struct canary_flow_key *key, __u32 shard,
+	       struct canary_flow *ret);
+
+__u64 flows_memory(const struct dataplane *dataplane); /* of the table's shards, in bytes */
+__u64 map_memory(int fd); /* counters.c: of one map */
+
+/* attach.c: the pinned link of an interface: fd or -errno. */
+int attach_open_link(const struct dataplane *dataplane, const struct interface *interface);
+
 #define PROGRAM_XDP "canary_xdp"
 #define PROGRAM_COMMIT "canary_commit"
+#define PROGRAM_ARM "canary_arm"
 /* Tracepoint programs, by their pin's name; their links are pinned under the same name with "link_" before it. */
 extern const char *const object_trace_programs[];
 
@@ -92,6 +117,14 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 		 struct service_model *desired, struct canary_config *ret, struct error *error);
 
 int record_zero_service(const struct dataplane *dataplane, __u32 service);
+
+static inline __u64 monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
 
 static inline struct canary_config *record_at(const struct dataplane *dataplane, __u32 service, __u32 slot)
 {

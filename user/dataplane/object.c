@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -20,6 +19,10 @@ static const char *const map_names[MAP_COUNT] = {
 	DATAPLANE_MAPS(X)
 #undef X
 };
+
+static const char *const programs[] = {
+	PROGRAM_XDP,	      PROGRAM_COMMIT,	     PROGRAM_ARM,	 "canary_bulk_tx",
+	"canary_devmap_xmit", "canary_redirect_err", "canary_exception", NULL};
 
 const char *const object_trace_programs[] = {"canary_bulk_tx", "canary_devmap_xmit", "canary_redirect_err",
 					     "canary_exception", NULL};
@@ -44,6 +47,16 @@ int object_pin_path(const struct dataplane *dataplane, const char *name, char pa
 	return len < 0 || len >= 320 ? -ENAMETOOLONG : 0;
 }
 
+/* Somebody else may have pinned something by that name. */
+static bool is_settings(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(fd, &info, &size) && info.type == BPF_MAP_TYPE_ARRAY &&
+	       !strcmp(info.name, "settings") && info.value_size == sizeof(struct canary_settings);
+}
+
 int object_open_maps(struct dataplane *dataplane, struct error *error)
 {
 	char path[320];
@@ -53,6 +66,11 @@ int object_open_maps(struct dataplane *dataplane, struct error *error)
 		if (object_pin_path(dataplane, map_names[i], path))
 			return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
 		dataplane->fd[i] = bpf_obj_get(path);
+		if (dataplane->fd[i] >= 0 && i == MAP_settings && !is_settings(dataplane->fd[i]))
+			return fail(
+				error, -EEXIST,
+				"%s holds pins that are not canaryctl's: give it a directory of its own with --bpffs",
+				dataplane->dir);
 		if (dataplane->fd[i] >= 0)
 			continue;
 		if (errno == ENOENT && i == MAP_settings)
@@ -73,6 +91,23 @@ int object_open_program(const struct dataplane *dataplane, const char *name, str
 	return fd >= 0 ? fd : fail(error, -errno, "cannot open the pinned program %s: %s", path, explain_errno(errno));
 }
 
+/* Is it the name of a pin of ours? The directory may hold others'. */
+static bool is_ours(const char *name)
+{
+	unsigned netns, ifindex;
+	int end = 0;
+
+	for (int i = 0; i < MAP_COUNT; i++)
+		if (!strcmp(name, map_names[i]))
+			return true;
+	for (int i = 0; programs[i]; i++)
+		if (!strcmp(name, programs[i]))
+			return true;
+	if (!strncmp(name, "link_", 5) || !strncmp(name, "new_", 4))
+		return is_ours(strchr(name, '_') + 1);
+	return sscanf(name, "xdp_%u_%u%n", &netns, &ifindex, &end) == 2 && !name[end];
+}
+
 void object_unlink_pins(const char *dir)
 {
 	DIR *entries = opendir(dir);
@@ -83,7 +118,7 @@ void object_unlink_pins(const char *dir)
 	/* First what says that the rest is complete: killed half-way, the next command makes all anew. */
 	unlinkat(dirfd(entries), map_names[MAP_settings], 0);
 	while ((entry = readdir(entries)))
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+		if (is_ours(entry->d_name))
 			unlinkat(dirfd(entries), entry->d_name, 0);
 	closedir(entries);
 }
@@ -155,39 +190,124 @@ static int write_settings(int fd, struct error *error)
 {
 	struct canary_settings settings = {.abi = CANARY_ABI_VERSION, .next_segment_set = 1};
 	__u32 zero = 0;
+	int result;
 
 	snprintf(settings.build, sizeof(settings.build), "%s", CANARY_VERSION);
-	if (getrandom(&settings.keys, sizeof(settings.keys), 0) != sizeof(settings.keys))
-		return fail(error, -EIO, "the kernel has no random numbers for the keys of the hashes");
+	result = keys_load(&settings.keys, error);
+	if (result)
+		return result;
 	if (bpf_map_update_elem(fd, &zero, &settings, BPF_ANY))
 		return fail(error, -errno, "cannot write the settings: %s", explain_errno(errno));
 	return 0;
 }
 
-int object_create(struct dataplane *dataplane, struct error *error)
+/* The table's shards. In one batch, as each change of a map of maps waits for all CPUs. */
+static int make_shards(const struct canary_bpf *skeleton, struct error *error)
+{
+	const struct bpf_map *inner = bpf_map__inner_map(skeleton->maps.flows);
+	/* Kernel 6.1 takes maps without types for other ones than the table's. */
+	LIBBPF_OPTS(bpf_map_create_opts, types, .btf_fd = bpf_object__btf_fd(skeleton->obj),
+		    .btf_key_type_id = bpf_map__btf_key_type_id(inner),
+		    .btf_value_type_id = bpf_map__btf_value_type_id(inner));
+	int outer = bpf_map__fd(skeleton->maps.flows);
+	__u32 keys[CANARY_FLOW_SHARDS], count = CANARY_FLOW_SHARDS;
+	int shards[CANARY_FLOW_SHARDS];
+	int made = 0, result = 0;
+
+	for (; !result && made < CANARY_FLOW_SHARDS; made++) {
+		keys[made] = made;
+		shards[made] = bpf_map_create(BPF_MAP_TYPE_HASH, "flow_shard", sizeof(struct canary_flow_key),
+					      sizeof(struct canary_flow), CANARY_SHARD_FLOWS, &types);
+		if (shards[made] < 0)
+			result = fail(error, -errno, "cannot make the table of flows: %s", explain_errno(errno));
+	}
+	if (!result && bpf_map_update_batch(outer, keys, shards, &count, NULL))
+		for (int i = 0; !result && i < CANARY_FLOW_SHARDS; i++)
+			if (bpf_map_update_elem(outer, &keys[i], &shards[i], BPF_ANY))
+				result =
+					fail(error, -errno, "cannot make the table of flows: %s", explain_errno(errno));
+	while (made-- > 0)
+		if (shards[made] >= 0)
+			close(shards[made]);
+	return result;
+}
+
+int object_arm(int program, struct error *error)
+{
+	char frame[64] = "";
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof(frame));
+
+	if (bpf_prog_test_run_opts(program, &options))
+		return fail(error, -errno, "cannot start the sweeper: %s", explain_errno(errno));
+	if (options.retval)
+		return fail(error, -EIO, "cannot start the sweeper: the kernel said %d", (int)options.retval);
+	return 0;
+}
+
+static int reuse_maps(const struct dataplane *dataplane, struct bpf_map *const maps[MAP_COUNT])
+{
+	for (int i = 0; i < MAP_COUNT; i++) {
+		int result = dataplane->fd[i] < 0 ? 0 : bpf_map__reuse_fd(maps[i], dataplane->fd[i]);
+
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+static void list_maps(const struct canary_bpf *skeleton, struct bpf_map *ret[MAP_COUNT])
+{
+#define X(name) ret[MAP_##name] = skeleton->maps.name;
+	DATAPLANE_MAPS(X)
+#undef X
+}
+
+int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
 {
 	libbpf_print_fn_t print = libbpf_set_print(keep_warning);
+	struct canary_bpf *skeleton = canary_bpf__open();
+	struct bpf_map *maps[MAP_COUNT];
+	int result = skeleton ? 0 : -errno;
+
+	if (!result) {
+		memcpy(skeleton->rodata->sweep_build, CANARY_VERSION, sizeof(CANARY_VERSION));
+		skeleton->rodata->limit_cpus = dataplane->cpus;
+		list_maps(skeleton, maps);
+		result = reuse_maps(dataplane, maps);
+	}
+	if (!result)
+		result = canary_bpf__load(skeleton);
+	libbpf_set_print(print);
+	if (result) {
+		canary_bpf__destroy(skeleton);
+		return refuse_load(result, error);
+	}
+	*ret = skeleton;
+	return 0;
+}
+
+int object_create(struct dataplane *dataplane, struct error *error)
+{
 	struct canary_bpf *skeleton;
 	struct bpf_map *maps[MAP_COUNT];
 	int result;
 
-	skeleton = canary_bpf__open_and_load();
-	if (!skeleton) {
-		result = refuse_load(-errno, error);
-		goto out;
-	}
-#define X(name) maps[MAP_##name] = skeleton->maps.name;
-	DATAPLANE_MAPS(X)
-#undef X
-	result = pin_programs(dataplane, skeleton, error);
+	result = object_load(dataplane, &skeleton, error);
+	if (result)
+		return result;
+	list_maps(skeleton, maps);
+	result = make_shards(skeleton, error);
+	if (!result)
+		result = pin_programs(dataplane, skeleton, error);
 	for (int i = 0; !result && i < MAP_COUNT; i++) {
+		/* The sweeper needs a pinned map: its timer ends with the last that holds the map. */
 		if (i == MAP_settings)
+			result = object_arm(bpf_program__fd(skeleton->progs.canary_arm), error);
+		if (!result && i == MAP_settings)
 			result = write_settings(bpf_map__fd(maps[i]), error);
 		if (!result)
 			result = pin_map(dataplane, maps[i], map_names[i], error);
 	}
 	canary_bpf__destroy(skeleton);
-out:
-	libbpf_set_print(print);
 	return result;
 }

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "canary/select.h"
 #include "dataplane/internal.h"
 
+#define LOOKS_OF_A_MAP 100
 #define GRACE_NS 1000000000ULL /* far longer than any run of the program */
 
 struct extent {
@@ -32,17 +32,11 @@ struct occupied {
 	__u32 next_word;
 	__u32 *sets;
 	size_t set_count;
+	unsigned looks; /* into the arena */
+	struct arena_window arena; /* all of it, after many looks */
 	bool segments_begun;
 	bool packets_done; /* no packet reads a record any more that is out of force */
 };
-
-static __u64 monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 static bool record_in_use(const struct canary_service *service, __u32 slot, __u64 now_ns)
 {
@@ -84,10 +78,29 @@ static int add_set(struct occupied *occupied, __u32 set)
 	return 0;
 }
 
-static int add_record(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *config)
+static int add_members(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *config)
 {
 	struct arena_window window;
-	int result;
+	const __u64 *words;
+	int result = 0;
+
+	/* So many small windows cost as much as a window on everything, which then serves all that follow. */
+	if (++occupied->looks == LOOKS_OF_A_MAP)
+		result = arena_open(dataplane, 0, CANARY_ARENA_WORDS, false, &occupied->arena);
+	else if (occupied->looks < LOOKS_OF_A_MAP)
+		result = arena_open(dataplane, config->members, config->member_count, false, &window);
+	if (result)
+		return result;
+	words = occupied->arena.words ? occupied->arena.words + config->members : window.words;
+	for (__u32 i = 0; i < config->member_count; i++)
+		occupied->backends[CANARY_MEMBER_BACKEND(words[i]) % CANARY_MAX_BACKENDS] = true;
+	if (!occupied->arena.words)
+		arena_close(&window);
+	return 0;
+}
+
+static int add_record(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *config)
+{
 
 	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
 		const struct canary_ring *ring = &config->ring[cohort];
@@ -100,15 +113,7 @@ static int add_record(struct dataplane *dataplane, struct occupied *occupied, co
 	    add_extent(occupied, config->segments, config->segment_count * CANARY_SEGMENT_WORDS) ||
 	    add_set(occupied, config->segment_set))
 		return -ENOMEM;
-	if (!config->member_count)
-		return 0;
-	result = arena_open(dataplane, config->members, config->member_count, false, &window);
-	if (result)
-		return result;
-	for (__u32 i = 0; i < config->member_count; i++)
-		occupied->backends[CANARY_MEMBER_BACKEND(window.words[i]) % CANARY_MAX_BACKENDS] = true;
-	arena_close(&window);
-	return 0;
+	return config->member_count ? add_members(dataplane, occupied, config) : 0;
 }
 
 static int by_base(const void *a, const void *b)
@@ -151,6 +156,8 @@ void occupied_free(struct occupied *occupied)
 {
 	if (!occupied)
 		return;
+	if (occupied->arena.words)
+		arena_close(&occupied->arena);
 	free(occupied->extents);
 	free(occupied->sets);
 	free(occupied);
@@ -218,13 +225,13 @@ bool occupied_first_segments(struct occupied *occupied)
 __u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service)
 {
 	const struct canary_service *state = &dataplane->services[service];
-	__u32 oldest_free = CANARY_CONFIGS;
+	__u32 candidate = CANARY_CONFIGS;
 
 	for (__u32 slot = 0; slot < CANARY_CONFIGS; slot++) {
 		if (!record_in_use(state, slot, monotonic_ns()))
 			return slot;
 		if (canary_word_now(state->word) != slot && canary_word_oldest(state->word) != slot)
-			oldest_free = slot;
+			candidate = slot;
 	}
 	/*
 	 * Many changes within a second. Programs run as RCU readers, so when all readers that there are now are done,
@@ -233,5 +240,5 @@ __u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occ
 	if (!occupied->packets_done && syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		usleep(GRACE_NS / 1000);
 	occupied->packets_done = true;
-	return oldest_free;
+	return candidate;
 }

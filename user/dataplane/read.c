@@ -31,6 +31,7 @@ static int read_members(const struct dataplane *dataplane, const struct canary_c
 			break;
 		}
 		backend->addr = place->addr;
+		backend->tunnel_source = place->tunnel_source;
 		backend->port = ntohs(place->port);
 		backend->cohort = member & CANARY_MEMBER_CANARY ? CANARY_CANARY : CANARY_STABLE;
 		backend->weight = CANARY_MEMBER_WEIGHT(member);
@@ -68,10 +69,20 @@ static int read_segments(const struct dataplane *dataplane, const struct canary_
 	return result;
 }
 
-static int read_service(const struct dataplane *dataplane, __u32 id, __u64 word, struct service_model *service)
+static int reset_after(const struct canary_config *config)
+{
+	__u64 now_ns = monotonic_ns();
+
+	if (!config->reset_ns)
+		return RESET_NEVER;
+	return config->reset_ns > now_ns ? (config->reset_ns - now_ns) / 1000000000ULL : 0;
+}
+
+static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot, __u64 word, bool members,
+			struct service_model *service)
 {
 	const struct canary_service *state = &dataplane->services[id];
-	struct canary_config config = *record_at(dataplane, id, canary_word_now(word));
+	struct canary_config config = *record_at(dataplane, id, slot);
 	int result;
 
 	memcpy(service->name, state->name, sizeof(service->name));
@@ -88,6 +99,12 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u64 word,
 	service->word = word;
 	service->salt = config.salt;
 	service->assignment = config.assignment;
+	service->salt_number = config.salt_number;
+	service->idle_timeout = config.idle_timeout;
+	service->max_window = config.max_window;
+	service->reset_after = reset_after(&config);
+	if (!members)
+		return 0;
 	result = read_members(dataplane, &config, service);
 	if (!result)
 		result = read_segments(dataplane, &config, service);
@@ -95,7 +112,7 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u64 word,
 }
 
 /* Adds service `id` if it is in force. A change that comes in between is seen by the word, and read again. */
-static int add_service(const struct dataplane *dataplane, __u32 id, struct model *model)
+static int add_service(const struct dataplane *dataplane, __u32 id, bool members, struct model *model)
 {
 	const volatile __u64 *word = &dataplane->services[id].word;
 
@@ -109,7 +126,7 @@ static int add_service(const struct dataplane *dataplane, __u32 id, struct model
 		service = model_add_service(model);
 		if (!service)
 			return -ENOMEM;
-		result = read_service(dataplane, id, before, service);
+		result = read_service(dataplane, id, canary_word_now(before), before, members, service);
 		if (result || *word == before)
 			return result;
 		model_remove_service(model, service);
@@ -117,7 +134,8 @@ static int add_service(const struct dataplane *dataplane, __u32 id, struct model
 	return -EAGAIN;
 }
 
-int dataplane_read(struct dataplane *dataplane, const char *name, struct model *ret, struct error *error)
+static int read_services(struct dataplane *dataplane, const char *name, bool members, struct model *ret,
+			 struct error *error)
 {
 	struct model model = {};
 	int result = 0;
@@ -127,7 +145,7 @@ int dataplane_read(struct dataplane *dataplane, const char *name, struct model *
 
 		if (!state->word || (name && strncmp(state->name, name, sizeof(state->name))))
 			continue;
-		result = add_service(dataplane, id, &model);
+		result = add_service(dataplane, id, members, &model);
 	}
 	if (result) {
 		model_free(&model);
@@ -135,6 +153,37 @@ int dataplane_read(struct dataplane *dataplane, const char *name, struct model *
 	}
 	if (name && !model.service_count)
 		return fail(error, -ENOENT, "there is no service %s", name);
+	*ret = model;
+	return 0;
+}
+
+int dataplane_read(struct dataplane *dataplane, const char *name, struct model *ret, struct error *error)
+{
+	return read_services(dataplane, name, true, ret, error);
+}
+
+int dataplane_read_heads(struct dataplane *dataplane, struct model *ret, struct error *error)
+{
+	return read_services(dataplane, NULL, false, ret, error);
+}
+
+int dataplane_read_oldest(struct dataplane *dataplane, const struct service_model *service, struct model *ret,
+			  struct error *error)
+{
+	__u64 word = *(const volatile __u64 *)&dataplane->services[service->id].word;
+	struct model model = {};
+	struct service_model *oldest;
+	int result;
+
+	if (!(word & CANARY_WORD_OPEN))
+		return fail(error, -ENOENT, "no window of %s is open", service->name);
+	oldest = model_add_service(&model);
+	result = oldest ? read_service(dataplane, service->id, canary_word_oldest(word), word, true, oldest) : -ENOMEM;
+	if (result) {
+		model_free(&model);
+		return fail(error, result, "cannot read the older configuration of %s: %s", service->name,
+			    explain_errno(result));
+	}
 	*ret = model;
 	return 0;
 }

@@ -53,6 +53,7 @@ static int place_backends(struct dataplane *dataplane, struct occupied *occupied
 			return no_room(error, service, "backends");
 		place = &dataplane->backends[index];
 		*place = (struct canary_backend){.addr = backend->addr,
+						 .tunnel_source = backend->tunnel_source,
 						 .port = htons(backend->port),
 						 .flags = CANARY_BACKEND_LIVE,
 						 .service = service->id,
@@ -247,19 +248,26 @@ static int write_segments(struct dataplane *dataplane, struct occupied *occupied
 int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 		 struct service_model *desired, struct canary_config *ret, struct error *error)
 {
-	struct canary_config config = {.salt = desired->salt,
+	struct canary_config config = {.salt = desired->salt ? desired->salt
+							     : keys_salt(&dataplane->settings->keys, desired),
 				       .threshold = weight_threshold(desired->weight),
 				       .forward = desired->forward,
 				       .affinity = desired->affinity,
 				       .track = desired->track,
 				       .overflow = desired->overflow,
 				       .weight = desired->weight,
-				       .assignment = desired->assignment};
+				       .assignment = desired->assignment,
+				       .salt_number = desired->salt_number,
+				       .idle_timeout = desired->idle_timeout,
+				       .max_window = desired->max_window};
 	const struct canary_config *now = NULL;
 	int result;
 
 	if (actual)
 		now = record_at(dataplane, actual->id, actual->word & CANARY_WORD_SLOT_MASK);
+	desired->salt = config.salt;
+	if (desired->reset_after != RESET_NEVER)
+		config.reset_ns = monotonic_ns() + desired->reset_after * 1000000000ULL;
 	result = place_backends(dataplane, occupied, desired, error);
 	if (!result)
 		result = write_members(dataplane, occupied, desired, &config, error);

@@ -132,6 +132,20 @@ static int read_service_overflow(const char *text, struct service_model *service
 	return 0;
 }
 
+static int read_service_idle_timeout(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_duration(text, 1, IDLE_TIMEOUT_MAX, &service->idle_timeout) < 0)
+		return refuse(problem, "'%s' is not a time from 1s to 24h: give it like 90s, 15m or 1h30m", text);
+	return 0;
+}
+
+static int read_service_max_window(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_duration(text, 1, MAX_WINDOW_MAX, &service->max_window) < 0)
+		return refuse(problem, "'%s' is not a time from 1s to 7d: give it like 90s, 15m or 24h", text);
+	return 0;
+}
+
 static int read_service_weight(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_weight(text, &service->weight) < 0)

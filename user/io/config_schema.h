@@ -23,6 +23,8 @@
 	X(affinity, OPTIONAL)                                                                                          \
 	X(track, OPTIONAL)                                                                                             \
 	X(overflow, OPTIONAL)                                                                                          \
+	X(idle_timeout, OPTIONAL)                                                                                      \
+	X(max_window, OPTIONAL)                                                                                        \
 	X(weight, OPTIONAL)
 #define BACKEND_KEYS(X)                                                                                                \
 	X(address, REQUIRED)                                                                                           \

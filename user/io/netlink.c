@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -184,12 +185,11 @@ static bool interface_name_is_valid(const char *name)
 	       !strpbrk(name, "/: \t\n\v\f\r");
 }
 
-int forwarding_enabled(const char *interface, int family)
+/* Opens a setting of an interface. The folder first: a name is a path's part of its own. A descriptor or -errno. */
+static int open_setting(const char *interface, int family, const char *setting, int flags)
 {
-	char path[IFNAMSIZ + sizeof("/forwarding")];
+	char path[IFNAMSIZ + 64];
 	int folder, file, error;
-	char value = 0;
-	ssize_t len;
 
 	if (!interface_name_is_valid(interface) || (family != AF_INET && family != AF_INET6))
 		return -EINVAL;
@@ -197,18 +197,40 @@ int forwarding_enabled(const char *interface, int family)
 		      O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
 		return errno == ENOENT ? -EAFNOSUPPORT : -errno;
-	strcpy(stpcpy(path, interface), "/forwarding");
-	file = openat(folder, path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%s/%s", interface, setting);
+	file = openat(folder, path, flags | O_CLOEXEC);
 	error = errno;
 	close(folder);
+	return file < 0 ? -error : file;
+}
+
+int forwarding_enabled(const char *interface, int family)
+{
+	int file = open_setting(interface, family, "forwarding", O_RDONLY), error;
+	char value = 0;
+	ssize_t len;
+
 	if (file < 0)
-		return error == ENOENT ? -ENODEV : -error;
+		return file == -ENOENT ? -ENODEV : file;
 	len = read(file, &value, 1);
 	error = errno;
 	close(file);
 	if (len != 1)
 		return len < 0 ? -error : -EIO;
 	return value != '0';
+}
+
+int neighbours_outlive_carrier(const char *interface, int family)
+{
+	const char *setting = family == AF_INET ? "arp_evict_nocarrier" : "ndisc_evict_nocarrier";
+	int file = open_setting(interface, family, setting, O_WRONLY), error = 0;
+
+	if (file < 0)
+		return file == -ENOENT || file == -EAFNOSUPPORT ? 0 : file;
+	if (write(file, "0", 1) != 1)
+		error = errno ? -errno : -EIO;
+	close(file);
+	return error;
 }
 
 __u32 netns_inode(void)

@@ -31,8 +31,8 @@ int netlink_route(struct netlink *netlink, const struct canary_addr *to, struct 
  * Asks the kernel to resolve a next hop and to keep it resolved with nobody in user space (NTF_EXT_MANAGED, kernel
  * 5.16). An entry that somebody made permanent is left as it is. 0 or -errno; -EOPNOTSUPP: the kernel is older.
  *
- * An entry lives through its host's absence, however long. It goes with the link: when the device or its carrier goes
- * down the kernel flushes it, and somebody must ask again. IPv6 needs a link-local address that is past duplicate
+ * An entry lives through its host's absence, however long. It goes with the link: when the device goes down (or its
+ * carrier: but see neighbours_outlive_carrier()) the kernel flushes it, and somebody must ask again. IPv6 needs a link-local address that is past duplicate
  * address detection, a second or two after the link came up.
  */
 int netlink_manage_neighbour(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop);
@@ -62,6 +62,7 @@ struct link {
 
 /* 0, -ENODEV, or another -errno. Names are compared whole; nothing is interpreted; alternative names are no names. */
 int netlink_link_by_name(struct netlink *netlink, const char *name, struct link *ret);
+int netlink_link_by_index(struct netlink *netlink, unsigned ifindex, struct link *ret);
 /* Calls back for every link, until it returns nonzero, which is returned. */
 int netlink_links(struct netlink *netlink, int (*call)(const struct link *link, void *arg), void *arg);
 
@@ -71,6 +72,13 @@ int netlink_links(struct netlink *netlink, int (*call)(const struct link *link, 
  * that family; -EAFNOSUPPORT: the kernel does not.
  */
 int forwarding_enabled(const char *interface, int family);
+
+/*
+ * Has the kernel keep an interface's neighbours of a family through a loss of carrier, which it else forgets then: sets
+ * net.ipv4.conf.IFACE.arp_evict_nocarrier / net.ipv6.conf.IFACE.ndisc_evict_nocarrier to 0. 0 or -errno, -EINVAL as
+ * above; a kernel that does not have them (before 5.16) is no error.
+ */
+int neighbours_outlive_carrier(const char *interface, int family);
 
 /* The inode number that names our network namespace, or 0. */
 __u32 netns_inode(void);

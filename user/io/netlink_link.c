@@ -122,6 +122,24 @@ int netlink_link_by_name(struct netlink *netlink, const char *name, struct link 
 	return 0;
 }
 
+int netlink_link_by_index(struct netlink *netlink, unsigned ifindex, struct link *ret)
+{
+	struct nlmsghdr *request = netlink_request(netlink, RTM_GETLINK, 0);
+	struct ifinfomsg *header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
+	struct link link = {};
+	int error;
+
+	/* Of 0 the kernel would go by the name that is not there. */
+	if (!ifindex)
+		return -ENODEV;
+	header->ifi_index = (int)ifindex;
+	mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	error = netlink_talk(netlink, request, parse_one, &link);
+	if (!error)
+		*ret = link;
+	return error;
+}
+
 static int collect_link(const struct nlmsghdr *answer, void *list)
 {
 	struct link link;

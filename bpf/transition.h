@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * How a service's state word changes: always by compare-and-swap on the whole word, so that nobody's change (a
+ * command's, the sweeper's, the packet path's) is lost or overwritten unseen, and with no lock. (A spin lock would do,
+ * but kernel 6.1 has none for the programs that commands run.)
+ */
+#ifndef BPF_TRANSITION_H
+#define BPF_TRANSITION_H
+
+#define TRANSITION_TRIES 8
+
+/* Packets that are on their way may still read the record: user space lets it be for a while. */
+static __always_inline void transition_retire(struct canary_service *service, __u32 slot, __u64 now_ns)
+{
+	service->retired_ns[slot & CANARY_WORD_SLOT_MASK] = now_ns;
+}
+
+/*
+ * Brings a record into force. With no window open, the one in force until now becomes `oldest`, and a window opens; in an
+ * open window `oldest` stays. -ESTALE: the service is not in the epoch that the record was made for.
+ */
+static __always_inline int transition_change(struct canary_service *service, __u32 slot, __u64 epoch)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	for (int i = 0; i < TRANSITION_TRIES; i++) {
+		__u64 word = service->word, next;
+		bool open = word & CANARY_WORD_OPEN;
+		__u32 oldest = open ? canary_word_oldest(word) : canary_word_now(word);
+
+		if (!word || canary_word_epoch(word) != epoch)
+			return -CANARY_ESTALE;
+		next = (slot & CANARY_WORD_SLOT_MASK) | oldest << CANARY_WORD_OLDEST_SHIFT | CANARY_WORD_OPEN |
+		       (epoch + 1) << CANARY_WORD_EPOCH_SHIFT;
+		/* Before the word: the sweeper must not take a new window for an old one. */
+		service->changed_ns = now_ns;
+		if (!open)
+			service->opened_ns = now_ns;
+		if (__sync_val_compare_and_swap(&service->word, word, next) != word)
+			continue;
+		if (open && canary_word_now(word) != oldest)
+			transition_retire(service, canary_word_now(word), now_ns);
+		return 0;
+	}
+	return -CANARY_ESTALE;
+}
+
+/* Closes the window, if the service is still as it was in `word`. The epoch stays: nothing was configured. */
+static __always_inline bool transition_close(struct canary_service *service, __u64 word, __u64 now_ns)
+{
+	__u32 now = canary_word_now(word), oldest = canary_word_oldest(word);
+	__u64 next = (word & ~(CANARY_WORD_OPEN | CANARY_WORD_SLOT_MASK << CANARY_WORD_OLDEST_SHIFT)) |
+		     now << CANARY_WORD_OLDEST_SHIFT;
+
+	if (__sync_val_compare_and_swap(&service->word, word, next) != word)
+		return false;
+	if (oldest != now)
+		transition_retire(service, oldest, now_ns);
+	return true;
+}
+
+#endif

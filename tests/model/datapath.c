@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/datapath.h"
+
+#define CANARY_FLOW_SHARDS SMALL_SHARDS
+#define CANARY_SHARD_FLOWS SMALL_SHARD_FLOWS
+#define CANARY_MAX_EMBRYONIC SMALL_EMBRYONIC
+#define CANARY_HELD_BITS SMALL_HELD_BITS
+#define CANARY_MAX_SERVICES SMALL_SERVICES
+#define CANARY_MAX_BACKENDS SMALL_BACKENDS
+#define CANARY_ARENA_WORDS SMALL_ARENA
+#define CANARY_MAX_SEGMENTS 256
+#define CANARY_MAX_OPERATIONS 16
+#define CANARY_MAX_INTERFACES 4
+#define CANARY_MAX_VLANS 4
+#undef CANARY_OPENING_PASSES
+#define CANARY_OPENING_PASSES SMALL_OPENING_PASSES
+#undef CANARY_SWEEP_TICK_NS
+#define CANARY_SWEEP_TICK_NS SMALL_TICK_NS
+
+/* The compilers of user space warn of what a program for the kernel must be. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-value"
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Waddress-of-packed-member"
+#include "../../bpf/canary.bpf.c"
+
+static struct shim_map *maps[32];
+static __u32 map_count;
+
+static void add(struct shim_map *map, bool shared)
+{
+	map->shared = shared;
+	maps[map_count++] = map;
+}
+
+void datapath_init(void)
+{
+	map_count = 0;
+	add(SHIM_MAP(settings), true);
+	add(SHIM_MAP(services), true);
+	add(SHIM_MAP(configs), true);
+	add(SHIM_MAP(backends), true);
+	add(SHIM_MAP(arena), true);
+	add(SHIM_MAP(interfaces), true);
+	add(SHIM_MAP(operations), true);
+	add(SHIM_MAP(service_ids), true);
+	add(SHIM_MAP(segments), true);
+	add(SHIM_MAP(egress), true);
+	add(SHIM_MAP(cohort_counters), true);
+	add(SHIM_MAP(backend_counters), true);
+	add(SHIM_MAP(interface_counters), true);
+	add(SHIM_MAP(next_hops), false);
+	add(SHIM_MAP(pkt_scratches), false);
+	add(SHIM_MAP(sweep_scratch), false);
+	add(SHIM_MAP(limits), false);
+	add(SHIM_MAP(reverse), false);
+	add(SHIM_MAP(embryonic), false);
+	add(SHIM_MAP(reverse_embryonic), false);
+	add(SHIM_MAP(held), false);
+	add(SHIM_MAP(sweeper), false);
+	add(shim_map_make(&flows, "flows", BPF_MAP_TYPE_ARRAY_OF_MAPS, sizeof(__u32), sizeof(__u32), SMALL_SHARDS),
+	    false);
+	shim_map_nest(datapath_flows(), BPF_MAP_TYPE_HASH, sizeof(struct canary_flow_key), sizeof(struct canary_flow),
+		      SMALL_SHARD_FLOWS);
+}
+
+void datapath_exit(void)
+{
+	while (map_count)
+		shim_map_free(maps[--map_count]);
+}
+
+void datapath_forget(void)
+{
+	for (__u32 i = 0; i < map_count; i++)
+		if (!maps[i]->shared)
+			shim_map_clear(maps[i]);
+	shim_timers_forget();
+}
+
+void datapath_clear(void)
+{
+	for (__u32 i = 0; i < map_count; i++)
+		if (maps[i]->shared)
+			shim_map_clear(maps[i]);
+	for (shim_instance = SHIM_INSTANCES; shim_instance--;)
+		datapath_forget();
+	shim_instance = 0;
+}
+
+/* As canary_xdp and to_backend do, between the parser and the route. */
+void datapath_steer(struct datapath_packet *packet)
+{
+	struct canary_config *config;
+	struct assignment a = {};
+	struct pkt *p = pkt_new();
+
+	p->tuple = packet->tuple;
+	p->tcp_flags = packet->tcp_flags;
+	p->tcp_seq = packet->tcp_seq;
+	p->flags = packet->icmp_error ? PKT_ICMP_ERROR : 0;
+	p->service = service_find(&p->tuple);
+	packet->backend = 0;
+	packet->verdict = XDP_PASS;
+	packet->service = p->service;
+	config = service_config(p);
+	if (!p->service || !config)
+		return;
+	p->now_ns = bpf_ktime_get_coarse_ns();
+	packet->verdict = flow_steer(p, config, &a);
+	if (packet->verdict)
+		return;
+	packet->backend = a.backend;
+	packet->generation = a.generation;
+	packet->cohort = a.cohort;
+}
+
+__u32 datapath_reply(const struct datapath_packet *packet)
+{
+	const struct canary_backend *backend = datapath_backend(packet->backend);
+	struct pkt p = {.tuple = {.client = backend->addr,
+				  .service = packet->tuple.client,
+				  .client_port = backend->port ? backend->port : packet->tuple.port,
+				  .port = packet->tuple.client_port,
+				  .proto = packet->tuple.proto}};
+	struct canary_reverse *entry = reverse_find(&p);
+
+	return entry ? entry->service : 0;
+}
+
+void datapath_arm(void)
+{
+	if (sweep_arm())
+		abort();
+}
+
+int datapath_commit(const struct canary_operation *list, __u32 count)
+{
+	struct canary_commit_args args = {.count = count};
+
+	for (__u32 i = 0; i < count; i++)
+		if (shim_update(&operations, &i, &list[i], BPF_ANY))
+			abort();
+	if (canary_commit(&args))
+		abort();
+	return args.error;
+}
+
+int datapath_trip(__u32 service, __u32 slot)
+{
+	struct canary_service *of = datapath_service(service);
+
+	return transition_change(of, slot, canary_word_epoch(of->word));
+}
+
+__u32 datapath_choose(__u32 service, __u32 slot, const struct canary_tuple *tuple)
+{
+	struct pkt p = {.tuple = *tuple, .service = service};
+	struct assignment a;
+
+	if (!datapath_service(service)->key.port)
+		p.flags |= PKT_ANY_PORT;
+	backend_choose(&p, config_at(service, slot), &a);
+	return a.backend;
+}
+
+struct canary_service *datapath_service(__u32 id)
+{
+	return shim_lookup(&services, &id);
+}
+
+struct canary_config *datapath_config(__u32 id, __u32 slot)
+{
+	return config_at(id, slot);
+}
+
+struct canary_backend *datapath_backend(__u32 index)
+{
+	return shim_lookup(&backends, &index);
+}
+
+struct canary_settings *datapath_settings(void)
+{
+	__u32 zero = 0;
+
+	return shim_lookup(&settings, &zero);
+}
+
+struct canary_sweeper *datapath_sweeper(void)
+{
+	return sweeper_state();
+}
+
+__u64 *datapath_arena(__u32 word)
+{
+	return shim_lookup(&arena, &word);
+}
+
+__u64 *datapath_held(__u32 bitmap, __u32 bit)
+{
+	return held_word(bitmap, bit);
+}
+
+__u64 datapath_count(__u32 service, enum canary_cohort_counter counter)
+{
+	__u32 before = shim_cpu;
+	__u64 sum = 0;
+
+	for (shim_cpu = 0; shim_cpu < SHIM_CPUS; shim_cpu++)
+		for (__u32 cohort = 0; cohort < CANARY_COHORTS; cohort++)
+			sum += cohort_counters_of(service, cohort)->count[counter];
+	shim_cpu = before;
+	return sum;
+}
+
+void datapath_segment(__u32 set, const struct canary_addr *addr, __u32 prefix_length, __u32 cohort)
+{
+	struct canary_segment_key key = {.prefixlen = 32 + prefix_length, .set = set, .addr = *addr};
+
+	shim_update(&segments, &key, &cohort, BPF_ANY); /* no room: there is no such segment */
+}
+
+void datapath_exhaust(bool exhausted)
+{
+	for (__u32 kind = 0; kind < LIMIT_KINDS; kind++) {
+		struct limit *limit = shim_lookup(&limits, &kind);
+
+		limit->slice_ns = exhausted ? bpf_ktime_get_coarse_ns() : 0;
+		limit->used = exhausted ? ~0U : 0;
+	}
+}
+
+struct shim_map *datapath_flows(void)
+{
+	return shim_map_of(&flows);
+}
+
+struct shim_map *datapath_embryonic(void)
+{
+	return shim_map_of(&embryonic);
+}
+
+struct shim_map *datapath_reverse(void)
+{
+	return shim_map_of(&reverse);
+}
+
+struct canary_flow *datapath_find(const struct canary_flow_key *key)
+{
+	struct canary_flow *flow = NULL;
+
+	for (__u32 i = 0; !flow && i < SMALL_SHARDS; i++)
+		flow = shim_lookup(table_shard(i), key);
+	return flow;
+}
+
+struct canary_flow *datapath_opening(const struct canary_flow_key *key)
+{
+	return shim_lookup(&embryonic, key);
+}

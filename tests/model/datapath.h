@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bpf/canary.bpf.c, unchanged, compiled for user space with small limits, so that flows collide, tables fill and passes
+ * of the sweeper end soon. Errors of the tests' own abort.
+ */
+#ifndef MODEL_DATAPATH_H
+#define MODEL_DATAPATH_H
+
+#include <stdbool.h>
+
+#include "canary/hash.h"
+#include "model/shim.h"
+
+enum {
+	SMALL_SHARDS = 4,
+	SMALL_SHARD_FLOWS = 48,
+	SMALL_EMBRYONIC = 48,
+	SMALL_HELD_BITS = 1024,
+	SMALL_SERVICES = 8,
+	SMALL_BACKENDS = 64,
+	SMALL_ARENA = 4096,
+	SMALL_OPENING_PASSES = 12,
+	SMALL_PASS = 2 * SMALL_SHARDS + 1, /* ticks */
+};
+#define SMALL_TICK_NS 100000000ULL
+
+enum {
+	MODEL_SYN = 0x02,
+	MODEL_FIN = 0x01,
+	MODEL_RST = 0x04,
+	MODEL_ACK = 0x10,
+};
+
+struct datapath_packet {
+	struct canary_tuple tuple;
+	__u32 tcp_flags;
+	__u32 tcp_seq;
+	bool icmp_error;
+	/* What became of it. */
+	__u32 service;
+	int verdict; /* 0: it goes to `backend` */
+	__u32 backend;
+	__u32 generation;
+	__u32 cohort;
+};
+
+/* The maps that hold what was learned from packets are there twice: see shim_instance. */
+void datapath_init(void);
+void datapath_exit(void);
+void datapath_clear(void); /* everything, in both */
+void datapath_forget(void); /* what a reboot forgets, in the current instance */
+
+void datapath_steer(struct datapath_packet *packet);
+/* nat: the service that a reply of the packet's backend to its client would be given to; 0: none. */
+__u32 datapath_reply(const struct datapath_packet *packet);
+void datapath_arm(void);
+int datapath_commit(const struct canary_operation *operations, __u32 count);
+/* A change that the kernel makes by itself: the breaker's. */
+int datapath_trip(__u32 service, __u32 slot);
+/* What a configuration chooses; 0: none. */
+__u32 datapath_choose(__u32 service, __u32 slot, const struct canary_tuple *tuple);
+
+struct canary_service *datapath_service(__u32 id);
+struct canary_config *datapath_config(__u32 id, __u32 slot);
+struct canary_backend *datapath_backend(__u32 index);
+struct canary_settings *datapath_settings(void);
+struct canary_sweeper *datapath_sweeper(void);
+__u64 *datapath_arena(__u32 word);
+__u64 *datapath_held(__u32 bitmap, __u32 bit);
+__u64 datapath_count(__u32 service, enum canary_cohort_counter counter);
+void datapath_segment(__u32 set, const struct canary_addr *addr, __u32 prefix_length, __u32 cohort);
+/* From now on, until the clock moves on, limits are exhausted (or not yet used). */
+void datapath_exhaust(bool exhausted);
+
+struct shim_map *datapath_flows(void);
+struct shim_map *datapath_embryonic(void);
+struct shim_map *datapath_reverse(void);
+struct canary_flow *datapath_find(const struct canary_flow_key *key); /* in the table */
+struct canary_flow *datapath_opening(const struct canary_flow_key *key);
+
+#endif

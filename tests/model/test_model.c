@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Random histories through the code that the kernel runs: the invariant holds in all of them, and each named defect makes
+ * some of them fail, so that the histories are known to reach what it would break. See model.h.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "model/world.h"
+
+static const char *const mutant_names[] = {
+#define X(NAME, text) #NAME ": " text,
+	MUTANT_LIST(X)
+#undef X
+};
+
+/* Kinds of histories: how many flows, of which services. */
+static const struct model_options kinds[] = {
+	{.steps = 1000, .flows = 40},
+	{.steps = 1000, .flows = 40, .focus = WORLD_TCP},
+	{.steps = 1000, .flows = 40, .focus = WORLD_NAT},
+	{.steps = 1000, .flows = 300},
+	{.steps = 1000, .flows = 500, .focus = WORLD_TCP}, /* more than the table holds */
+};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), HISTORIES = 3000, MUTANT_HISTORIES = 10000 };
+
+static struct model_options options_of(unsigned history, enum mutant mutant)
+{
+	struct model_options options = kinds[history % KINDS];
+
+	options.seed = history + 1;
+	options.mutant = mutant;
+	return options;
+}
+
+static void test_no_connection_breaks(void **state)
+{
+	uint64_t operations = 0, packets = 0, moved = 0, given_up = 0;
+	struct model_result result;
+
+	(void)state;
+	for (unsigned i = 0; i < HISTORIES; i++) {
+		struct model_options options = options_of(i, MUTANT_NONE);
+
+		model_run(&options, &result);
+		operations += result.operations;
+		packets += result.packets;
+		moved += result.moved;
+		given_up += result.given_up;
+		if (result.violation[0])
+			fail_msg("history %u, step %u: %s", i, result.step, result.violation);
+	}
+	print_message("%u histories, %" PRIu64 " operations, %" PRIu64 " packets: %" PRIu64
+		      " flows of retired backends moved, %" PRIu64 " were lost for want of room\n",
+		      HISTORIES, operations, packets, moved, given_up);
+	assert_true(operations >= 100000);
+	assert_true(moved > 0);
+}
+
+static void test_every_mutant_is_caught(void **state)
+{
+	struct model_result result;
+	unsigned survivors = 0;
+
+	(void)state;
+	for (enum mutant mutant = MUTANT_NONE + 1; mutant < MUTANTS; mutant++) {
+		unsigned history = 0;
+
+		do {
+			struct model_options options = options_of(history, mutant);
+
+			model_run(&options, &result);
+		} while (!result.violation[0] && ++history < MUTANT_HISTORIES);
+		if (result.violation[0])
+			continue;
+		survivors++;
+		print_message("survives: %s\n", mutant_names[mutant]);
+	}
+	assert_int_equal(survivors, 0);
+}
+
+static int make(void **state)
+{
+	(void)state;
+	datapath_init();
+	return 0;
+}
+
+static int unmake(void **state)
+{
+	(void)state;
+	datapath_exit();
+	return 0;
+}
+
+/* With arguments, one history: test_model FLOWS FOCUS SEED MUTANT STEPS prints it. */
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_connection_breaks),
+		cmocka_unit_test(test_every_mutant_is_caught),
+	};
+	struct model_options options = {.trace = true};
+	struct model_result result;
+
+	if (argc != 6)
+		return cmocka_run_group_tests(tests, make, unmake);
+	options.flows = strtoul(argv[1], NULL, 0);
+	options.focus = strtoul(argv[2], NULL, 0);
+	options.seed = strtoull(argv[3], NULL, 0);
+	options.mutant = strtoul(argv[4], NULL, 0);
+	options.steps = strtoul(argv[5], NULL, 0);
+	datapath_init();
+	model_run(&options, &result);
+	datapath_exit();
+	printf("%s\n", result.violation[0] ? result.violation : "the invariant held");
+	return result.violation[0] != 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <limits.h>
+#include <linux/types.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "canary/abi.h"
+#include "cli/clock.h"
+#include "cli/output.h"
+#include "cli/state.h"
+
+#define NSEC_PER_SEC 1000000000LL
+
+/* Instances may share the keys, but not this: it is named after the directory of pins. */
+static int state_path(const struct cli *cli, char path[PATH_MAX])
+{
+	size_t end = strlen(cli->dir), begin;
+
+	while (end > 1 && cli->dir[end - 1] == '/')
+		end--;
+	for (begin = end; begin > 0 && cli->dir[begin - 1] != '/';)
+		begin--;
+	if (snprintf(path, PATH_MAX, "%s.state-%.*s", cli->key_file, (int)(end - begin), cli->dir + begin) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+/* In seconds; the last change is rounded up, so that the window does not close too early. */
+static struct window_times times_of(const struct window *window, const struct service_model *service)
+{
+	__u64 changed_ns = window->closes_ns - service_idle_timeout(service) * (__u64)NSEC_PER_SEC;
+
+	return (struct window_times){
+		.opened = clock_wall_ns(window->opened_ns) / NSEC_PER_SEC,
+		.changed = clock_wall_ns(changed_ns) / NSEC_PER_SEC + 1,
+	};
+}
+
+static int read_window(const struct service_model *service, void *arg, struct model *ret_oldest,
+		       struct window_times *ret_times, struct error *error)
+{
+	struct dataplane *dataplane = arg;
+	struct window window;
+	int err = dataplane_window(dataplane, service, &window);
+
+	if (err)
+		return fail(error, err, "cannot read the window of %s: %s", service->name, strerror(-err));
+	if (!window.open)
+		return -ENOENT;
+	*ret_times = times_of(&window, service);
+	/* -ENOENT: it has just closed. */
+	return dataplane_read_oldest(dataplane, service, ret_oldest, error);
+}
+
+void state_save(const struct cli *cli, struct dataplane *dataplane)
+{
+	struct model services = {};
+	struct error error;
+	char path[PATH_MAX];
+	int err = state_path(cli, path);
+
+	if (err)
+		fail(&error, err, "the key file's name is too long");
+	else
+		err = dataplane_read_heads(dataplane, &services, &error);
+	if (!err)
+		err = state_file_save(path, &services, read_window, dataplane, &error);
+	if (err)
+		print_warning(
+			cli,
+			"open connections may not outlive a reboot, as what chose them was not saved: %s (--key-file "
+			"says where)",
+			error.text);
+	model_free(&services);
+}
+
+void state_load(const struct cli *cli, struct saved_state *ret)
+{
+	char path[PATH_MAX];
+	struct error error;
+	int err = state_path(cli, path);
+
+	*ret = (struct saved_state){};
+	if (err)
+		fail(&error, err, "the key file's name is too long");
+	else
+		err = state_file_load(path, ret, &error);
+	if (err)
+		print_warning(cli,
+			      "weights and open connections of before a reboot are not known, as what was saved cannot "
+			      "be read: %s",
+			      error.text);
+}
+
+void state_settle(const struct saved_state *state, const struct model *actual, struct model *wanted)
+{
+	for (size_t i = 0; state->services.service_count && i < wanted->service_count; i++) {
+		struct service_model *service = &wanted->services[i];
+		const struct service_model *saved = model_find_same(&state->services, service);
+
+		if (!saved || model_find_same(actual, service))
+			continue;
+		service->salt_number = saved->salt_number;
+		if (service->weight == WEIGHT_KEEP && service_backends_up(service, CANARY_CANARY))
+			service->weight = saved->weight;
+	}
+}
+
+struct service_model *state_open_window(const struct saved_state *state, const struct service_model *service)
+{
+	struct service_model *oldest = model_find_same(&state->oldest, service);
+	__s64 now = clock_wall_ns(clock_monotonic_ns()) / NSEC_PER_SEC;
+	const struct window_times *times;
+
+	if (!oldest)
+		return NULL;
+	times = &state->times[oldest - state->oldest.services];
+	return now < times->changed + (__s64)service_idle_timeout(service) &&
+			       now < times->opened + (__s64)service_max_window(service)
+		       ? oldest
+		       : NULL;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running programs replaced by this binary's, in place. Each step leaves a working data plane: killed at any of them,
+ * programs of two builds share the maps of one ABI, and the next upgrade completes it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "canary.skel.h"
+#include "dataplane/internal.h"
+
+/* Pins an object in the place of another, in one step. */
+static int replace_pin(const struct dataplane *dataplane, int fd, const char *name, struct error *error)
+{
+	char temporary[64], from[320], to[320];
+
+	snprintf(temporary, sizeof(temporary), "new_%s", name);
+	if (object_pin_path(dataplane, temporary, from) || object_pin_path(dataplane, name, to))
+		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
+	unlink(from);
+	if (bpf_obj_pin(fd, from) || rename(from, to))
+		return fail(error, -errno, "cannot replace %s: %s", to, explain_errno(errno));
+	return 0;
+}
+
+static int replace_programs(const struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
+{
+	struct bpf_program *program;
+	int result;
+
+	bpf_object__for_each_program(program, skeleton->obj)
+	{
+		result = replace_pin(dataplane, bpf_program__fd(program), bpf_program__name(program), error);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+static int update_interfaces(struct dataplane *dataplane, int program, struct error *error)
+{
+	struct interface *interfaces;
+	size_t count;
+	int result = dataplane_interfaces(dataplane, &interfaces, &count, error);
+
+	if (result)
+		return result;
+	for (size_t i = 0; !result && i < count; i++) {
+		int link;
+
+		if (interfaces[i].gone)
+			continue;
+		link = attach_open_link(dataplane, &interfaces[i]);
+		if (link < 0 || bpf_link_update(link, program, NULL))
+			result = fail(error, -errno, "cannot replace the program on %s: %s", interfaces[i].name,
+				      explain_errno(errno));
+		if (link >= 0)
+			close(link);
+	}
+	free(interfaces);
+	return result;
+}
+
+/* Links of tracepoints cannot be updated: a second one takes the first one's place. */
+static int replace_tracepoints(const struct dataplane *dataplane, const struct canary_bpf *skeleton,
+			       struct error *error)
+{
+	for (int i = 0; object_trace_programs[i]; i++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(skeleton->obj, object_trace_programs[i]);
+		char name[64], path[320];
+		int link, result;
+
+		snprintf(name, sizeof(name), "link_%s", object_trace_programs[i]);
+		if (object_pin_path(dataplane, name, path) || access(path, F_OK))
+			continue;
+		link = bpf_raw_tracepoint_open(NULL, bpf_program__fd(program));
+		if (link < 0)
+			return fail(error, -errno, "cannot attach %s: %s", object_trace_programs[i],
+				    explain_errno(errno));
+		result = replace_pin(dataplane, link, name, error);
+		close(link);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
+{
+	struct canary_bpf *skeleton;
+	int result;
+
+	result = object_load(dataplane, &skeleton, error);
+	if (result)
+		return result;
+	result = replace_programs(dataplane, skeleton, error);
+	if (!result)
+		result = update_interfaces(dataplane, bpf_program__fd(skeleton->progs.canary_xdp), error);
+	if (!result)
+		result = replace_tracepoints(dataplane, skeleton, error);
+	if (!result)
+		result = object_arm(bpf_program__fd(skeleton->progs.canary_arm), error);
+	if (!result)
+		memcpy(dataplane->settings->build, CANARY_VERSION, sizeof(CANARY_VERSION));
+	canary_bpf__destroy(skeleton);
+	return result;
+}
