@@ -241,6 +241,19 @@ int env_fresh(void **state)
 	return 0;
 }
 
+/* The same keys in every run: shares are random, and one in 370 fair ones is more than 3 standard errors off. */
+static void write_keys(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	dprintf(fd, "canary-keys 1 ");
+	for (unsigned i = 0; i < sizeof(struct canary_keys); i++)
+		dprintf(fd, "%02x", i * 151 % 251);
+	dprintf(fd, "\n");
+	close(fd);
+}
+
 static int set_up(void **state)
 {
 	static char keys[80];
@@ -250,6 +263,7 @@ static int set_up(void **state)
 	make_network();
 	snprintf(env.dir, sizeof(env.dir), PIN_DIR, getpid());
 	snprintf(keys, sizeof(keys), KEY_FILE, getpid());
+	write_keys(keys);
 	dataplane_use_key_file(keys);
 	return 0;
 }

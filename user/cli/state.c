@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "canary/abi.h"
 #include "cli/clock.h"
@@ -76,6 +78,21 @@ void state_save(const struct cli *cli, struct dataplane *dataplane)
 	model_free(&services);
 }
 
+/*
+ * Was the file written since the host started? Then it was not a reboot that took the pins away, but somebody who begins
+ * anew. Whoever names a key file says himself what belongs together.
+ */
+static bool begun_anew(const struct cli *cli, const char *path)
+{
+	struct timespec up;
+	struct stat status;
+
+	if (strcmp(cli->key_file, DATAPLANE_DEFAULT_KEY_FILE) || stat(path, &status))
+		return false;
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	return status.st_mtime >= time(NULL) - up.tv_sec;
+}
+
 void state_load(const struct cli *cli, struct saved_state *ret)
 {
 	char path[PATH_MAX];
@@ -83,6 +100,8 @@ void state_load(const struct cli *cli, struct saved_state *ret)
 	int err = state_path(cli, path);
 
 	*ret = (struct saved_state){};
+	if (!err && begun_anew(cli, path))
+		return;
 	if (err)
 		fail(&error, err, "the key file's name is too long");
 	else
