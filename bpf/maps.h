@@ -52,7 +52,7 @@ struct flow_shard {
 	__uint(max_entries, CANARY_SHARD_FLOWS);
 	__type(key, struct canary_flow_key);
 	__type(value, struct canary_flow);
-};
+} flow_shard SEC(".maps"); /* never made itself: user space takes the shards' types from it */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, CANARY_FLOW_SHARDS);

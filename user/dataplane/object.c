@@ -204,7 +204,7 @@ static int write_settings(int fd, struct error *error)
 /* The table's shards. In one batch, as each change of a map of maps waits for all CPUs. */
 static int make_shards(const struct canary_bpf *skeleton, struct error *error)
 {
-	const struct bpf_map *inner = bpf_map__inner_map(skeleton->maps.flows);
+	const struct bpf_map *inner = skeleton->maps.flow_shard;
 	/* Kernel 6.1 takes maps without types for other ones than the table's. */
 	LIBBPF_OPTS(bpf_map_create_opts, types, .btf_fd = bpf_object__btf_fd(skeleton->obj),
 		    .btf_key_type_id = bpf_map__btf_key_type_id(inner),
@@ -272,6 +272,7 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 	if (!result) {
 		memcpy(skeleton->rodata->sweep_build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		skeleton->rodata->limit_cpus = dataplane->cpus;
+		bpf_map__set_autocreate(skeleton->maps.flow_shard, false);
 		list_maps(skeleton, maps);
 		result = reuse_maps(dataplane, maps);
 	}
