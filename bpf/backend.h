@@ -9,6 +9,8 @@ struct assignment {
 	__u32 wanted; /* the cohort that bucket or segment asked for */
 	__u32 cohort;
 	__u32 slot; /* of the cohort's ring */
+	__u32 bucket;
+	bool random; /* bucket and weight placed the flow where it is */
 };
 
 static __always_inline struct canary_backend *backend_at(__u32 index)
@@ -43,8 +45,9 @@ static __always_inline void backend_take(__u32 arena_word, struct assignment *a)
 		a->generation = backend->generation;
 }
 
-/* Chooses by the configuration alone, and notes where the flow would be remembered. */
-static __always_inline void backend_choose(struct pkt *p, const struct canary_config *config, struct assignment *ret)
+/* Chooses by a view of a configuration alone, and notes where the flow would be remembered. */
+static __always_inline void backend_choose(struct pkt *p, const struct canary_config *config, __u32 view,
+					   struct assignment *ret)
 {
 	__u32 zero = 0;
 	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
@@ -55,12 +58,15 @@ static __always_inline void backend_choose(struct pkt *p, const struct canary_co
 	if (!global)
 		return;
 	hashes = canary_hashes(&global->keys, &p->tuple, config->affinity, p->flags & PKT_ANY_PORT);
+	p->hash = hashes.flow;
 	p->held = canary_held_bit(&hashes);
 	p->shard = canary_shard(&hashes);
-	choice = canary_choose(config, &hashes, segment_find(config, &p->tuple.client));
+	choice = canary_choose(config, &hashes, segment_find(config, &p->tuple.client), view & CANARY_VIEW_STOPPED);
 	ret->wanted = choice.wanted;
 	ret->cohort = choice.cohort;
 	ret->slot = choice.slot;
+	ret->bucket = choice.bucket;
+	ret->random = choice.why == CANARY_WHY_WEIGHT && choice.wanted == choice.cohort;
 	if (choice.word)
 		backend_take(choice.word, ret);
 }

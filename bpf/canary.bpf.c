@@ -11,6 +11,7 @@
 
 #include "kernel.h"
 #include "canary/abi.h"
+#include "canary/breaker.h"
 #include "canary/hash.h"
 #include "canary/select.h"
 #include "maps.h"
@@ -27,13 +28,17 @@
 #include "limit.h"
 #include "table.h"
 #include "flow.h"
+#include "transition.h"
+#include "event.h"
+#include "outcome.h"
+#include "guard.h"
+#include "watch.h"
 #include "route.h"
 #include "forward/frame.h"
 #include "forward/l2.h"
 #include "forward/ipip.h"
 #include "forward/nat.h"
 #include "reset.h"
-#include "transition.h"
 #include "commit.h"
 #include "sweep.h"
 #include "trace.h"
@@ -78,11 +83,16 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return XDP_PASS;
 
 	p->now_ns = bpf_ktime_get_coarse_ns();
+	if (config->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, p->now_ns))
+		config = service_config(p); /* stopped, as of this packet */
+	if (!config)
+		return XDP_PASS;
 	verdict = flow_steer(p, config, &a);
 	p->cohort = verdict ? a.wanted : a.cohort;
 	p->backend = a.backend;
 	if (verdict)
 		return verdict;
+	watch(p, config, &a);
 	if (p->flags & PKT_RESET)
 		return reset_answer(ctx, p);
 	backend = backend_at(p->backend);
@@ -135,7 +145,10 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 	if (!entry)
 		return XDP_PASS;
 	service = bpf_map_lookup_elem(&services, &entry->service);
-	if (!service || !service->word)
+	if (!service)
+		return XDP_PASS;
+	p->word = *(volatile __u64 *)&service->word;
+	if (!p->word)
 		return XDP_PASS;
 	p->flags |= PKT_FROM_BACKEND;
 	p->service = entry->service;
@@ -162,6 +175,7 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 		verdict = frame_age(ctx, p);
 	if (verdict)
 		return verdict;
+	watch_reply(p, service, entry->port);
 	from_backend_itself = frame_source_is(ctx, p, &p->tuple.client);
 	verdict = nat_from_backend(ctx, p, &service->key.addr, entry->port, from_backend_itself);
 	if (!verdict)

@@ -54,6 +54,12 @@ static __always_inline bool flow_creates(const struct pkt *p)
 	       (p->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
 }
 
+/* Might the packet open a flow? Of datagrams each may. */
+static __always_inline bool flow_may_open(const struct pkt *p)
+{
+	return p->tuple.proto == IPPROTO_UDP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 /* nat, where the chosen backend cannot tell the client's connections apart: on along the ring, to others. */
 struct flow_detour {
 	struct assignment *a;
@@ -76,8 +82,8 @@ static long flow_next_backend(__u32 i, struct flow_detour *detour)
 	return detour->verdict != DROP(NAT_COLLISION) || ++detour->tries == FLOW_NAT_TRIES;
 }
 
-/* Chooses by one of the service's configurations and, in nat, reserves the way back. 0, or a reason to drop. */
-GLOBAL int flow_choose(__u32 slot, struct assignment *ret)
+/* Chooses by a view of the service's configurations and, in nat, reserves the way back. 0, or a reason to drop. */
+GLOBAL int flow_choose(__u32 view, struct assignment *ret)
 {
 	struct pkt *p = pkt_current();
 	const struct canary_config *config;
@@ -85,10 +91,10 @@ GLOBAL int flow_choose(__u32 slot, struct assignment *ret)
 
 	if (!p || !ret)
 		return DROP(FAULT);
-	config = config_at(p->service, slot & CANARY_WORD_SLOT_MASK);
+	config = config_at(p->service, view);
 	if (!config)
 		return DROP(FAULT);
-	backend_choose(p, config, ret);
+	backend_choose(p, config, view, ret);
 	if (!ret->backend)
 		return DROP(NO_BACKEND);
 	if (!(p->flags & PKT_NAT) || !flow_creates(p))
@@ -124,6 +130,7 @@ static __always_inline bool flow_recall(const struct pkt *p, const struct canary
 		return false;
 	ret->backend = entry.backend;
 	ret->generation = entry.generation;
+	ret->random = false;
 	ret->wanted = ret->cohort = flow->flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
 	return true;
 }
@@ -184,7 +191,7 @@ GLOBAL int flow_open(struct assignment *ret)
 
 	if (p->flags & PKT_ALWAYS ||
 	    (table_below(p, FLOW_OPEN_BELOW) && limit_allows(LIMIT_OPEN, FLOW_OPEN_RATE, p->now_ns))) {
-		verdict = flow_choose(canary_word_now(p->word), ret);
+		verdict = flow_choose(canary_view_now(p->word), ret);
 		if (verdict)
 			return verdict;
 		if (established)
@@ -201,10 +208,11 @@ GLOBAL int flow_open(struct assignment *ret)
 		count_flow(p->service, ret);
 		return 0;
 	}
-	verdict = flow_choose(window ? canary_word_oldest(p->word) : canary_word_now(p->word), ret);
+	verdict = flow_choose(window ? canary_word_oldest(p->word) : canary_view_now(p->word), ret);
 	if (verdict)
 		return verdict;
 	if (window) {
+		ret->random = false;
 		flow_skipped(p);
 		count_cohort(p->service, ret->cohort, CANARY_COHORT_FALLBACK, 1);
 	}
@@ -254,10 +262,10 @@ static __always_inline int flow_old(struct pkt *p, bool moved, bool beside, stru
 	bool window = p->word & CANARY_WORD_OPEN;
 	int verdict;
 
-	verdict = flow_choose(window ? canary_word_oldest(p->word) : canary_word_now(p->word), ret);
+	verdict = flow_choose(window ? canary_word_oldest(p->word) : canary_view_now(p->word), ret);
 	if (verdict == DROP(NO_BACKEND) && window) {
 		/* Its backend is gone: it moves. */
-		verdict = flow_choose(canary_word_now(p->word), ret);
+		verdict = flow_choose(canary_view_now(p->word), ret);
 		moved = true;
 	}
 	if (verdict)
@@ -354,7 +362,7 @@ GLOBAL int flow_datagram(struct assignment *ret)
 		return 0;
 	}
 	if (p->flags & PKT_ICMP_ERROR)
-		return flow_choose(canary_word_now(p->word), ret);
+		return flow_choose(canary_view_now(p->word), ret);
 	if (flow && elapsed_ns(p->now_ns, flow->seen_ns) <= p->idle_ns)
 		return flow_old(p, true, false, ret);
 	return flow_open(ret);
@@ -375,7 +383,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	p->idle_ns = now->idle_timeout * 1000000000ULL;
 	if (now->forward == CANARY_FORWARD_NAT)
 		p->flags |= PKT_NAT;
-	backend_choose(p, now, a);
+	backend_choose(p, now, canary_view_now(p->word), a);
 	if (always) {
 		p->flags |= PKT_ALWAYS;
 	} else {
@@ -383,7 +391,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 			oldest = config_at(p->service, canary_word_oldest(p->word));
 			if (!oldest)
 				return DROP(FAULT);
-			backend_choose(p, oldest, &before);
+			backend_choose(p, oldest, canary_word_oldest(p->word), &before);
 			if (before.backend != a->backend)
 				p->flags |= PKT_DIFFERS;
 		}

@@ -31,6 +31,8 @@
 #define CANARY_EINVAL 22
 #define CANARY_ESTALE 116
 
+#define NSEC_PER_MSEC 1000000ULL
+
 #ifndef offsetof
 #define offsetof(type, member) __builtin_offsetof(type, member)
 #endif

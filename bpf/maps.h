@@ -68,6 +68,17 @@ CANARY_HASH(reverse_embryonic, BPF_MAP_TYPE_LRU_HASH, struct canary_reverse_key,
 /* Four bitmaps of CANARY_HELD_BITS, one after the other: see held.h. */
 CANARY_ARRAY(held, __u64, 4 * CANARY_HELD_BITS / 64);
 
+CANARY_ARRAY(guards, struct canary_guard, CANARY_MAX_SERVICES);
+CANARY_ARRAY(watched, struct canary_watched_set, CANARY_WATCHED_SETS);
+/* A bit for each set of `watched` in which a flow is that more than its end is to be seen of. */
+CANARY_ARRAY(watching, __u64, CANARY_WATCHED_SETS / 64);
+CANARY_ARRAY(events, struct canary_event, CANARY_EVENTS);
+CANARY_ARRAY(event_head, __u64, 1);
+/* User space makes and removes the elements of a service: they take memory for those that there are. */
+CANARY_HASH(outcomes, BPF_MAP_TYPE_HASH, __u32, struct canary_outcomes, CANARY_MAX_SERVICES, BPF_F_NO_PREALLOC);
+CANARY_HASH(histograms, BPF_MAP_TYPE_HASH, struct canary_histogram_key, struct canary_histogram,
+	    CANARY_MAX_SERVICES *CANARY_COHORTS *CANARY_HISTOGRAM_KINDS, BPF_F_NO_PREALLOC);
+
 /* Not mapped by user space: it holds a timer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -190,6 +190,8 @@ static __always_inline void parse_transport(struct xdp_md *ctx, struct pkt *p)
 		}
 		p->tcp_flags = ((__u8 *)tcp)[13];
 		p->tcp_seq = bpf_ntohl(tcp->seq);
+		if (l4_len > tcp->doff * 4u)
+			p->flags |= PKT_DATA;
 		if (!tcp_flags_valid(p->tcp_flags))
 			p->flags |= PKT_BROKEN;
 	} else {

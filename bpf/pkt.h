@@ -22,6 +22,7 @@ enum pkt_flag {
 	PKT_DIFFERS = 1 << 8, /* the two configurations of the open window choose differently */
 	PKT_ANY_PORT = 1 << 9, /* the service takes every port */
 	PKT_RESET = 1 << 10, /* the connection belongs elsewhere by now: it is to be reset */
+	PKT_DATA = 1 << 11, /* TCP: it carries more than headers */
 };
 
 /*
@@ -50,6 +51,7 @@ struct pkt {
 	__u32 backend; /* index, 0: none */
 	__u32 held; /* the flow's bit in `held` */
 	__u32 shard; /* and its shard of the table */
+	__u64 hash; /* of the flow: those two are parts of it */
 	__u64 word; /* of the service: the configurations in force */
 	__u64 idle_ns; /* the service's idle timeout */
 	/* Room for what is written to maps: the stack is too small for all of it. */

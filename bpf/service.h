@@ -3,9 +3,10 @@
 #ifndef BPF_SERVICE_H
 #define BPF_SERVICE_H
 
-static __always_inline struct canary_config *config_at(__u32 service, __u32 slot)
+/* The record of a view. */
+static __always_inline struct canary_config *config_at(__u32 service, __u32 view)
 {
-	__u32 key = service * CANARY_CONFIGS + slot;
+	__u32 key = service * CANARY_CONFIGS + (view & CANARY_WORD_SLOT_MASK);
 
 	return bpf_map_lookup_elem(&configs, &key);
 }

@@ -18,9 +18,9 @@ struct sweep {
 	struct canary_sweeper *state;
 	void *shard;
 	__u64 now_ns;
-	__u32 first; /* of the words or services of this tick */
+	__u32 first; /* of the words, services or sets of this tick */
 	__u32 bitmap; /* the one that is being made */
-	__u32 number; /* of the shard */
+	__u32 number; /* of the shard; the cohort */
 };
 
 static long sweep_clear_word(__u32 i, struct sweep *sweep)
@@ -40,11 +40,12 @@ static __always_inline void sweep_clear(struct sweep *sweep, __u32 bitmap, __u32
 }
 
 /* Would the flow be chosen the same backend without its entry? */
-static __always_inline bool sweep_agrees(const struct canary_flow *flow, const struct canary_config *now, struct pkt *p)
+static __always_inline bool sweep_agrees(const struct canary_flow *flow, const struct canary_config *now, __u32 view,
+					 struct pkt *p)
 {
 	struct assignment a;
 
-	backend_choose(p, now, &a);
+	backend_choose(p, now, view, &a);
 	return a.backend == flow->backend && a.generation == flow->generation;
 }
 
@@ -108,7 +109,7 @@ static __always_inline bool sweep_keeps(const struct canary_flow_key *key, const
 			reply = NULL;
 	}
 	if (word && backend_alive(flow->backend, flow->generation) && !sweep_idle(flow, reply, now, sweep->now_ns) &&
-	    (nat || service->key.proto == IPPROTO_UDP || word & CANARY_WORD_OPEN || !sweep_agrees(flow, now, p)))
+	    (nat || service->key.proto == IPPROTO_UDP || word & CANARY_WORD_OPEN || !sweep_agrees(flow, now, canary_view_now(word), p)))
 		return true;
 	return false;
 }
@@ -158,33 +159,55 @@ static __always_inline void sweep_walk(struct sweep *sweep, __u32 number)
  * A window closes when every flow that is not idle has been remembered: an idle timeout after the last change and the
  * last flow that was not. Twice seen, a pass apart, so that a packet that still read the open window is long through.
  */
-static long sweep_service(__u32 i, struct sweep *sweep)
+static __always_inline void sweep_window(struct canary_service *service, __u32 id, __u64 word, const struct sweep *sweep)
 {
-	__u32 id = sweep->first + i;
-	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
+	struct event_values values = {.value = {service->opened_ns}};
 	struct canary_config *now;
-	__u64 word, last;
+	__u64 last;
 
-	if (!service)
-		return 0;
-	word = *(volatile __u64 *)&service->word;
-	if (!(word & CANARY_WORD_OPEN))
-		return 0;
 	now = config_at(id, canary_word_now(word));
 	if (!now)
-		return 0;
+		return;
 	last = service->changed_ns > service->skipped_ns ? service->changed_ns : service->skipped_ns;
-	if (sweep->now_ns < last + now->idle_timeout * 1000000000ULL &&
-	    sweep->now_ns < service->opened_ns + now->max_window * 1000000000ULL) {
+	values.value[1] = sweep->now_ns < last + now->idle_timeout * 1000000000ULL;
+	if (values.value[1] && sweep->now_ns < service->opened_ns + now->max_window * 1000000000ULL) {
 		service->closing_epoch = 0;
-		return 0;
+		return;
 	}
 	if (service->closing_epoch == canary_word_epoch(word)) {
-		transition_close(service, word, sweep->now_ns);
+		if (transition_close(service, word, sweep->now_ns))
+			event_put(CANARY_EVENT_WINDOW_CLOSED, id, canary_word_epoch(word), &values);
 		service->closing_epoch = 0;
 	} else {
 		service->closing_epoch = canary_word_epoch(word);
 	}
+}
+
+static long sweep_service(__u32 i, struct sweep *sweep)
+{
+	__u32 id = sweep->first + i;
+	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
+	__u64 word;
+
+	if (!service)
+		return 0;
+	word = *(volatile __u64 *)&service->word;
+	if (word)
+		guard_lease(id, word, sweep->now_ns);
+	if (word & CANARY_WORD_OPEN)
+		sweep_window(service, id, word, sweep);
+	return 0;
+}
+
+/*
+ * Watched flows, stable's in the first half of a pass and the canary's in the second: half-open handshakes come in
+ * multitudes, and stable's have to be known before the canary is judged (see canary/breaker.h).
+ */
+#define SWEEP_WATCHED (CANARY_WATCHED_SETS / CANARY_FLOW_SHARDS) /* sets looked at in a tick */
+
+static long sweep_watched(__u32 i, struct sweep *sweep)
+{
+	watch_sweep(sweep->first + i, sweep->number, sweep->now_ns);
 	return 0;
 }
 
@@ -218,6 +241,11 @@ static int sweep_tick(void *map, __u32 *key, struct canary_sweeper *state)
 		bpf_loop(SWEEP_SERVICES, sweep_service, &sweep, 0);
 	} else if (step < SWEEP_STEPS) {
 		sweep_walk(&sweep, step - CANARY_FLOW_SHARDS);
+	}
+	if (step < SWEEP_STEPS) {
+		sweep.first = step % CANARY_FLOW_SHARDS * SWEEP_WATCHED;
+		sweep.number = step < CANARY_FLOW_SHARDS ? CANARY_STABLE : CANARY_CANARY;
+		bpf_loop(SWEEP_WATCHED, sweep_watched, &sweep, 0);
 	}
 	if (step >= SWEEP_STEPS)
 		sweep_swap(state);

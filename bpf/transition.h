@@ -16,10 +16,11 @@ static __always_inline void transition_retire(struct canary_service *service, __
 }
 
 /*
- * Brings a record into force. With no window open, the one in force until now becomes `oldest`, and a window opens; in an
- * open window `oldest` stays. -ESTALE: the service is not in the epoch that the record was made for.
+ * Brings a view into force. With no window open, the record in force until now becomes `oldest`, and a window opens; in an
+ * open window `oldest` stays. -ESTALE: the service is not in the epoch that the record was made for, or it is stopped and
+ * nothing but a view says so: see CANARY_OP_MATERIALISE.
  */
-static __always_inline int transition_change(struct canary_service *service, __u32 slot, __u64 epoch)
+static __always_inline int transition_change(struct canary_service *service, __u32 view, __u64 epoch)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 
@@ -28,10 +29,10 @@ static __always_inline int transition_change(struct canary_service *service, __u
 		bool open = word & CANARY_WORD_OPEN;
 		__u32 oldest = open ? canary_word_oldest(word) : canary_word_now(word);
 
-		if (!word || canary_word_epoch(word) != epoch)
+		if (!word || canary_word_epoch(word) != epoch || (word & CANARY_WORD_STOPPED && !open))
 			return -CANARY_ESTALE;
-		next = (slot & CANARY_WORD_SLOT_MASK) | oldest << CANARY_WORD_OLDEST_SHIFT | CANARY_WORD_OPEN |
-		       (epoch + 1) << CANARY_WORD_EPOCH_SHIFT;
+		next = (view & CANARY_WORD_SLOT_MASK) | oldest << CANARY_WORD_OLDEST_SHIFT | CANARY_WORD_OPEN |
+		       (view & CANARY_VIEW_STOPPED ? CANARY_WORD_STOPPED : 0) | (epoch + 1) << CANARY_WORD_EPOCH_SHIFT;
 		/* Before the word: the sweeper must not take a new window for an old one. */
 		service->changed_ns = now_ns;
 		if (!open)
@@ -43,6 +44,38 @@ static __always_inline int transition_change(struct canary_service *service, __u
 		return 0;
 	}
 	return -CANARY_ESTALE;
+}
+
+/* The threshold counts as 0 from now on: a change of the same record, if the service is still as it was in `word`. */
+static __always_inline bool transition_stop(struct canary_service *service, __u64 word)
+{
+	bool open = word & CANARY_WORD_OPEN;
+	__u64 now_ns = bpf_ktime_get_ns();
+	__u64 oldest = open ? canary_word_oldest(word) : canary_word_now(word);
+	__u64 next = canary_word_now(word) | oldest << CANARY_WORD_OLDEST_SHIFT | CANARY_WORD_OPEN |
+		     CANARY_WORD_STOPPED | (canary_word_epoch(word) + 1) << CANARY_WORD_EPOCH_SHIFT;
+
+	if (!word)
+		return false;
+	service->changed_ns = now_ns;
+	if (!open)
+		service->opened_ns = now_ns;
+	return __sync_val_compare_and_swap(&service->word, word, next) == word;
+}
+
+/* Another record for the same view, with no window open: what `slot` says has to be what the stopped record means. */
+static __always_inline int transition_materialise(struct canary_service *service, __u32 slot, __u64 epoch)
+{
+	__u64 word = service->word, next;
+
+	if (canary_word_epoch(word) != epoch || !(word & CANARY_WORD_STOPPED) || word & CANARY_WORD_OPEN)
+		return -CANARY_ESTALE;
+	slot &= CANARY_WORD_SLOT_MASK;
+	next = slot | (__u64)slot << CANARY_WORD_OLDEST_SHIFT | epoch << CANARY_WORD_EPOCH_SHIFT;
+	if (__sync_val_compare_and_swap(&service->word, word, next) != word)
+		return -CANARY_ESTALE;
+	transition_retire(service, canary_word_now(word), bpf_ktime_get_ns());
+	return 0;
 }
 
 /* Closes the window, if the service is still as it was in `word`. The epoch stays: nothing was configured. */

@@ -18,9 +18,14 @@
 #endif
 
 #include "counters.h"
+#include "events.h"
+#include "histogram.h"
+#include "outcomes.h"
 #include "reasons.h"
 
-#define CANARY_ABI_VERSION 2
+#define CANARY_ABI_VERSION 3
+/* What dataplane_upgrade() can migrate from: maps of that version are those of this one, but for maps that it lacks. */
+#define CANARY_ABI_PREVIOUS 2
 
 enum canary_limit {
 	CANARY_MAX_SERVICES = 1024, /* ids 1..1023: 0 means none */
@@ -34,7 +39,7 @@ enum canary_limit {
 	CANARY_MAX_REVERSE_EMBRYONIC = 32768,
 	CANARY_HELD_BITS = 1 << 21, /* 32 for each flow that can be remembered */
 	CANARY_MAX_VLANS = 4096,
-	CANARY_MAX_OPERATIONS = 65536, /* of one commit: services and backends to retire */
+	CANARY_MAX_OPERATIONS = 34816, /* of one commit: services (twice, where they are stopped) and backends to retire */
 	CANARY_CONFIGS = 8, /* configuration records of a service */
 	CANARY_ARENA_WORDS = 3 << 20, /* 64-bit words for rings, members, segments */
 	CANARY_RING_SLOTS_PER_WORD = 4, /* 16 bits each: a backend's index */
@@ -42,6 +47,10 @@ enum canary_limit {
 	CANARY_THRESHOLD_ONE = 65536, /* a threshold is a share in 1/65536 */
 	CANARY_WEIGHT_ONE = 10000, /* a weight is a share in 1/100 percent */
 	CANARY_MAX_BACKEND_WEIGHT = 1000,
+	CANARY_WATCHED_SETS = 2048, /* of CANARY_WATCHED_WAYS flows: connections that are watched at a time */
+	CANARY_WATCHED_WAYS = 8,
+	CANARY_EPOCHS = 8, /* of a service, whose outcomes are kept apart */
+	CANARY_EVENTS = 4096, /* that are kept */
 };
 
 enum canary_cohort {
@@ -76,6 +85,21 @@ enum canary_overflow { /* what happens to the flows of a cohort without a backen
 		       CANARY_OVERFLOWS,
 };
 
+enum canary_on_expiry { /* of a lease */
+			CANARY_EXPIRY_STABLE = 0, /* new flows go to stable */
+			CANARY_EXPIRY_HOLD = 1, /* the weight stays */
+			CANARY_EXPIRIES,
+};
+
+/* Who took the canary's new flows away, or would have. */
+enum canary_stop_reason {
+	CANARY_STOP_NONE = 0,
+	CANARY_STOP_RELATIVE = 1, /* the breaker: more failures than stable has */
+	CANARY_STOP_ABSOLUTE = 2, /* the breaker: hardly anything succeeds */
+	CANARY_STOP_LEASE = 3, /* nobody renewed the lease */
+	CANARY_STOP_REASONS,
+};
+
 /* An IPv6 address, or an IPv4 one as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
 struct canary_addr {
 	__u32 word[4];
@@ -102,11 +126,16 @@ _Static_assert(sizeof(struct canary_service_key) == 20, "abi");
  *   bits 0-2  now     the record new flows are chosen by
  *   bits 3-5  oldest  the record that was in force when the open window opened
  *   bit  6    open    is there a window?
+ *   bit  7    stopped the threshold of `now` counts as 0: the breaker tripped, or the lease expired. `oldest` has its own
  *   bits 8-63 epoch   rises with every change, 1 at first
+ *
+ * A view is a record as a packet has to read it: its slot, and CANARY_VIEW_STOPPED.
  */
 #define CANARY_WORD_OLDEST_SHIFT 3
 #define CANARY_WORD_SLOT_MASK 7ULL
 #define CANARY_WORD_OPEN (1ULL << 6)
+#define CANARY_WORD_STOPPED (1ULL << 7)
+#define CANARY_VIEW_STOPPED (CANARY_WORD_SLOT_MASK + 1)
 #define CANARY_WORD_EPOCH_SHIFT 8
 
 /*
@@ -156,7 +185,20 @@ struct canary_config {
 	__u32 member_count;
 	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */
 	__u32 segment_count;
-	__u64 pad[6];
+	/* What is watched, and what follows from it: the packets that open or end a flow look here. */
+	__u32 watched[CANARY_COHORTS]; /* how many buckets are: canary's first ones, stable's from `threshold` on */
+	__s32 step[CANARY_COHORTS]; /* what a cohort's failure adds to the relative sum: see breaker.h */
+	__s32 limit; /* of the breaker's sums; 0: it is off */
+	__u32 failed; /* arena: the bitmap of buckets with a failure in this assignment; 0: each flow counts for itself */
+	__u64 lease_ns; /* when the assignment's lease expires, unless it is renewed; 0: it has none */
+	__u16 handshake_timeout; /* ms */
+	__u8 on_expiry; /* enum canary_on_expiry */
+	__u8 breaker; /* is it on, as asked for */
+	__u32 arl; /* as asked for */
+	__u16 ratio; /* as asked for, in 1/100 */
+	__u16 cap; /* as asked for, in 1/100 percent of the buckets */
+	__u16 lease; /* s, of this assignment; 0: none */
+	__u16 lease_default; /* s, of assignments that say nothing else; 0: none */
 };
 _Static_assert(sizeof(struct canary_config) == 128, "two cache lines, the first for packets");
 
@@ -201,6 +243,102 @@ struct canary_keys {
 	__u64 slot;
 };
 _Static_assert(sizeof(struct canary_keys) == 72, "abi");
+
+/*
+ * Element of `guards`, by service: what the kernel knows of the canary's health. Belongs to the kernel, but for the lease.
+ * Sums and numbers are of one assignment, and of flows that were opened in it.
+ */
+struct canary_guard {
+	__u64 renewed_ns; /* the lease lasts until then, if that is later than the record says */
+	__u32 renewed_assignment; /* ... and this is the assignment in force */
+	__u32 assignment; /* of what follows */
+	__u64 sums; /* see breaker.h */
+	__u32 flows[CANARY_COHORTS]; /* outcomes that were counted */
+	__u32 failures[CANARY_COHORTS];
+	__u64 missed_ns; /* the last flow that could not be watched ... */
+	__u64 flooded_ns; /* ... and the last that was not the first for a while: somebody floods us with SYNs */
+	/* The last stop, or expiry of a lease that holds. */
+	__u64 stopped_ns;
+	__u64 stopped_epoch; /* that it brought about */
+	__u32 stopped_assignment;
+	__u32 stop_reason; /* enum canary_stop_reason */
+	__s64 stopped_sum; /* of the rule that tripped */
+	__u32 stopped_flows[CANARY_COHORTS];
+	__u32 stopped_failures[CANARY_COHORTS];
+	__u64 pad[3];
+};
+_Static_assert(sizeof(struct canary_guard) == 128, "two cache lines");
+
+/* What became of the watched flows that were assigned in one epoch. */
+struct canary_epoch {
+	__u64 epoch; /* 0: none */
+	__u64 began_ns;
+	__u32 assignment;
+	__u32 flooded; /* flows that could not be watched: what handshakes tell is then inconclusive */
+	__u32 watched[CANARY_COHORTS]; /* buckets; w = watched[canary] / (watched[canary] + watched[stable]) */
+	__s32 step[CANARY_COHORTS]; /* of the breaker, as in the record */
+	__s32 limit;
+	__u32 pad;
+	__u64 count[CANARY_COHORTS][CANARY_OUTCOMES];
+};
+_Static_assert(sizeof(struct canary_epoch) == 48 + 16 * CANARY_OUTCOMES, "abi");
+
+/* Element of `outcomes`, by service: at epoch % CANARY_EPOCHS, and all older ones together (`epoch` 0) at last. */
+struct canary_outcomes {
+	struct canary_epoch epochs[CANARY_EPOCHS + 1];
+};
+
+/* Key of `histograms`: user space makes the elements of a service, as far as its way of forwarding has them. */
+struct canary_histogram_key {
+	__u32 service;
+	__u16 cohort;
+	__u16 kind; /* enum canary_histogram_kind */
+};
+_Static_assert(sizeof(struct canary_histogram_key) == 8, "abi");
+
+/* Of the assignment in force. */
+struct canary_histogram {
+	__u32 count[CANARY_HISTOGRAM_BUCKETS];
+};
+
+/*
+ * Element of `watched`, by the flow's hash: flows whose handshake, and what follows it at once, is watched. `word` is the
+ * flow's hash with the state (enum watch_state) in its lowest bits, 0: free. It changes by compare-and-swap, so that each
+ * flow has one outcome, whoever sees it first.
+ */
+#define CANARY_WATCHED_STATE 7ULL
+struct canary_watched {
+	__u64 opened_ns; /* of the first SYN */
+	__u64 since_ns; /* of the last SYN; then of the handshake's end; then of the request's first byte */
+	__u32 isn; /* of the last SYN; host order */
+	__u32 epoch; /* the lower half */
+	__u16 service;
+	__u16 bucket;
+	__u8 cohort;
+	__u8 answered; /* nat: the backend's SYN and ACK came */
+	__u16 pad;
+};
+_Static_assert(sizeof(struct canary_watched) == 32, "abi");
+struct canary_watched_set {
+	__u64 word[CANARY_WATCHED_WAYS]; /* one cache line */
+	struct canary_watched flow[CANARY_WATCHED_WAYS];
+};
+
+/*
+ * Element of `events`, at (number - 1) % CANARY_EVENTS. `number` counts from 1, and is written last: what has another one
+ * before and after it was copied is being overwritten. The only element of `event_head` is the last number given.
+ */
+struct canary_event {
+	__u64 number;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 type; /* enum canary_event_type */
+	__u32 uid; /* who asked */
+	__u64 epoch; /* of the service, after the event */
+	__u64 value[4]; /* as the list of types says */
+	char name[CANARY_NAME_LEN]; /* the service's, or the interface's */
+};
+_Static_assert(sizeof(struct canary_event) == 128, "two cache lines");
+#define CANARY_UID_KERNEL (~0U) /* nobody asked: the kernel did it by itself */
 
 /* The only element of `settings`. */
 struct canary_settings {
@@ -340,10 +478,15 @@ struct canary_interface_counters { /* `interface_counters`, by the interface's p
  */
 enum canary_operation_type {
 	CANARY_OP_ADD = 1, /* service_ids[key] = id; services[id].word = word */
-	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> word */
+	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> the view `word` */
 	CANARY_OP_DELETE =
 		3, /* service_ids[key] removed; services[id].word: expected -> 0; `word` != 0: its address is no other's */
 	CANARY_OP_RETIRE_BACKEND = 4, /* backends[id]: not live, generation + 1 */
+	/*
+	 * services[id].word: `now`, which is stopped, gives way to the record `word`, which says the same with a threshold of
+	 * 0: no window, no other epoch. So that a change that follows has an `oldest` to name.
+	 */
+	CANARY_OP_MATERIALISE = 5,
 };
 struct canary_operation {
 	__u32 type;

@@ -24,12 +24,23 @@ CANARY_INLINE __u64 canary_word_epoch(__u64 word)
 	return word >> CANARY_WORD_EPOCH_SHIFT;
 }
 
+/* The views: a record, and whether its threshold counts as 0. `oldest` is never stopped: see CANARY_OP_MATERIALISE. */
+CANARY_INLINE __u32 canary_view_now(__u64 word)
+{
+	return canary_word_now(word) | (word & CANARY_WORD_STOPPED ? CANARY_VIEW_STOPPED : 0);
+}
+
 /* What a flow is, as far as choosing goes. The bucket's hash is salted later: salts belong to configurations. */
 struct canary_hashes {
 	__u64 bucket; /* unsalted */
 	__u64 slot;
 	__u64 flow; /* of the 5-tuple, always: says where the flow is remembered */
 };
+
+CANARY_INLINE __u64 canary_flow_hash(const struct canary_keys *keys, const struct canary_tuple *tuple)
+{
+	return canary_mix64(canary_hash_flow(keys, tuple) ^ keys->slot);
+}
 
 /*
  * With affinity `client` the bucket is the client's; and where the service takes every port, so is the slot: all of a
@@ -92,13 +103,14 @@ struct canary_choice {
 	__u32 wanted; /* the cohort that segment or bucket asked for */
 	__u32 cohort; /* the cohort that gets the flow: another where `wanted` has no backend */
 	__u32 why;
+	__u32 bucket; /* where the weight decided */
 	__u32 slot;
 	__u32 word; /* of the arena, where the slot's backend stands; 0: no cohort has a backend */
 };
 
-/* segment: the cohort the client's prefix is pinned to, or -1. */
+/* segment: the cohort the client's prefix is pinned to, or -1. stopped: no bucket is the canary's. */
 CANARY_INLINE struct canary_choice canary_choose(const struct canary_config *config, const struct canary_hashes *hashes,
-						 int segment)
+						 int segment, int stopped)
 {
 	struct canary_choice choice = {};
 	const struct canary_ring *ring;
@@ -107,7 +119,8 @@ CANARY_INLINE struct canary_choice canary_choose(const struct canary_config *con
 		choice.why = CANARY_WHY_SEGMENT;
 		choice.wanted = segment & 1;
 	} else {
-		choice.wanted = canary_bucket(hashes, config->salt) < config->threshold;
+		choice.bucket = canary_bucket(hashes, config->salt);
+		choice.wanted = !stopped && choice.bucket < config->threshold;
 	}
 	choice.cohort = choice.wanted;
 	if (!config->ring[choice.cohort & 1].size && config->overflow == CANARY_OVERFLOW_OTHER)

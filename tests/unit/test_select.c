@@ -118,7 +118,7 @@ static void test_shares_are_within_three_sigma(void **state)
 			for (unsigned i = 0; i < FLOWS; i++) {
 				struct canary_hashes hashes = hash_flow(&keys, kind, i);
 
-				canary += canary_choose(&config, &hashes, -1).cohort == CANARY_CANARY;
+				canary += canary_choose(&config, &hashes, -1, 0).cohort == CANARY_CANARY;
 			}
 			if (fabs(canary - FLOWS * share) > 3 * sigma)
 				fail_msg("kind %d at %u: %u flows of %d, not %.0f +- %.0f", kind, thresholds[t], canary,
@@ -136,8 +136,8 @@ static void test_none_and_all(void **state)
 	for (unsigned i = 0; i < FLOWS; i++) {
 		struct canary_hashes hashes = hash_flow(&keys, RANDOM4, i);
 
-		assert_int_equal(canary_choose(&none, &hashes, -1).cohort, CANARY_STABLE);
-		assert_int_equal(canary_choose(&all, &hashes, -1).cohort, CANARY_CANARY);
+		assert_int_equal(canary_choose(&none, &hashes, -1, 0).cohort, CANARY_STABLE);
+		assert_int_equal(canary_choose(&all, &hashes, -1, 0).cohort, CANARY_CANARY);
 	}
 }
 
@@ -154,7 +154,7 @@ static void test_a_higher_weight_only_moves_flows_to_the_canary(void **state)
 
 		for (unsigned t = 0; t < sizeof(thresholds) / sizeof(*thresholds); t++) {
 			struct canary_config config = make_config(thresholds[t]);
-			struct canary_choice now = canary_choose(&config, &hashes, -1);
+			struct canary_choice now = canary_choose(&config, &hashes, -1, 0);
 
 			if (t) {
 				assert_true(now.cohort >= before.cohort);
@@ -218,8 +218,8 @@ static void test_another_salt_draws_buckets_anew_and_leaves_slots(void **state)
 
 			table[before >> 12][after >> 12]++;
 			other.salt = salt;
-			assert_int_equal(canary_choose(&one, &hashes, -1).slot,
-					 canary_choose(&other, &hashes, -1).slot);
+			assert_int_equal(canary_choose(&one, &hashes, -1, 0).slot,
+					 canary_choose(&other, &hashes, -1, 0).slot);
 		}
 		check_table(table, "buckets by two salts", kind);
 	}
@@ -333,16 +333,16 @@ static void test_segments_decide_before_the_weight(void **state)
 	struct canary_config none = make_config(0), all = make_config(CANARY_THRESHOLD_ONE);
 	struct canary_keys keys = make_keys(600);
 	struct canary_hashes hashes = hash_flow(&keys, RANDOM4, 0);
-	struct canary_choice choice = canary_choose(&none, &hashes, CANARY_CANARY);
+	struct canary_choice choice = canary_choose(&none, &hashes, CANARY_CANARY, 0);
 
 	(void)state;
 	assert_int_equal(choice.cohort, CANARY_CANARY);
 	assert_int_equal(choice.why, CANARY_WHY_SEGMENT);
 	assert_in_range(choice.word, 5000, 5000 + 65537 / 4);
-	choice = canary_choose(&all, &hashes, CANARY_STABLE);
+	choice = canary_choose(&all, &hashes, CANARY_STABLE, 0);
 	assert_int_equal(choice.cohort, CANARY_STABLE);
 	assert_in_range(choice.word, 100, 100 + 4099 / 4);
-	assert_int_equal(canary_choose(&all, &hashes, -1).why, CANARY_WHY_WEIGHT);
+	assert_int_equal(canary_choose(&all, &hashes, -1, 0).why, CANARY_WHY_WEIGHT);
 }
 
 static void test_overflow(void **state)
@@ -354,25 +354,25 @@ static void test_overflow(void **state)
 
 	(void)state;
 	config.ring[CANARY_CANARY] = (struct canary_ring){};
-	choice = canary_choose(&config, &hashes, -1);
+	choice = canary_choose(&config, &hashes, -1, 0);
 	assert_int_equal(choice.wanted, CANARY_CANARY);
 	assert_int_equal(choice.cohort, CANARY_STABLE);
 	assert_in_range(choice.word, 100, 100 + 4099 / 4);
 
 	config.overflow = CANARY_OVERFLOW_DROP;
-	choice = canary_choose(&config, &hashes, -1);
+	choice = canary_choose(&config, &hashes, -1, 0);
 	assert_int_equal(choice.wanted, CANARY_CANARY);
 	assert_int_equal(choice.cohort, CANARY_CANARY);
 	assert_int_equal(choice.word, 0);
 
 	config.overflow = CANARY_OVERFLOW_OTHER;
 	config.ring[CANARY_STABLE] = (struct canary_ring){};
-	assert_int_equal(canary_choose(&config, &hashes, -1).word, 0);
-	assert_int_equal(canary_choose(&config, &hashes, CANARY_STABLE).word, 0);
+	assert_int_equal(canary_choose(&config, &hashes, -1, 0).word, 0);
+	assert_int_equal(canary_choose(&config, &hashes, CANARY_STABLE, 0).word, 0);
 
 	config = make_config(0);
 	config.ring[CANARY_STABLE] = (struct canary_ring){};
-	choice = canary_choose(&config, &hashes, -1);
+	choice = canary_choose(&config, &hashes, -1, 0);
 	assert_int_equal(choice.wanted, CANARY_STABLE);
 	assert_int_equal(choice.cohort, CANARY_CANARY);
 	assert_true(choice.word >= 5000);

@@ -22,6 +22,16 @@
 #define IDLE_TIMEOUT_MAX 86400
 #define MAX_WINDOW 86400
 #define MAX_WINDOW_MAX (7 * 86400)
+#define OBSERVE_CAP 1000 /* in 1/100 percent of the buckets */
+#define HANDSHAKE_TIMEOUT 3000 /* ms */
+#define HANDSHAKE_TIMEOUT_MAX 60000
+#define BREAKER_RATIO 1000 /* in 1/100 */
+#define BREAKER_RATIO_MIN 110
+#define BREAKER_RATIO_MAX 60000
+#define BREAKER_ARL 1000000
+#define BREAKER_ARL_MIN 1000
+#define BREAKER_ARL_MAX 2000000000
+#define LEASE_MAX (12 * 3600) /* s */
 #define PORT_DEFAULT (-1) /* backend_model.port: the file names none: the service's */
 
 struct backend_model {
@@ -57,6 +67,15 @@ struct service_model {
 	unsigned idle_timeout; /* s: how long a flow may be silent and still be one; 0: the protocol's default */
 	unsigned max_window; /* s: a window closes after this at the latest; 0: the default */
 
+	/* What is watched of connections, and what the kernel does by itself. model_add_service() fills in the defaults. */
+	unsigned observe_cap; /* in 1/100 percent of the buckets: so many of the canary's are watched (nat: all). 0: none */
+	unsigned handshake_timeout; /* ms: after that a handshake has failed */
+	bool breaker; /* is it on? */
+	unsigned breaker_ratio; /* in 1/100: how many times worse than stable it is tuned to find */
+	unsigned breaker_arl; /* failures, on average, until it trips with nothing wrong */
+	unsigned lease_default; /* s: of assignments that say nothing else; 0: they have no lease */
+	enum canary_on_expiry on_expiry;
+
 	struct backend_model *backends;
 	size_t backend_count;
 	struct segment_model *segments;
@@ -68,6 +87,11 @@ struct service_model {
 	__u64 salt;
 	__u32 salt_number; /* the salt is derived from the keys, the service and this; raise it for another salt */
 	__u32 assignment;
+	/*
+	 * Set by a command that makes a new assignment, read back otherwise: the assignment's lease in s, 0: it has none. It
+	 * begins with the commit that brings the assignment into force.
+	 */
+	unsigned lease;
 	/*
 	 * Set by a command: flows that the new configuration would place in the other cohort are reset (TCP) once so many
 	 * seconds are over; RESET_NEVER: they live on.

@@ -20,6 +20,7 @@ enum dataplane_access {
 	DATAPLANE_READ, /* -ENOENT if there is nothing at dir */
 	DATAPLANE_CHANGE, /* as READ, and waits (at most 10 s, then -EBUSY) for the lock that one writer at a time holds */
 	DATAPLANE_CREATE, /* as CHANGE, and makes what is missing */
+	DATAPLANE_UPGRADE, /* as CHANGE, and takes maps of CANARY_ABI_PREVIOUS, for dataplane_upgrade() alone */
 };
 
 int dataplane_open(const char *dir, enum dataplane_access access, struct dataplane **ret, struct error *error);
@@ -90,6 +91,7 @@ struct explanation {
 	bool segment; /* a segment decided, not the weight */
 	__u32 slot, ring_size;
 	__u32 backend; /* index; 0: none */
+	bool stopped; /* the breaker tripped or the lease expired: no bucket is the canary's, whatever the threshold */
 	bool tracked; /* there is a flow: it stays where it is */
 	enum canary_cohort tracked_cohort;
 	__u32 tracked_backend;
@@ -112,6 +114,42 @@ int dataplane_window(struct dataplane *dataplane, const struct service_model *se
 int dataplane_read_oldest(struct dataplane *dataplane, const struct service_model *service, struct model *ret,
 			  struct error *error);
 
+/* What the kernel knows of a service's canary. Of the assignment in force. Times: CLOCK_MONOTONIC. */
+struct guard {
+	bool stopped; /* new flows go to stable, whatever the weight */
+	enum canary_stop_reason reason; /* for that, or (LEASE, not stopped) that it would, but the service says: hold */
+	__u64 stopped_ns;
+	__u64 stopped_epoch;
+	double sum, limit; /* of the breaker's rule that tripped, in nats */
+	__u32 flows[CANARY_COHORTS]; /* whose outcome was known then */
+	__u32 failures[CANARY_COHORTS];
+	__u64 lease_expires_ns; /* 0: there is no lease */
+	bool lease_expired;
+	__u64 flooded_ns; /* the last time that SYNs came faster than they could be watched; 0: never */
+};
+int dataplane_guard(struct dataplane *dataplane, const struct service_model *service, struct guard *ret);
+/*
+ * Lets the lease of the assignment in force last `seconds` from now on (0: as long as it lasts by itself). -ENOENT: it has
+ * none; -ESTALE: it expired, and only a new assignment helps. Changes nothing else, and needs access to change.
+ */
+int dataplane_renew_lease(struct dataplane *dataplane, const struct service_model *service, unsigned seconds,
+			  struct error *error);
+
+/* What became of watched connections, by epoch; -ENOENT: nothing is known. */
+int dataplane_outcomes(struct dataplane *dataplane, const struct service_model *service, struct canary_outcomes *ret);
+/* Times, of the assignment in force; -ENOENT: the service's way of forwarding cannot tell. */
+int dataplane_histogram(struct dataplane *dataplane, const struct service_model *service, enum canary_cohort cohort,
+			enum canary_histogram_kind kind, struct canary_histogram *ret);
+
+/* Writes an event down; type, epoch, name and values are given, number, time and uid filled in. Needs access to change. */
+void dataplane_put_event(struct dataplane *dataplane, const struct canary_event *event);
+/*
+ * Calls back for each event with a number above `after`, oldest first, until it returns nonzero, which is returned.
+ * *ret_last is the last number there is, *ret_lost how many of them were overwritten before they could be read.
+ */
+int dataplane_events(struct dataplane *dataplane, __u64 after, int (*call)(const struct canary_event *event, void *arg),
+		     void *arg, __u64 *ret_last, __u64 *ret_lost);
+
 /* A remembered flow. */
 struct flow {
 	__u32 service; /* id */
@@ -129,7 +167,7 @@ long dataplane_flush_flows(struct dataplane *dataplane, bool (*match)(const stru
 
 /*
  * Replaces the pinned programs, and those that are attached, by this binary's, in place: no packet is missed, and maps
- * stay. -EPROTO: the maps are of another ABI, and cannot be migrated.
+ * stay. For DATAPLANE_UPGRADE: from maps of CANARY_ABI_PREVIOUS it makes what they lack, and fills in the defaults.
  */
 int dataplane_upgrade(struct dataplane *dataplane, struct error *error);
 

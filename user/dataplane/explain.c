@@ -34,7 +34,8 @@ int dataplane_explain(struct dataplane *dataplane, const struct service_model *s
 		.client = *client, .service = service->id, .client_port = htons(client_port), .port = htons(port)};
 	struct canary_hashes hashes =
 		canary_hashes(&dataplane->settings->keys, &tuple, config.affinity, !service->port);
-	struct canary_choice choice = canary_choose(&config, &hashes, find_segment(dataplane, &config, client));
+	struct canary_choice choice = canary_choose(&config, &hashes, find_segment(dataplane, &config, client),
+						    canary_view_now(service->word) & CANARY_VIEW_STOPPED);
 	struct explanation explanation = {.bucket = canary_bucket(&hashes, config.salt),
 					  .threshold = config.threshold,
 					  .wanted = choice.wanted,

@@ -23,6 +23,13 @@
 	X(reverse)                                                                                                     \
 	X(reverse_embryonic)                                                                                           \
 	X(held)                                                                                                        \
+	X(guards)                                                                                                      \
+	X(watched)                                                                                                     \
+	X(watching)                                                                                                    \
+	X(outcomes)                                                                                                    \
+	X(histograms)                                                                                                  \
+	X(events)                                                                                                      \
+	X(event_head)                                                                                                  \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
