@@ -9,13 +9,29 @@ static inline __attribute__((always_inline)) __u32 canary_histogram_index(__u64 
 
 	if (us < 32)
 		return us;
-	if (v >> 32) { return CANARY_HISTOGRAM_BUCKETS - 1; }
+	if (v >> 32) {
+		return CANARY_HISTOGRAM_BUCKETS - 1;
+	}
 	v >>= 5;
-	if (v >> 16) { v >>= 16; shift += 16; }
-	if (v >> 8) { v >>= 8; shift += 8; }
-	if (v >> 4) { v >>= 4; shift += 4; }
-	if (v >> 2) { v >>= 2; shift += 2; }
-	if (v >> 1) { shift += 1; }
+	if (v >> 16) {
+		v >>= 16;
+		shift += 16;
+	}
+	if (v >> 8) {
+		v >>= 8;
+		shift += 8;
+	}
+	if (v >> 4) {
+		v >>= 4;
+		shift += 4;
+	}
+	if (v >> 2) {
+		v >>= 2;
+		shift += 2;
+	}
+	if (v >> 1) {
+		shift += 1;
+	}
 	v = (us >> shift) - 32 + 32 * (shift + 1);
 	return v < CANARY_HISTOGRAM_BUCKETS ? v : CANARY_HISTOGRAM_BUCKETS - 1;
 }
