@@ -6,13 +6,17 @@
  *     -s ADDRESS[/COUNT]       source addresses: COUNT in a row from ADDRESS on (default: the kernel's choice)
  *     -p FIRST[-LAST]          source ports (default: 20000-59999)
  *     -n COUNT                 how many connections (default: one for each address and port)
- *     -c COUNT                 so many at once (default 256)
+ *     -c COUNT                 so many at once (default 64)
  *     -r COUNT                 at most so many new ones a second
  *     --timeout MS             to connect (default 5000)
  *     --reply-timeout MS       from connected to the first byte of the response (default 5000)
  *     --request                send a line once connected (else: only wait for the response)
- *     --reset-after-connect N/M   of every M connections made, end N at once with a RST
+ *     --reset-after-connect N/M   of every M connections made, end N with a RST, with no request
  *     --close-after-connect N/M   the same with a FIN
+ *
+ * These ends come some milliseconds after the connection has been made: at once, from another CPU, they could overtake the
+ * ACK that completes the handshake. Where every packet counts, keep to -r: a veth with an XDP program takes no bursts of
+ * more than 256 packets.
  *
  * The end of the program, or SIGTERM, prints a JSON object. Each of `attempted` has exactly one outcome:
  *   no connection    refused (RST in answer to the SYN), timed_out, unreachable (ICMP)
@@ -45,12 +49,16 @@
 enum outcome { OUTCOMES(OUTCOME_ENUM) outcome_count };
 static const char *const outcome_names[] = {OUTCOMES(OUTCOME_NAME)};
 
+/* How long after a connection --reset-after-connect and --close-after-connect end it, at least; how often we look. */
+enum { SELF_END_NS = 2 * NS_PER_MS, CHECK_NS = 10 * NS_PER_MS };
+
 enum state { CONNECTING, WAITING, ENDED };
 
 struct conn {
 	int fd;
 	enum state state;
 	uint64_t since, deadline; /* ns: when this state began, and when it has lasted too long */
+	enum outcome if_late;
 };
 
 static struct {
@@ -61,7 +69,7 @@ static struct {
 	unsigned conns, concurrency, rate, timeout, reply_timeout;
 	struct share reset, close;
 } options = {.sources = {.addresses = 1, .first_port = 20000, .ports = 40000},
-	     .concurrency = 256,
+	     .concurrency = 64,
 	     .timeout = 5000,
 	     .reply_timeout = 5000};
 
@@ -110,6 +118,7 @@ static void start(unsigned index)
 	if (bind(conn->fd, (void *)&source, options.addr_len))
 		err(1, "bind (connection %u)", index);
 	conn->since = now_ns(CLOCK_MONOTONIC);
+	conn->if_late = outcome_timed_out;
 	conn->deadline = conn->since + options.timeout * (uint64_t)NS_PER_MS;
 	if (connect(conn->fd, (void *)&options.target, options.addr_len) && errno != EINPROGRESS)
 		err(1, "connect (connection %u)", index);
@@ -138,50 +147,59 @@ static enum outcome outcome_of(int error)
 	err(1, "a connection ended in a way that has no name here");
 }
 
-static bool is_connected(const struct conn *conn, int error)
+/* A RST or FIN may come before we look at the socket; a RST in answer to the SYN would be ECONNREFUSED. */
+static bool was_connected(int error)
 {
-	/* A RST that comes before we look at the socket: one that answers the SYN would be ECONNREFUSED. */
-	return !error || ((error == ECONNRESET || error == EPIPE) && conn->state == CONNECTING);
+	return !error || error == ECONNRESET || error == EPIPE;
 }
 
-/* Both shares are offered each connection; the one whose turn the other took has the next. */
-static bool end_at_once(struct conn *conn)
+/*
+ * What a connection comes to if it stays silent. Both shares are offered each; when the turns of both fall on one, the
+ * other's comes with the next.
+ */
+static enum outcome plan(void)
 {
-	bool close_due = share_offer(&options.close), reset = share_take(&options.reset);
+	bool close_due = share_offer(&options.close);
 
-	if (!reset && !close_due)
-		return false;
-	options.close.used += !reset;
-	end(conn, reset ? outcome_self_reset : outcome_self_closed);
-	return true;
+	if (share_take(&options.reset))
+		return outcome_self_reset;
+	options.close.used += close_due;
+	return close_due ? outcome_self_closed : outcome_no_reply;
+}
+
+static void wait_for_response(struct conn *conn, uint64_t now)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = conn - conns};
+
+	conn->state = WAITING;
+	conn->since = now;
+	conn->if_late = plan();
+	conn->deadline = now + SELF_END_NS;
+	if (epoll_ctl(epoll, EPOLL_CTL_MOD, conn->fd, &event))
+		err(1, "epoll_ctl");
+	if (conn->if_late != outcome_no_reply)
+		return;
+	conn->deadline = now + options.reply_timeout * (uint64_t)NS_PER_MS;
+	if (options.request && send(conn->fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
+		end(conn, outcome_of(errno));
 }
 
 static void finish_connect(struct conn *conn, uint64_t now)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.u32 = conn - conns};
 	socklen_t len = sizeof(int);
 	int error;
 
 	if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len))
 		err(1, "SO_ERROR");
 	count_retransmits(conn);
-	if (is_connected(conn, error)) {
+	if (was_connected(error)) {
 		connected++;
 		samples_add(&connect_times, now - conn->since);
 	}
-	if (error) {
+	if (error)
 		end(conn, outcome_of(error));
-		return;
-	}
-	conn->state = WAITING;
-	conn->since = now;
-	conn->deadline = now + options.reply_timeout * (uint64_t)NS_PER_MS;
-	if (end_at_once(conn))
-		return;
-	if (epoll_ctl(epoll, EPOLL_CTL_MOD, conn->fd, &event))
-		err(1, "epoll_ctl");
-	if (options.request && send(conn->fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
-		end(conn, outcome_of(errno));
+	else
+		wait_for_response(conn, now);
 }
 
 static void read_response(struct conn *conn, uint64_t now)
@@ -226,7 +244,7 @@ static void end_late(uint64_t now)
 			continue;
 		if (conn->state == CONNECTING)
 			count_retransmits(conn);
-		end(conn, conn->state == CONNECTING ? outcome_timed_out : outcome_no_reply);
+		end(conn, conn->if_late);
 	}
 }
 
@@ -242,8 +260,8 @@ static void run(void)
 
 		if (room && due)
 			start(attempted);
-		handle_events(!room ? 20 : due ? 0 : 1);
-		if (now > checked + 20 * NS_PER_MS) {
+		handle_events(!room ? CHECK_NS / NS_PER_MS : due ? 0 : 1);
+		if (now > checked + CHECK_NS) {
 			end_late(now);
 			checked = now;
 		}
