@@ -77,6 +77,7 @@ struct packet {
 	uint64_t received, due; /* ns, CLOCK_MONOTONIC */
 	size_t len;
 	TAILQ_ENTRY(packet) queue;
+	unsigned char align[2]; /* puts what follows the Ethernet header on a word's boundary */
 	unsigned char frame[];
 };
 
