@@ -20,6 +20,12 @@ const volatile __u8 guard_kinds[CANARY_OUTCOMES] = {
 #undef X
 };
 
+static __always_inline __u32 guard_kind(__u32 what)
+{
+	barrier_var(what); /* kernel 6.1 forgets what was checked before */
+	return what < CANARY_OUTCOMES ? guard_kinds[what] : CANARY_KIND_NONE;
+}
+
 /* An outcome of a flow that was watched. */
 struct outcome {
 	__u32 service;
@@ -171,7 +177,7 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	outcome_add(epoch, cohort, what);
 	word = *(volatile __u64 *)&service->word;
 	now = config_at(id, canary_view_now(word));
-	kind = guard_kinds[what];
+	kind = guard_kind(what);
 	if (kind == CANARY_KIND_NONE || !now)
 		return 0;
 	if (!epoch->epoch || epoch->assignment != now->assignment) {
