@@ -9,7 +9,6 @@
 #define ROUTER "192.0.2.254"
 #define PORT 80
 #define BACKEND_PORT 8080
-#define SEQUENCE 1000
 
 /* All backends are where the clients' router is, so that what goes on goes out where it came in. */
 static const struct side_of_family {
@@ -89,7 +88,7 @@ static struct spec flow_spec(const struct bench_group *group, unsigned flow, str
 		.flags = !tcp				     ? 0
 			 : group->packet == BENCH_PACKET_SYN ? SYN
 							     : ACK,
-		.seq = group->packet == BENCH_PACKET_SYN ? SEQUENCE : SEQUENCE + 1,
+		.seq = group->packet == BENCH_PACKET_SYN ? SUBJECT_ISN : SUBJECT_ISN + 1,
 		.tcp_options = tcp ? 12 : 0,
 		.payload = tcp ? 0 : 32,
 	};

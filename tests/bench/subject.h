@@ -11,6 +11,8 @@
 /* Odd: see frame.h. Flows are inserted in one order and visited in another. */
 #define SUBJECT_STRIDE 0x9e3779b1U
 #define SUBJECT_INSERT_STRIDE 0x85ebca6bU
+/* Of a flow's SYN. */
+#define SUBJECT_ISN 1000
 
 struct subject {
 	struct bench_group group;
