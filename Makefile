@@ -3,6 +3,7 @@
 #   make               build/canaryctl
 #   make demo          what it does, with real HTTP, in network namespaces (root)
 #   make test          unit, bpf and end-to-end tests (root)
+#   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
 #   make check         style, static analysis, include rules
 #
 # Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
@@ -48,12 +49,16 @@ MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
+BENCH_SKELETON := $(BUILD)/tests/bench/bench.skel.h
+BENCH_PROGRAM := $(BUILD)/tests/bench/bench
+BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard tests/bench/*.c)))
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
+		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all demo test test-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all bench demo test test-build test-unit test-bpf test-e2e check clean helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -84,10 +89,14 @@ $(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,GEN)
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
-$(HELPER_BPF): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
+$(HELPER_BPF) $(BENCH_SKELETON:.skel.h=.bpf.o): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
 	@mkdir -p $(@D)
 	$(call say,BPF)
 	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BENCH_SKELETON): %.skel.h: %.bpf.o
+	$(call say,GEN)
+	$(Q)$(BPFTOOL) gen skeleton $< name bench_bpf > $@
 
 # User space.
 
@@ -97,6 +106,8 @@ $(USER_OBJECTS): $(BUILD)/%.o: %.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
+$(BENCH_LIB): CPPFLAGS += -I$(dir $(BENCH_SKELETON))
+$(BENCH_LIB): | $(SKELETONS) $(BENCH_SKELETON)
 
 # Tests.
 
@@ -116,13 +127,19 @@ $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
+$(BUILD)/tests/bpf/test_bench: $(BENCH_LIB)
+
+$(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o $(BENCH_LIB) $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+
 $(HELPER_PROGRAMS): %: %.o
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
-test-build: all helpers $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+test-build: all helpers $(BENCH_PROGRAM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(UNIT_TESTS) $(MODEL_TESTS)
@@ -142,6 +159,9 @@ test:
 
 check: all
 	scripts/check $(BUILD)
+
+bench: $(BENCH_PROGRAM)
+	$(BENCH_PROGRAM) $(BENCH)
 
 demo:
 	scripts/deps

@@ -304,25 +304,34 @@ static void end_child(int signal)
 		kill(child, signal);
 }
 
-static int run_group(const char *name, const struct CMUnitTest *tests, size_t count)
+struct group {
+	const char *name;
+	const struct CMUnitTest *tests;
+	size_t count;
+};
+
+static int run_group(void *arg)
 {
-	struct CMUnitTest *copy = calloc(count, sizeof(*copy));
+	const struct group *group = arg;
+	struct CMUnitTest *copy = calloc(group->count, sizeof(*copy));
 	bool root = !geteuid();
 	int failed;
 
 	if (!copy)
 		return 1;
-	memcpy(copy, tests, count * sizeof(*copy));
-	for (size_t i = 0; !root && i < count; i++) {
+	memcpy(copy, group->tests, group->count * sizeof(*copy));
+	for (size_t i = 0; !root && i < group->count; i++) {
 		copy[i].test_func = skip_test;
 		copy[i].setup_func = NULL;
 	}
-	failed = _cmocka_run_group_tests(name, copy, count, root ? set_up : NULL, root ? tear_down : NULL);
+	failed =
+		_cmocka_run_group_tests(group->name, copy, group->count, root ? set_up : NULL, root ? tear_down : NULL);
 	free(copy);
 	return failed;
 }
 
-int env_main(const char *name, const struct CMUnitTest *tests, size_t count)
+/* Runs it in a child, and removes what that leaves. */
+static int run_and_tidy(const char *name, int (*run)(void *arg), void *arg)
 {
 	struct sigaction action = {.sa_handler = end_child};
 	int status = 1;
@@ -331,7 +340,7 @@ int env_main(const char *name, const struct CMUnitTest *tests, size_t count)
 	child = fork();
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		exit(run_group(name, tests, count) != 0);
+		exit(run(arg) != 0);
 	}
 	if (child < 0)
 		return 1;
@@ -348,4 +357,36 @@ int env_main(const char *name, const struct CMUnitTest *tests, size_t count)
 	if (WIFSIGNALED(status))
 		fprintf(stderr, "%s ended with signal %d\n", name, WTERMSIG(status));
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+int env_main(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+	struct group group = {name, tests, count};
+
+	return run_and_tidy(name, run_group, &group);
+}
+
+struct body {
+	int (*run)(void *arg);
+	void *arg;
+};
+
+static int run_body(void *arg)
+{
+	const struct body *body = arg;
+	int result;
+
+	/* Outside a test, cmocka would end the process without the assertion's text. */
+	setenv("CMOCKA_TEST_ABORT", "1", 1);
+	set_up(NULL);
+	result = body->run(body->arg);
+	tear_down(NULL);
+	return result;
+}
+
+int env_run(const char *name, int (*run)(void *arg), void *arg)
+{
+	struct body body = {run, arg};
+
+	return run_and_tidy(name, run_body, &body);
 }

@@ -91,6 +91,8 @@ void run_command(const char *words);
 int env_fresh(void **state);
 /* Runs a group in a child; the parent tidies up after it. Without root all are skipped. For main() to return. */
 int env_main(const char *name, const struct CMUnitTest *tests, size_t count);
+/* The same for what is no test: returns what run() does in the child; a failed assertion ends it with its text. As root. */
+int env_run(const char *name, int (*run)(void *arg), void *arg);
 #define TEST(name) cmocka_unit_test_setup(name, env_fresh)
 #define RUN(tests) env_main(__FILE__, tests, sizeof(tests) / sizeof(*(tests)))
 

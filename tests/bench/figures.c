@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the rounds' samples to figures. */
+#include "bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare(const void *a, const void *b)
+{
+	unsigned first = *(const unsigned *)a, second = *(const unsigned *)b;
+
+	return first < second ? -1 : first > second;
+}
+
+struct bench_figure bench_total(const struct bench_samples *samples)
+{
+	unsigned sorted[BENCH_MAX_ROUNDS], n = samples->count;
+
+	if (!n)
+		return (struct bench_figure){};
+	memcpy(sorted, samples->ns, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), compare);
+	return (struct bench_figure){.median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0, .min = sorted[0]};
+}
+
+/*
+ * What is before the program under test goes. Where it moves the packet's head, the prologue moves it back, at the same
+ * price: half of what two such moves cost.
+ */
+static struct bench_figure net(const struct bench_result *result, const struct bench_samples *samples, bool moves_head)
+{
+	struct bench_figure total = bench_total(samples), before = bench_total(&result->floor[BENCH_FLOOR_TX]);
+	struct bench_figure moved = bench_total(&result->floor[BENCH_FLOOR_ADJUST]);
+
+	if (moves_head) {
+		before.median += (moved.median - before.median) / 2;
+		before.min += (moved.min - before.min) / 2;
+	}
+	return (struct bench_figure){.median = total.median - before.median, .min = total.min - before.min};
+}
+
+struct bench_figure bench_net_floor(const struct bench_result *result, enum bench_floor floor)
+{
+	return net(result, &result->floor[floor], floor == BENCH_FLOOR_ADJUST || floor == BENCH_FLOOR_IPIP);
+}
+
+struct bench_figure bench_net_row(const struct bench_result *result, enum bench_flows flows)
+{
+	return net(result, &result->row[flows], result->group.forward == BENCH_FORWARD_IPIP);
+}
+
+enum bench_floor bench_floor_of(const struct bench_group *group)
+{
+	return group->forward == BENCH_FORWARD_IPIP ? BENCH_FLOOR_IPIP : BENCH_FLOOR_SWAP;
+}
+
+/* Samples are whole nanoseconds: what takes less than one takes one. */
+static double ratio(double a, double b)
+{
+	return (a < 1 ? 1 : a) / (b < 1 ? 1 : b);
+}
+
+double bench_ratio_to_floor(const struct bench_result *result, enum bench_flows flows)
+{
+	if (!result->row[flows].count)
+		return 0;
+	return ratio(bench_net_row(result, flows).median,
+		     bench_net_floor(result, bench_floor_of(&result->group)).median);
+}
+
+double bench_ratio_of_flows(const struct bench_result *result)
+{
+	if (!result->row[BENCH_FLOWS_1].count || !result->row[BENCH_FLOWS_1M].count)
+		return 0;
+	return ratio(bench_net_row(result, BENCH_FLOWS_1M).median, bench_net_row(result, BENCH_FLOWS_1).median);
+}

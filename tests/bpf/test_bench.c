@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bench itself, run briefly: what it measures is what it says. Times are left to `make bench`. */
+#include "lib_env.h"
+
+#include "../bench/bench.h"
+
+/* A group takes a second, most of it to set up: of IPv6 and of windows, ACKs stand for all packets. */
+static bool worth_a_run(const struct bench_group *group)
+{
+	return group->packet == BENCH_PACKET_ACK ||
+	       (group->family == BENCH_FAMILY_V4 && group->state == BENCH_STATE_SETTLED);
+}
+
+/* Each of these runs checks verdict, packet and counters, and fails where they are not those of so many packets. */
+static void rows_do_what_they_are_timed_for(void **state)
+{
+	static const struct bench_selection all;
+	static const struct bench_options brief = {.repeat = 4096, .rounds = 1};
+	static struct bench_result result;
+	struct bench_group group;
+	unsigned index = 0, groups = 0;
+
+	(void)state;
+	for (; bench_next_group(&all, &index, &group); groups++) {
+		if (!worth_a_run(&group))
+			continue;
+		bench_run_group(&brief, &all, &group, &result);
+		for (int flows = 0; flows < BENCH_FLOWS; flows++) {
+			assert_int_equal(result.row[flows].count, bench_row_selected(&all, &group, flows));
+			assert_true(!result.row[flows].count || result.row[flows].ns[0] > 0);
+		}
+	}
+	/* Windows are for l2 and ipip. */
+	assert_int_equal(groups, (BENCH_FORWARDS + 2) * BENCH_FAMILIES * BENCH_PACKETS);
+}
+
+/* Far more than a busy machine could make of it; `make bench` has the figure. */
+static void a_million_flows_cost_about_as_much_as_one(void **state)
+{
+	static const struct bench_options options = {.repeat = 200000, .rounds = 5};
+	static const enum bench_forward forwards[] = {BENCH_FORWARD_L2, BENCH_FORWARD_IPIP};
+	static struct bench_result result;
+	struct bench_selection selection = {};
+
+	(void)state;
+	assert_true(bench_select(&selection, "1") && bench_select(&selection, "1M"));
+	for (int i = 0; i < 2; i++) {
+		struct bench_group group = {.forward = forwards[i]};
+
+		bench_run_group(&options, &selection, &group, &result);
+		assert_true(bench_ratio_of_flows(&result) > 0);
+		assert_true(bench_ratio_to_floor(&result, BENCH_FLOWS_1M) > 0);
+		assert_true(bench_total(&result.row[BENCH_FLOWS_1M]).min <
+			    10 * bench_total(&result.row[BENCH_FLOWS_1]).min);
+	}
+}
+
+static void figures_are_net_of_what_is_not_the_program(void **state)
+{
+	struct bench_result result = {
+		.group = {.forward = BENCH_FORWARD_IPIP},
+		.floor = {[BENCH_FLOOR_TX] = {3, {22, 20, 30}},
+			  [BENCH_FLOOR_ADJUST] = {3, {34, 30, 40}},
+			  [BENCH_FLOOR_SWAP] = {3, {24, 23, 90}},
+			  [BENCH_FLOOR_IPIP] = {3, {44, 48, 40}}},
+		.row = {[BENCH_FLOWS_1] = {3, {68, 65, 99}}, [BENCH_FLOWS_1M] = {3, {88, 79, 91}}},
+	};
+
+	(void)state;
+	assert_int_equal(bench_net_row(&result, BENCH_FLOWS_1).median, 68 - 22 - (34 - 22) / 2);
+	assert_int_equal(bench_net_row(&result, BENCH_FLOWS_1).min, 65 - 20 - (30 - 20) / 2);
+	assert_true(bench_ratio_of_flows(&result) == 60.0 / 40);
+	assert_true(bench_ratio_to_floor(&result, BENCH_FLOWS_1) == 40.0 / (44 - 22 - 6));
+	/* In place: the head is not moved, neither by the program nor back. */
+	result.group.forward = BENCH_FORWARD_L2;
+	assert_int_equal(bench_net_row(&result, BENCH_FLOWS_1).median, 68 - 22);
+	assert_true(bench_ratio_to_floor(&result, BENCH_FLOWS_1) == 46.0 / 2);
+	result.row[BENCH_FLOWS_1].count = 0;
+	assert_true(bench_ratio_of_flows(&result) == 0);
+	/* Of an even number of rounds, what lies between the two in the middle. */
+	assert_true(bench_total(&(struct bench_samples){4, {9, 1, 4, 3}}).median == 3.5);
+}
+
+static void words_select_rows(void **state)
+{
+	const struct bench_group nat = {.forward = BENCH_FORWARD_NAT}, ipip = {.forward = BENCH_FORWARD_IPIP};
+	struct bench_selection selection = {};
+	struct bench_group group;
+	unsigned index = 0;
+
+	(void)state;
+	assert_false(bench_select(&selection, "ack "));
+	assert_true(bench_select(&selection, "nat") && bench_select(&selection, "v6"));
+	assert_true(bench_select(&selection, "syn") && bench_select(&selection, "udp"));
+	assert_true(bench_next_group(&selection, &index, &group));
+	assert_int_equal(group.forward, BENCH_FORWARD_NAT);
+	assert_int_equal(group.family, BENCH_FAMILY_V6);
+	assert_int_equal(group.packet, BENCH_PACKET_SYN);
+	assert_true(bench_next_group(&selection, &index, &group));
+	assert_int_equal(group.packet, BENCH_PACKET_UDP);
+	assert_false(bench_next_group(&selection, &index, &group));
+	/* More flows than nat remembers are no row of it. */
+	assert_true(bench_row_selected(&selection, &nat, BENCH_FLOWS_32K));
+	assert_false(bench_row_selected(&selection, &nat, BENCH_FLOWS_64K));
+	assert_true(bench_row_selected(&selection, &ipip, BENCH_FLOWS_64K));
+	assert_true(bench_select(&selection, "1M"));
+	assert_false(bench_row_selected(&selection, &ipip, BENCH_FLOWS_64K));
+	assert_false(bench_selected(&selection, &nat));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(rows_do_what_they_are_timed_for),
+		TEST(a_million_flows_cost_about_as_much_as_one),
+		TEST(figures_are_net_of_what_is_not_the_program),
+		TEST(words_select_rows),
+	};
+
+	return RUN(tests);
+}
