@@ -64,14 +64,14 @@ static json_t *view_explanation(const struct service_model *service, const struc
 	__u32 backend = explanation->tracked ? explanation->tracked_backend : explanation->backend;
 	char client[ADDR_TEXT_LEN];
 
-	return json_pack("{s:o, s:s, s:i, s:I, s:I, s:f, s:s, s:s, s:s, s:I, s:I, s:o, s:b, s:b}", "service",
+	return json_pack("{s:o, s:s, s:i, s:I, s:I, s:f, s:s, s:s, s:s, s:I, s:I, s:o, s:b}", "service",
 			 json_text(service->name), "client",
 			 format_endpoint(&question->client, question->client_port, client), "port", question->port,
 			 "bucket", (json_int_t)explanation->bucket, "threshold", (json_int_t)explanation->threshold,
 			 "weight", service->weight / 100.0, "wanted", cohort_name(explanation->wanted), "cohort",
 			 cohort_name(cohort), "why", why, "slot", (json_int_t)explanation->slot, "ring_size",
 			 (json_int_t)explanation->ring_size, "backend", backend_of(service, backend), "tracked",
-			 explanation->tracked, "stopped", explanation->stopped);
+			 explanation->tracked);
 }
 
 static void print_explanation(const struct cli *cli, const json_t *view)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <linux/types.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,13 +119,17 @@ int guard_add(json_t *view, struct dataplane *dataplane, const struct service_mo
 {
 	struct guard guard;
 	__u64 now_ns = clock_monotonic_ns(), calm_ns;
+	bool stopped;
 	int err = dataplane_guard(dataplane, service, &guard);
 
 	if (err)
 		return fail(error, err, "cannot read what guards %s: %s", service->name, strerror(-err));
+	/* A packet that opens a flow checks the lease itself, before the sweeper does. */
+	stopped = guard.stopped || (guard.lease_expired && service->on_expiry == CANARY_EXPIRY_STABLE);
 	calm_ns = guard.flooded_ns + service->handshake_timeout * NSEC_PER_MSEC + FLOOD_AFTERMATH_NS;
 	json_object_set_new(view, "assignment", json_integer(service->assignment));
-	json_object_set_new(view, "effective_weight", json_real(guard.stopped ? 0 : service->weight / 100.0));
+	json_object_set_new(view, "effective_weight", json_real(stopped ? 0 : service->weight / 100.0));
+	json_object_set_new(view, "stopped", json_boolean(stopped));
 	json_object_set_new(view, "breaker", view_breaker(service, &guard));
 	json_object_set_new(view, "lease", view_lease(service, &guard));
 	json_object_set_new(view, "observe",
@@ -140,14 +145,14 @@ void guard_print_alarms(const struct cli *cli, const json_t *view)
 {
 	const json_t *breaker = json_object_get(view, "breaker"), *lease = json_object_get(view, "lease");
 	bool expired = json_is_true(json_object_get(lease, "expired"));
-	bool held = !strcmp(text_of(lease, "on_expiry"), "hold");
+	bool stopped = json_is_true(json_object_get(view, "stopped"));
 	const char *begin = style_begin(cli, STYLE_ALARM), *end = style_end(cli, STYLE_ALARM);
 
 	if (!strcmp(text_of(breaker, "state"), "tripped"))
 		printf("%s  STOPPED: the breaker tripped at %s: %s. New flows go to stable until the next "
 		       "set-weight%s\n",
 		       begin, text_of(breaker, "tripped_at"), text_of(breaker, "reason"), end);
-	else if (expired && !held)
+	else if (stopped)
 		printf("%s  STOPPED: the lease expired at %s. New flows go to stable until the next set-weight%s\n",
 		       begin, text_of(lease, "expires_at"), end);
 	else if (expired)
@@ -163,14 +168,14 @@ void guard_print(const json_t *view)
 	const json_t *breaker = json_object_get(view, "breaker"), *lease = json_object_get(view, "lease");
 	char duration[DURATION_TEXT_LEN];
 
-	if (strcmp(text_of(view, "protocol"), "tcp") == 0)
+	if (!strcmp(text_of(view, "protocol"), proto_name(IPPROTO_TCP))) {
 		printf("  observed: %lld buckets of the canary's and %lld of stable's (cap %g%%), handshake timeout "
 		       "%gs\n",
 		       (long long)integer_of(buckets, "canary"), (long long)integer_of(buckets, "stable"),
 		       number_of(observe, "cap"), number_of(observe, "handshake_timeout"));
-	if (strcmp(text_of(view, "protocol"), "tcp") == 0)
 		printf("  breaker %s (ratio %g, ARL %lld)\n", text_of(breaker, "state"), number_of(breaker, "ratio"),
 		       (long long)integer_of(breaker, "arl"));
+	}
 	if (json_is_object(lease) && !json_is_true(json_object_get(lease, "expired")))
 		printf("  lease of %s until %s, on expiry: %s\n",
 		       format_duration((unsigned)integer_of(lease, "duration"), duration), text_of(lease, "expires_at"),

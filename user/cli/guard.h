@@ -9,7 +9,7 @@
 #include "dataplane/dataplane.h"
 
 /*
- * Adds to the view of a service: assignment, effective_weight, breaker, lease, observe, flooded, flooded_at. See
+ * Adds to the view of a service: assignment, effective_weight, stopped, breaker, lease, observe, flooded, flooded_at. See
  * canaryctl(8). 0 or -errno with a sentence.
  */
 int guard_add(json_t *view, struct dataplane *dataplane, const struct service_model *service, struct error *error);
