@@ -124,8 +124,8 @@ struct guard {
 	__u64 stopped_ns;
 	__u64 stopped_epoch;
 	double sum, limit; /* of the breaker's rule that tripped, in nats */
-	__u32 flows
-		[CANARY_COHORTS]; /* of the assignment, whose outcome was known then; where there is no reason, is known */
+	/* Of the assignment: whose outcome was known then, or where there is no reason, is known. */
+	__u32 flows[CANARY_COHORTS];
 	__u32 failures[CANARY_COHORTS];
 	__u64 lease_expires_ns; /* 0: there is no lease */
 	bool lease_expired;

@@ -48,6 +48,7 @@ struct dataplane {
 	char dir[256];
 	enum dataplane_access access;
 	int lock; /* the directory, locked; -1 for readers */
+	__u32 abi; /* of the maps */
 	int fd[MAP_COUNT];
 	int cpus;
 	/* Whole arrays, mapped. */
@@ -61,11 +62,13 @@ struct dataplane {
 struct canary_bpf;
 
 /* object.c: the pinned objects. */
+
 /*
  * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, maps that CANARY_ABI_PREVIOUS has
  * none of may be missing.
  */
 int object_open_maps(struct dataplane *dataplane, struct error *error);
+/* Pins those that were missing, and keeps them open. */
 int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error);
 int object_create(struct dataplane *dataplane, struct error *error); /* loads, pins; a half-made state is replaced */
 int object_open_program(const struct dataplane *dataplane, const char *name, struct error *error); /* fd or -errno */

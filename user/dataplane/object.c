@@ -57,13 +57,14 @@ static bool is_settings(int fd)
 	       !strcmp(info.name, "settings") && info.value_size == sizeof(struct canary_settings);
 }
 
-static int check_abi(const struct dataplane *dataplane, struct error *error)
+static int check_abi(struct dataplane *dataplane, struct error *error)
 {
 	struct canary_settings settings;
 	__u32 zero = 0;
 
 	if (bpf_map_lookup_elem(dataplane->fd[MAP_settings], &zero, &settings))
 		return fail(error, -errno, "cannot read the settings at %s: %s", dataplane->dir, explain_errno(errno));
+	dataplane->abi = settings.abi;
 	if (settings.abi == CANARY_ABI_VERSION ||
 	    (settings.abi == CANARY_ABI_PREVIOUS && dataplane->access == DATAPLANE_UPGRADE))
 		return 0;
@@ -82,7 +83,7 @@ static int check_abi(const struct dataplane *dataplane, struct error *error)
 /* Is it one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->access == DATAPLANE_UPGRADE && map >= MAP_guards && map <= MAP_event_head;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_guards && map <= MAP_event_head;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)

@@ -104,7 +104,7 @@ int outcomes_begin(const struct dataplane *dataplane, __u32 service)
 	};
 	memcpy(epoch->watched, config->watched, sizeof(epoch->watched));
 	memcpy(epoch->step, config->step, sizeof(epoch->step));
-	return make_element(dataplane, MAP_outcomes, &service, &outcomes, BPF_NOEXIST);
+	return make_element(dataplane, MAP_outcomes, &service, &outcomes, BPF_ANY);
 }
 
 int dataplane_outcomes(struct dataplane *dataplane, const struct service_model *service, struct canary_outcomes *ret)

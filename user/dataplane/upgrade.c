@@ -131,23 +131,23 @@ static int migrate(struct dataplane *dataplane, const struct canary_bpf *skeleto
 		      : 0;
 }
 
-static void put_event(struct dataplane *dataplane, __u32 abi_before)
+static void put_event(struct dataplane *dataplane)
 {
-	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED, .value = {abi_before, CANARY_ABI_VERSION}};
+	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED,
+					   .value = {dataplane->abi, CANARY_ABI_VERSION}};
 
 	dataplane_put_event(dataplane, &event);
 }
 
 int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 {
-	__u32 abi_before = dataplane->settings->abi;
 	struct canary_bpf *skeleton;
 	int result;
 
 	result = object_load(dataplane, &skeleton, error);
 	if (result)
 		return result;
-	if (abi_before != CANARY_ABI_VERSION)
+	if (dataplane->abi != CANARY_ABI_VERSION)
 		result = migrate(dataplane, skeleton, error);
 	if (!result)
 		result = replace_programs(dataplane, skeleton, error);
@@ -160,7 +160,7 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (!result) {
 		memcpy(dataplane->settings->build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		__atomic_store_n(&dataplane->settings->abi, CANARY_ABI_VERSION, __ATOMIC_RELEASE);
-		put_event(dataplane, abi_before);
+		put_event(dataplane);
 	}
 	canary_bpf__destroy(skeleton);
 	return result;
