@@ -29,8 +29,7 @@ GLOBAL int event_put(__u32 type, __u32 id, __u64 epoch, const struct event_value
 	event->epoch = epoch;
 	for (int i = 0; i < 4; i++)
 		event->value[i] = values->value[i];
-	for (int i = 0; i < CANARY_NAME_LEN; i++)
-		event->name[i] = service->name[i];
+	__builtin_memcpy(event->name, service->name, sizeof(event->name));
 	__sync_lock_test_and_set(&event->number, number);
 	return 0;
 }

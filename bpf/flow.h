@@ -411,8 +411,9 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 		return flow_open(a);
 	chosen = *a;
 	verdict = flow_continue(a);
+	/* Whom a stop left behind lives on: nobody asked for that. */
 	if (!verdict && now->reset_ns && now->reset_ns <= p->now_ns && chosen.backend && a->cohort != chosen.cohort &&
-	    !(p->tcp_flags & TCP_RST))
+	    !(p->tcp_flags & TCP_RST) && !(p->word & CANARY_WORD_STOPPED))
 		p->flags |= PKT_RESET;
 	return verdict;
 }

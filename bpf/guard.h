@@ -20,6 +20,12 @@ const volatile __u8 guard_kinds[CANARY_OUTCOMES] = {
 #undef X
 };
 
+static __always_inline __u32 guard_kind(__u32 what)
+{
+	barrier_var(what); /* kernel 6.1 forgets what was checked before */
+	return what < CANARY_OUTCOMES ? guard_kinds[what] : CANARY_KIND_NONE;
+}
+
 /* An outcome of a flow that was watched. */
 struct outcome {
 	__u32 service;
@@ -130,19 +136,21 @@ static __always_inline bool guard_first(const struct canary_config *config, __u3
 	return word && !(__sync_fetch_and_or(word, bit) & bit);
 }
 
-static __always_inline __u64 guard_add(struct canary_guard *guard, const struct canary_breaker_rule *rule, __u32 cohort,
-				       __u32 kind)
-{
-	__u64 sums = 0, next = 0;
+/* An outcome on its way into the sums. */
+struct guard_addend {
+	struct canary_guard *guard;
+	struct canary_breaker_rule rule;
+	__u32 cohort;
+	__u32 kind;
+	__u64 sums; /* with it */
+};
 
-	/* At worst, with many CPUs at it, an outcome is left out. */
-	for (int i = 0; i < GUARD_TRIES; i++) {
-		sums = *(volatile __u64 *)&guard->sums;
-		next = canary_breaker_next(sums, rule, cohort, kind);
-		if (next == sums || __sync_val_compare_and_swap(&guard->sums, sums, next) == sums)
-			break;
-	}
-	return next;
+static long guard_add(__u32 i, struct guard_addend *it)
+{
+	__u64 sums = *(volatile __u64 *)&it->guard->sums;
+
+	it->sums = canary_breaker_next(sums, &it->rule, it->cohort, it->kind);
+	return it->sums == sums || __sync_val_compare_and_swap(&it->guard->sums, sums, it->sums) == sums;
 }
 
 /* Counts an outcome. Nonzero: it was the last straw, and guard_trip() is due. */
@@ -152,7 +160,7 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	struct canary_guard *guard;
 	struct canary_config *now;
 	struct canary_epoch *epoch;
-	struct canary_breaker_rule rule;
+	struct guard_addend it = {};
 	__u32 id, what, kind, cohort;
 	__u64 word;
 
@@ -169,7 +177,7 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	outcome_add(epoch, cohort, what);
 	word = *(volatile __u64 *)&service->word;
 	now = config_at(id, canary_view_now(word));
-	kind = guard_kinds[what];
+	kind = guard_kind(what);
 	if (kind == CANARY_KIND_NONE || !now)
 		return 0;
 	if (!epoch->epoch || epoch->assignment != now->assignment) {
@@ -191,11 +199,16 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	    elapsed_ns(bpf_ktime_get_ns(), guard->flooded_ns) <
 		    now->handshake_timeout * NSEC_PER_MSEC + GUARD_FLOODED_NS)
 		return 0;
-	rule.relative[CANARY_STABLE] = epoch->step[CANARY_STABLE];
-	rule.relative[CANARY_CANARY] = epoch->step[CANARY_CANARY];
-	rule.limit = epoch->limit;
-	rule.alone = !epoch->watched[CANARY_STABLE];
-	return canary_breaker_trip(guard_add(guard, &rule, cohort, kind), &rule) != CANARY_BREAKER_CLOSED;
+	it.guard = guard;
+	it.rule.relative[CANARY_STABLE] = epoch->step[CANARY_STABLE];
+	it.rule.relative[CANARY_CANARY] = epoch->step[CANARY_CANARY];
+	it.rule.limit = epoch->limit;
+	it.rule.alone = !epoch->watched[CANARY_STABLE];
+	it.cohort = cohort;
+	it.kind = kind;
+	/* At worst, with many CPUs at it, an outcome is left out. */
+	bpf_loop(GUARD_TRIES, guard_add, &it, 0);
+	return canary_breaker_trip(it.sums, &it.rule) != CANARY_BREAKER_CLOSED;
 }
 
 /*

@@ -55,6 +55,7 @@ static __always_inline struct canary_epoch *outcome_epoch(__u32 id, __u32 epoch)
 
 static __always_inline void outcome_add(struct canary_epoch *epoch, __u32 cohort, __u32 what)
 {
+	barrier_var(what); /* or kernel 6.1 forgets on the way what was checked before */
 	if (what < CANARY_OUTCOMES)
 		__sync_fetch_and_add(&epoch->count[cohort & 1][what], 1);
 }

@@ -109,7 +109,8 @@ static __always_inline bool sweep_keeps(const struct canary_flow_key *key, const
 			reply = NULL;
 	}
 	if (word && backend_alive(flow->backend, flow->generation) && !sweep_idle(flow, reply, now, sweep->now_ns) &&
-	    (nat || service->key.proto == IPPROTO_UDP || word & CANARY_WORD_OPEN || !sweep_agrees(flow, now, canary_view_now(word), p)))
+	    (nat || service->key.proto == IPPROTO_UDP || word & CANARY_WORD_OPEN ||
+	     !sweep_agrees(flow, now, canary_view_now(word), p)))
 		return true;
 	return false;
 }
@@ -159,7 +160,8 @@ static __always_inline void sweep_walk(struct sweep *sweep, __u32 number)
  * A window closes when every flow that is not idle has been remembered: an idle timeout after the last change and the
  * last flow that was not. Twice seen, a pass apart, so that a packet that still read the open window is long through.
  */
-static __always_inline void sweep_window(struct canary_service *service, __u32 id, __u64 word, const struct sweep *sweep)
+static __always_inline void sweep_window(struct canary_service *service, __u32 id, __u64 word,
+					 const struct sweep *sweep)
 {
 	struct event_values values = {.value = {service->opened_ns}};
 	struct canary_config *now;

@@ -77,44 +77,51 @@ static __always_inline void watch_on(__u32 place)
 
 static __always_inline bool watch_goes_on(const struct canary_watched_set *set)
 {
-	bool on = false;
-
 	for (int i = 0; i < CANARY_WATCHED_WAYS; i++) {
 		__u32 state = *(volatile const __u64 *)&set->word[i] & CANARY_WATCHED_STATE;
 
-		on |= state > WATCH_BUSY && state != WATCH_SETTLED;
+		if (state > WATCH_BUSY && state != WATCH_SETTLED)
+			return true;
 	}
-	return on;
+	return false;
 }
 
 /* Clears the set's bit if nothing goes on there. Who begins something meanwhile writes it first, and then the bit. */
-static __always_inline void watch_off(const struct canary_watched_set *set, __u32 place)
+GLOBAL int watch_off(__u32 place)
 {
-	__u64 *bits;
+	struct canary_watched_set *set = bpf_map_lookup_elem(&watched, &place);
+	__u64 *bits = watch_bits(place);
 
-	if (watch_goes_on(set))
-		return;
-	bits = watch_bits(place);
-	if (!bits)
-		return;
+	if (!set || !bits || watch_goes_on(set))
+		return 0;
 	__sync_fetch_and_and(bits, ~(1ULL << place % 64));
 	if (watch_goes_on(set))
 		watch_on(place);
+	return 0;
 }
 
-/* Where the flow is in its set; WATCH_NONE: nowhere. */
-static __always_inline __u32 watch_find(const struct canary_watched_set *set, __u64 hash)
-{
-	__u32 way = WATCH_NONE;
+/* For a way that a function returned: the compiler knows its range and drops the mask, the verifier does not. */
+#define watch_bound(way)                                                                                               \
+	({                                                                                                             \
+		__u32 bound = (way);                                                                                   \
+		barrier_var(bound);                                                                                    \
+		bound % CANARY_WATCHED_WAYS;                                                                           \
+	})
 
+/* Where the flow is in its set; WATCH_NONE: nowhere. */
+GLOBAL int watch_find(__u64 hash)
+{
+	struct canary_watched_set *set = watch_set(hash);
+
+	if (!set)
+		return WATCH_NONE;
 	for (__u32 i = 0; i < CANARY_WATCHED_WAYS; i++) {
 		__u64 word = *(volatile const __u64 *)&set->word[i];
 
-		if ((word & ~CANARY_WATCHED_STATE) == watch_word(hash, 0) &&
-		    (word & CANARY_WATCHED_STATE) > WATCH_BUSY)
-			way = i;
+		if ((word & ~CANARY_WATCHED_STATE) == watch_word(hash, 0) && (word & CANARY_WATCHED_STATE) > WATCH_BUSY)
+			return i;
 	}
-	return way;
+	return WATCH_NONE;
 }
 
 /* Moves a flow on. False: somebody else did, and has counted what it means. */
@@ -122,7 +129,7 @@ static __always_inline bool watch_turn(struct canary_watched_set *set, __u32 way
 {
 	__u64 to = state == WATCH_FREE ? 0 : (from & ~CANARY_WATCHED_STATE) | state;
 
-	return __sync_val_compare_and_swap(&set->word[way % CANARY_WATCHED_WAYS], from, to) == from;
+	return __sync_val_compare_and_swap(&set->word[way], from, to) == from;
 }
 
 /* Nonzero: guard_trip() is due. */
@@ -146,11 +153,14 @@ static __always_inline __u64 watch_timeout_ns(const struct canary_config *config
  * Takes a place in the set: a free one, or that of a flow of which little more can be said. Not of one that is opening:
  * all its kind would then count as never having completed. WATCH_NONE: there is none.
  */
-static __always_inline __u32 watch_take(struct canary_watched_set *set)
+GLOBAL int watch_take(__u64 hash)
 {
+	struct canary_watched_set *set = watch_set(hash);
 	__u32 way = WATCH_NONE, most = 0;
 	__u64 word = 0;
 
+	if (!set)
+		return way;
 	for (__u32 i = 0; i < CANARY_WATCHED_WAYS; i++) {
 		__u64 it = *(volatile __u64 *)&set->word[i];
 		__u32 yield = watch_yields[it & CANARY_WATCHED_STATE];
@@ -163,8 +173,9 @@ static __always_inline __u32 watch_take(struct canary_watched_set *set)
 	}
 	if (way == WATCH_NONE)
 		return way;
-	return __sync_val_compare_and_swap(&set->word[way % CANARY_WATCHED_WAYS], word, WATCH_BUSY) == word ? way
-													    : WATCH_NONE;
+	return __sync_val_compare_and_swap(&set->word[way % CANARY_WATCHED_WAYS], word, WATCH_BUSY) == word
+		       ? way
+		       : WATCH_NONE;
 }
 
 /* Is the bucket among those that are watched? */
@@ -187,12 +198,13 @@ static __always_inline void watch_begin(struct pkt *p, struct canary_watched_set
 	epoch = outcome_epoch(p->service, canary_word_epoch(p->word));
 	if (!epoch || !guard || !epoch->epoch)
 		return; /* the epoch has not quite begun */
-	way = watch_take(set);
+	way = watch_take(p->hash);
 	if (way == WATCH_NONE) {
 		guard_missed(guard, epoch, now_ns);
 		return;
 	}
-	flow = &set->flow[way % CANARY_WATCHED_WAYS];
+	way = watch_bound(way);
+	flow = &set->flow[way];
 	flow->opened_ns = now_ns;
 	flow->since_ns = now_ns;
 	flow->isn = p->tcp_seq;
@@ -202,7 +214,7 @@ static __always_inline void watch_begin(struct pkt *p, struct canary_watched_set
 	flow->cohort = a->cohort;
 	flow->answered = 0;
 	outcome_add(epoch, a->cohort, CANARY_OUTCOME_OPENED);
-	__sync_lock_test_and_set(&set->word[way % CANARY_WATCHED_WAYS], watch_word(p->hash, WATCH_OPENING));
+	__sync_lock_test_and_set(&set->word[way], watch_word(p->hash, WATCH_OPENING));
 	watch_on(watch_place(p->hash));
 }
 
@@ -227,9 +239,9 @@ GLOBAL int watch_open(const struct assignment *a)
 	if (!set || !now)
 		return 0;
 	now_ns = bpf_ktime_get_ns();
-	way = watch_find(set, p->hash);
+	way = watch_find(p->hash);
 	if (way != WATCH_NONE) {
-		way %= CANARY_WATCHED_WAYS;
+		way = watch_bound(way);
 		flow = &set->flow[way];
 		word = *(volatile __u64 *)&set->word[way];
 		state = word & CANARY_WATCHED_STATE;
@@ -243,7 +255,7 @@ GLOBAL int watch_open(const struct assignment *a)
 		/* Another connection. One that is still opening went to the other cohort meanwhile: it failed where it was. */
 		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_OPENING)
 			trips = watch_count(flow, CANARY_OUTCOME_HALF_OPEN);
-		watch_off(set, watch_place(p->hash));
+		watch_off(watch_place(p->hash));
 	}
 	if (a->random && watch_wants(now, a))
 		watch_begin(p, set, a, now_ns);
@@ -317,8 +329,8 @@ static __always_inline struct watch_step watch_backend(const struct pkt *p, __u3
 }
 
 /* Times that a step ends. */
-static __always_inline void watch_time(const struct pkt *p, const struct canary_watched *flow, __u32 state,
-				       __u32 what, __u64 since_ns, __u64 now_ns)
+static __always_inline void watch_time(const struct pkt *p, const struct canary_watched *flow, __u32 state, __u32 what,
+				       __u64 since_ns, __u64 now_ns)
 {
 	if (what == CANARY_OUTCOME_COMPLETED)
 		outcome_time(flow->service, flow->cohort, CANARY_HISTOGRAM_HANDSHAKE,
@@ -342,10 +354,10 @@ GLOBAL int watch_packet(__u64 hash)
 
 	if (!p || !set)
 		return 0;
-	way = watch_find(set, hash);
+	way = watch_find(hash);
 	if (way == WATCH_NONE)
 		return 0;
-	way %= CANARY_WATCHED_WAYS;
+	way = watch_bound(way);
 	flow = &set->flow[way];
 	word = *(volatile __u64 *)&set->word[way];
 	state = word & CANARY_WATCHED_STATE;
@@ -375,7 +387,7 @@ GLOBAL int watch_packet(__u64 hash)
 	if (step.what)
 		trips = watch_count(flow, step.what);
 	if (step.state <= WATCH_BUSY || step.state == WATCH_SETTLED)
-		watch_off(set, watch_place(hash));
+		watch_off(watch_place(hash));
 	return trips;
 }
 
@@ -454,7 +466,7 @@ static __always_inline void watch_sweep(__u32 place, __u32 cohort, __u64 now_ns)
 	for (__u32 i = 0; i < CANARY_WATCHED_WAYS; i++)
 		if ((set->word[i] & CANARY_WATCHED_STATE) > WATCH_BUSY && set->flow[i].cohort == cohort)
 			watch_expire(set, i, now_ns);
-	watch_off(set, place);
+	watch_off(place);
 }
 
 #endif

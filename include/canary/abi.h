@@ -39,7 +39,8 @@ enum canary_limit {
 	CANARY_MAX_REVERSE_EMBRYONIC = 32768,
 	CANARY_HELD_BITS = 1 << 21, /* 32 for each flow that can be remembered */
 	CANARY_MAX_VLANS = 4096,
-	CANARY_MAX_OPERATIONS = 34816, /* of one commit: services (twice, where they are stopped) and backends to retire */
+	CANARY_MAX_OPERATIONS =
+		34816, /* of one commit: services (twice, where they are stopped) and backends to retire */
 	CANARY_CONFIGS = 8, /* configuration records of a service */
 	CANARY_ARENA_WORDS = 3 << 20, /* 64-bit words for rings, members, segments */
 	CANARY_RING_SLOTS_PER_WORD = 4, /* 16 bits each: a backend's index */

@@ -99,19 +99,17 @@ CANARY_INLINE __u64 canary_breaker_next(__u64 word, const struct canary_breaker_
 
 	if (cohort == CANARY_CANARY)
 		canary = canary_breaker_step(
-			canary,
-			canary_breaker_own(kind, CANARY_BREAKER_CANARY_FAILURE, CANARY_BREAKER_CANARY_SUCCESS), limit);
+			canary, canary_breaker_own(kind, CANARY_BREAKER_CANARY_FAILURE, CANARY_BREAKER_CANARY_SUCCESS),
+			limit);
 	else
 		stable = canary_breaker_step(
-			stable,
-			canary_breaker_own(kind, CANARY_BREAKER_STABLE_FAILURE, CANARY_BREAKER_STABLE_SUCCESS),
+			stable, canary_breaker_own(kind, CANARY_BREAKER_STABLE_FAILURE, CANARY_BREAKER_STABLE_SUCCESS),
 			2 * limit);
 	if (kind == CANARY_KIND_HARD || kind == CANARY_KIND_SOFT)
 		/* Not by an index: the verifier wants none on the stack. */
-		relative = canary_breaker_step(relative,
-					       cohort == CANARY_CANARY ? rule->relative[CANARY_CANARY]
-								       : rule->relative[CANARY_STABLE],
-					       limit);
+		relative = canary_breaker_step(
+			relative,
+			cohort == CANARY_CANARY ? rule->relative[CANARY_CANARY] : rule->relative[CANARY_STABLE], limit);
 	return (__u64)stable << CANARY_BREAKER_STABLE_SHIFT | (__u64)canary << CANARY_BREAKER_CANARY_SHIFT |
 	       (__u64)relative;
 }

@@ -24,9 +24,10 @@
 	X(CLIENT_RESET, client_reset, ALWAYS, SOFT, "the client gave up with a RST before the handshake was over")     \
 	X(HALF_OPEN, half_open, ALWAYS, HARD, "the handshake was not over within handshake_timeout")                   \
 	X(SERVER_RESET_EARLY, server_reset_early, NAT, HARD,                                                           \
-	  "completed, then a RST from the backend before any byte of it, within handshake_timeout")                   \
+	  "completed, then a RST from the backend before any byte of it, within handshake_timeout")                    \
 	X(NO_REPLY, no_reply, NAT, SOFT,                                                                               \
-	  "completed, then a request without a byte of an answer within handshake_timeout, or before the backend's FIN") \
+	  "completed, then a request without a byte of an answer within handshake_timeout, or before the backend's "   \
+	  "FIN")                                                                                                       \
 	X(CLIENT_RESET_EARLY, client_reset_early, ALWAYS, SOFT,                                                        \
 	  "completed, then a RST from the client within handshake_timeout, in nat before any byte of the backend")     \
 	X(LATE, late, ALWAYS, NONE, "half_open ones that completed after all")                                         \

@@ -84,6 +84,11 @@ static void add_service(struct model *model, const struct service *from)
 	service->overflow = from->overflow;
 	service->weight = from->weight;
 	service->idle_timeout = from->idle_timeout;
+	if (from->handshake_timeout)
+		service->handshake_timeout = from->handshake_timeout;
+	service->breaker = service->breaker && !from->no_breaker;
+	service->lease_default = from->lease;
+	service->on_expiry = from->on_expiry;
 	add_backends(service, CANARY_STABLE, from->stable);
 	add_backends(service, CANARY_CANARY, from->canary);
 	add_segments(service, from->segments);

@@ -261,6 +261,29 @@ extra_host() {
 	done
 }
 
+# A hop of our own between the switch and HOST, which delays and drops as tests/lib/hop.c says: HOST OPTION...
+hop_before() {
+	local host=$1
+	shift
+	on switch ip link add "$host-in" type veth peer name "$host-out"
+	on switch ip link set "$host" nomaster
+	on switch ip link set "$host-in" up
+	on switch ip link set "$host-out" up master br0
+	start_ready "hop-$host" switch "$helpers/hop" "$@" "$host" "$host-in"
+	printf '%s' "$started_pid" >"$work/hop-$host.pid"
+	# Until the bridge has learnt where HOST is now, its frames go to everybody.
+	on "$host" ping -q -c 1 -W 3 10.0.0.1 >/dev/null
+}
+
+# The hop goes away, and HOST is on the switch again; what it has done is in $work/hop-HOST.json.
+hop_ends() { # HOST
+	stop "$(cat "$work/hop-$1.pid")" || fail "the hop before $1: $(cat "$work/hop-$1".{out,err})"
+	grep -v ready "$work/hop-$1.out" >"$work/hop-$1.json"
+	on switch ip link del "$1-in"
+	on switch ip link set "$1" master br0
+	on "$1" ping -q -c 1 -W 3 10.0.0.1 >/dev/null
+}
+
 attach() { # every interface of the balancer
 	local interfaces=(eth0)
 	[ -z "$(ip -n "${LAB_PREFIX}balancer" link show eth1 2>/dev/null)" ] || interfaces+=(eth1)

@@ -21,11 +21,9 @@
  * At the end, or on SIGTERM: "FLOWS ok N failed N" (and "changed N" when holding). Connections end with a reset, so that the same
  * ports can be used again at once. Exit code 1 if a flow failed.
  */
-#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -34,10 +32,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "endpoints.h"
 
 enum state { UNOPENED, OPENING, HELD, DONE, FAILED };
 
@@ -52,13 +50,13 @@ struct flow {
 };
 
 static struct {
-	struct sockaddr_storage target, source;
+	struct sockaddr_storage target;
+	struct sources sources;
 	socklen_t addr_len;
-	bool any_source, udp, hold;
-	unsigned sources, first_port, ports, flows, concurrency, rate, timeout, seconds;
+	bool udp, hold;
+	unsigned flows, concurrency, rate, timeout, seconds;
 	const char *output, *ready;
-} options = {
-	.sources = 1, .first_port = 20000, .ports = 40000, .concurrency = 256, .timeout = 5000, .any_source = true};
+} options = {.sources = {.addresses = 1, .first_port = 20000, .ports = 40000}, .concurrency = 256, .timeout = 5000};
 
 static struct flow *flows;
 static unsigned open_count, active, opened, failed, changed;
@@ -94,28 +92,6 @@ static void end(struct flow *flow, enum state state, int error)
 		failed++;
 }
 
-/* The source of a flow: the n-th address after the first, and a port. */
-static struct sockaddr_storage source_of(unsigned index)
-{
-	struct sockaddr_storage source = options.source;
-	unsigned step = index % options.sources;
-	in_port_t port = htons(options.first_port + index / options.sources);
-
-	if (source.ss_family == AF_INET) {
-		struct sockaddr_in *in = (void *)&source;
-
-		in->sin_addr.s_addr = htonl(ntohl(in->sin_addr.s_addr) + step);
-		in->sin_port = port;
-	} else {
-		struct sockaddr_in6 *in6 = (void *)&source;
-		uint32_t *last = &in6->sin6_addr.s6_addr32[3];
-
-		*last = htonl(ntohl(*last) + step);
-		in6->sin6_port = port;
-	}
-	return source;
-}
-
 static void say_hello(struct flow *flow)
 {
 	if (send(flow->fd, "?", 1, MSG_NOSIGNAL) != 1)
@@ -125,7 +101,7 @@ static void say_hello(struct flow *flow)
 static void start(unsigned index)
 {
 	struct flow *flow = &flows[index];
-	struct sockaddr_storage source = source_of(index);
+	struct sockaddr_storage source = source_of(&options.sources, index);
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
 	struct linger reset = {1, 0};
 	int one = 1;
@@ -299,8 +275,8 @@ static void report(void)
 	if (options.output && !out)
 		err(1, "%s", options.output);
 	for (unsigned i = 0; out && i < opened; i++) {
-		struct sockaddr_storage source = source_of(i);
-		unsigned port = options.first_port + i / options.sources;
+		struct sockaddr_storage source = source_of(&options.sources, i);
+		unsigned port = ntohs(((struct sockaddr_in *)&source)->sin_port);
 
 		inet_ntop(source.ss_family,
 			  source.ss_family == AF_INET ? (void *)&((struct sockaddr_in *)&source)->sin_addr
@@ -320,77 +296,31 @@ static void report(void)
 	printf("\n");
 }
 
-static unsigned number(const char *text, char **rest)
-{
-	unsigned long value = strtoul(text, rest, 10);
-
-	if (*rest == text || value > 100000000)
-		errx(2, "%s: not a number", text);
-	return value;
-}
-
-static int parse_address(const char *text, struct sockaddr_storage *ret)
-{
-	struct sockaddr_in *in = (void *)ret;
-	struct sockaddr_in6 *in6 = (void *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
-		ret->ss_family = AF_INET;
-		return sizeof(*in);
-	}
-	if (inet_pton(AF_INET6, text, &in6->sin6_addr) != 1)
-		errx(2, "%s: not an address", text);
-	ret->ss_family = AF_INET6;
-	return sizeof(*in6);
-}
-
-static void parse_sources(char *text)
-{
-	char *slash = strchr(text, '/'), *rest;
-
-	if (slash) {
-		*slash = '\0';
-		options.sources = number(slash + 1, &rest);
-	}
-	parse_address(text, &options.source);
-	options.any_source = false;
-}
-
-static void parse_ports(const char *text)
-{
-	char *rest;
-
-	options.first_port = number(text, &rest);
-	options.ports = 1;
-	if (*rest == '-')
-		options.ports = number(rest + 1, &rest) - options.first_port + 1;
-}
-
 static void parse_options(int argc, char **argv)
 {
+	unsigned all;
 	char *rest;
 	int option;
 
 	while ((option = getopt(argc, argv, "s:p:n:c:r:t:uo:H:R:")) >= 0) {
 		switch (option) {
 		case 's':
-			parse_sources(optarg);
+			parse_source_addresses(optarg, &options.sources);
 			break;
 		case 'p':
-			parse_ports(optarg);
+			parse_source_ports(optarg, &options.sources);
 			break;
 		case 'n':
-			options.flows = number(optarg, &rest);
+			options.flows = parse_number(optarg, &rest);
 			break;
 		case 'c':
-			options.concurrency = number(optarg, &rest);
+			options.concurrency = parse_number(optarg, &rest);
 			break;
 		case 'r':
-			options.rate = number(optarg, &rest);
+			options.rate = parse_number(optarg, &rest);
 			break;
 		case 't':
-			options.timeout = number(optarg, &rest);
+			options.timeout = parse_number(optarg, &rest);
 			break;
 		case 'u':
 			options.udp = true;
@@ -400,7 +330,7 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'H':
 			options.hold = true;
-			options.seconds = number(optarg, &rest);
+			options.seconds = parse_number(optarg, &rest);
 			break;
 		case 'R':
 			options.ready = optarg;
@@ -411,26 +341,19 @@ static void parse_options(int argc, char **argv)
 	}
 	if (argc - optind != 2)
 		errx(2, "usage: flowload [OPTION]... ADDRESS PORT");
-	options.addr_len = parse_address(argv[optind], &options.target);
-	((struct sockaddr_in *)&options.target)->sin_port = htons(number(argv[optind + 1], &rest));
-	if (options.any_source)
-		options.source.ss_family = options.target.ss_family;
-	if (options.source.ss_family != options.target.ss_family)
-		errx(2, "the sources are of another family than the target");
-	if (!options.flows || options.flows > options.sources * options.ports)
-		options.flows = options.sources * options.ports;
+	options.addr_len = parse_endpoint(argv[optind], argv[optind + 1], &options.target);
+	match_family(&options.sources, &options.target);
+	all = options.sources.addresses * options.sources.ports;
+	if (!options.flows || options.flows > all)
+		options.flows = all;
 }
 
 int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = stop};
-	struct rlimit limit;
 
 	parse_options(argc, argv);
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	raise_descriptor_limit();
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	flows = calloc(options.flows, sizeof(*flows));

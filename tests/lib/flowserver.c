@@ -21,9 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "endpoints.h"
 
 enum kind { LISTENER, DATAGRAMS, CONNECTION };
 
@@ -251,14 +252,10 @@ static void handle(const struct epoll_event *event)
 int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = stop};
-	struct rlimit limit;
 
 	if (argc < 4)
 		errx(2, "usage: flowserver NAME LOG PORT[-LAST]...");
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	raise_descriptor_limit();
 	snprintf(banner, sizeof(banner), "%s\n", argv[1]);
 	log_file = fopen(argv[2], "ae");
 	if (!log_file)

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the program sees of how connections begin: each watched flow has one outcome, charged to where and when it began. */
+#include "lib_run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "core/text.h"
+
+#define CLIENT "198.51.100.7"
+#define VIP "203.0.113.10"
+#define TIMEOUT_MS 200
+#define PASS_MS 1000 /* of the sweeper, and a little more */
+
+static const char *const outcome_names[] = {
+#define X(NAME, name, SEEN, KIND, help) #name,
+	CANARY_OUTCOME_LIST(X)
+#undef X
+};
+
+static void web(enum canary_forward forward, int weight)
+{
+	CONFIGURE({.name = "web",
+		   .endpoint = VIP ":80",
+		   .forward = forward,
+		   .handshake_timeout = TIMEOUT_MS,
+		   .stable = "10.0.0.11",
+		   .canary = "10.0.0.21",
+		   .segments = "198.51.100.128/25>canary",
+		   .weight = weight});
+}
+
+/* The first port from `from` on whose flow the weight gives to a cohort, in a bucket that is watched, or in none of those. */
+static unsigned port_in(enum canary_cohort cohort, bool watched, unsigned from)
+{
+	const struct service_model *service = find_service("web");
+	struct canary_addr client = make_addr(CLIENT);
+	struct canary_outcomes outcomes;
+	const struct canary_epoch *epoch;
+	struct explanation why;
+	struct error error;
+
+	assert_int_equal(dataplane_outcomes(env.dataplane, service, &outcomes), 0);
+	epoch = &outcomes.epochs[(service->word >> CANARY_WORD_EPOCH_SHIFT) % CANARY_EPOCHS];
+	for (unsigned port = from; port < 65536; port++) {
+		__u32 at;
+
+		assert_int_equal(dataplane_explain(env.dataplane, service, &client, port, 80, &why, &error), 0);
+		at = cohort == CANARY_CANARY ? why.bucket : why.bucket - why.threshold;
+		if (why.cohort == cohort && (at < epoch->watched[cohort]) == watched)
+			return port;
+	}
+	fail_msg("no port from %u on", from);
+	return 0;
+}
+
+static struct spec from_client(unsigned sport, unsigned flags, unsigned seq, unsigned payload)
+{
+	return (struct spec){.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = flags, .seq = seq,
+			     .payload = payload};
+}
+
+static int run(enum side side, const struct spec *spec)
+{
+	struct packet packet;
+	struct outcome outcome;
+
+	packet_build(spec, NULL, &packet);
+	run_packet(side, &packet, &outcome);
+	return outcome.verdict;
+}
+
+static void client(unsigned sport, unsigned flags, unsigned seq, unsigned payload)
+{
+	struct spec spec = from_client(sport, flags, seq, payload);
+
+	assert_int_equal(run(FRONT, &spec), XDP_REDIRECT);
+}
+
+/* nat: an answer of the canary's backend. */
+static void backend(unsigned dport, unsigned flags, unsigned payload)
+{
+	struct spec spec = {.from_mac = "10.0.0.21", .to_mac = "back", .src = "10.0.0.21", .dst = CLIENT, .sport = 80,
+			    .dport = dport, .flags = flags, .seq = 5000, .payload = payload};
+
+	assert_int_equal(run(BACK, &spec), XDP_REDIRECT);
+}
+
+static void sum(enum canary_cohort cohort, __u64 ret[CANARY_OUTCOMES])
+{
+	struct canary_outcomes outcomes;
+
+	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
+	memset(ret, 0, CANARY_OUTCOMES * sizeof(*ret));
+	for (int i = 0; i <= CANARY_EPOCHS; i++)
+		for (int j = 0; j < CANARY_OUTCOMES; j++)
+			ret[j] += outcomes.epochs[i].count[cohort][j];
+}
+
+/* All outcomes of a cohort there are: "opened=2 completed=1". */
+static void saw(enum canary_cohort cohort, const char *expected)
+{
+	__u64 counts[CANARY_OUTCOMES];
+	char text[512] = "";
+	size_t at = 0;
+
+	sum(cohort, counts);
+	for (int i = 0; i < CANARY_OUTCOMES; i++)
+		if (counts[i])
+			at += snprintf(text + at, sizeof(text) - at, "%s%s=%llu", at ? " " : "", outcome_names[i],
+				       (unsigned long long)counts[i]);
+	assert_string_equal(text, expected);
+}
+
+static unsigned timed(enum canary_cohort cohort, enum canary_histogram_kind kind)
+{
+	struct canary_histogram histogram;
+	unsigned count = 0;
+
+	assert_int_equal(dataplane_histogram(env.dataplane, find_service("web"), cohort, kind, &histogram), 0);
+	for (int i = 0; i < CANARY_HISTOGRAM_BUCKETS; i++)
+		count += histogram.count[i];
+	return count;
+}
+
+static bool nothing_goes_on(void)
+{
+	int map = open_pin("watching");
+	__u64 bits, any = 0;
+
+	for (__u32 i = 0; i < CANARY_WATCHED_SETS / 64; i++) {
+		assert_int_equal(bpf_map_lookup_elem(map, &i, &bits), 0);
+		any |= bits;
+	}
+	close(map);
+	return !any;
+}
+
+static void wait_ms(unsigned ms)
+{
+	usleep(ms * 1000);
+}
+
+static void a_handshake_completes_once(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	saw(CANARY_CANARY, "opened=1");
+	assert_false(nothing_goes_on());
+	client(port, ACK, 101, 0);
+	saw(CANARY_CANARY, "opened=1 completed=1");
+	client(port, ACK | PSH, 101, 10);
+	client(port, FIN | ACK, 111, 0);
+	client(port, RST, 112, 0);
+	saw(CANARY_CANARY, "opened=1 completed=1");
+	saw(CANARY_STABLE, "");
+	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_HANDSHAKE), 1);
+	/* What is settled looks nowhere. */
+	assert_true(nothing_goes_on());
+}
+
+static void its_first_packet_after_the_syn_may_be_data(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	port = port_in(CANARY_STABLE, true, 1000);
+	client(port, SYN, 0xfffffffe, 0);
+	client(port, ACK, 77, 0); /* within the first flight, beyond a wrap of the sequence */
+	saw(CANARY_STABLE, "opened=1 completed=1");
+}
+
+static void what_is_of_no_handshake_says_nothing(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	client(port, ACK, 900000, 0); /* forged: another connection's numbers */
+	client(port, RST, 900000, 0);
+	client(port, ACK, 100, 0); /* does not acknowledge anything of the backend's */
+	saw(CANARY_CANARY, "opened=1");
+	client(port_in(CANARY_CANARY, true, port + 1), ACK, 1, 0);
+	saw(CANARY_CANARY, "opened=1");
+}
+
+static void a_tuples_syns_are_one_flow(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	client(port, SYN, 100, 0);
+	client(port, SYN, 7000000, 0); /* another ISN: the same client tries again */
+	saw(CANARY_CANARY, "opened=1 syn_retransmits=2");
+	client(port, ACK, 7000001, 0);
+	saw(CANARY_CANARY, "opened=1 completed=1 syn_retransmits=2");
+	/* After its end, another connection. */
+	client(port, SYN, 200, 0);
+	saw(CANARY_CANARY, "opened=2 completed=1 syn_retransmits=2");
+}
+
+static void a_client_resets(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	client(port, RST, 101, 0);
+	saw(CANARY_CANARY, "opened=1 client_reset=1 failed=1");
+	client(port, RST, 101, 0);
+	port = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(port, ACK, 101, 0);
+	client(port, RST | ACK, 101, 0);
+	client(port, RST | ACK, 101, 0);
+	saw(CANARY_CANARY, "opened=2 completed=1 client_reset=1 client_reset_early=1 failed=2");
+	/* Not early any more. */
+	port = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(port, ACK, 101, 0);
+	wait_ms(TIMEOUT_MS + 50);
+	client(port, RST | ACK, 101, 0);
+	saw(CANARY_CANARY, "opened=3 completed=2 client_reset=1 client_reset_early=1 failed=2");
+	assert_true(nothing_goes_on());
+}
+
+static void a_handshake_expires(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	wait_ms(TIMEOUT_MS / 2);
+	saw(CANARY_CANARY, "opened=1");
+	wait_ms(TIMEOUT_MS + PASS_MS);
+	saw(CANARY_CANARY, "opened=1 half_open=1 failed=1");
+	client(port, SYN, 100, 0);
+	client(port, ACK, 101, 0);
+	saw(CANARY_CANARY, "opened=1 half_open=1 late=1 syn_retransmits=1 failed=1");
+	wait_ms(PASS_MS);
+	saw(CANARY_CANARY, "opened=1 half_open=1 late=1 syn_retransmits=1 failed=1");
+	assert_true(nothing_goes_on());
+}
+
+static void only_what_the_weight_placed_is_watched(void **state)
+{
+	struct spec pinned = from_client(1000, SYN, 1, 0);
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	client(port_in(CANARY_CANARY, false, 1000), SYN, 1, 0);
+	client(port_in(CANARY_STABLE, false, 1000), SYN, 1, 0);
+	pinned.src = "198.51.100.200";
+	for (unsigned port = 1000; port < 1200; port++) {
+		pinned.sport = port;
+		assert_int_equal(run(FRONT, &pinned), XDP_REDIRECT);
+	}
+	/* No cohort but stable has a backend: what it gets is not what the weight asked for. */
+	CONFIGURE({.name = "web", .endpoint = VIP ":80", .forward = CANARY_FORWARD_L2, .stable = "10.0.0.11",
+		   .canary = "!10.0.0.21", .weight = 10000});
+	for (unsigned port = 1000; port < 1200; port++)
+		client(port, SYN, 1, 0);
+	saw(CANARY_CANARY, "");
+	saw(CANARY_STABLE, "");
+}
+
+static void nat_sees_both_sides(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_NAT, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	backend(port, SYN | ACK, 0);
+	backend(port, SYN | ACK, 0);
+	client(port, ACK, 101, 0);
+	saw(CANARY_CANARY, "opened=1 completed=1");
+	client(port, ACK | PSH, 101, 30);
+	backend(port, ACK, 0);
+	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_RESPONSE), 0);
+	assert_false(nothing_goes_on());
+	backend(port, ACK | PSH, 500);
+	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_RESPONSE), 1);
+	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_SYN_ACK), 1);
+	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_HANDSHAKE), 1);
+	assert_true(nothing_goes_on());
+	backend(port, RST | ACK, 0);
+	client(port, RST | ACK, 131, 0);
+	saw(CANARY_CANARY, "opened=1 completed=1");
+}
+
+static void nat_sees_how_a_backend_fails(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_NAT, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	backend(port, RST | ACK, 0);
+	saw(CANARY_CANARY, "opened=1 refused=1 failed=1");
+
+	port = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(port, ACK | PSH, 101, 10);
+	backend(port, RST | ACK, 0);
+	saw(CANARY_CANARY, "opened=2 completed=1 refused=1 server_reset_early=1 failed=2");
+
+	port = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(port, ACK, 101, 0);
+	client(port, ACK | PSH, 101, 10);
+	client(port, FIN | ACK, 111, 0); /* has said all, and waits */
+	backend(port, FIN | ACK, 0);
+	saw(CANARY_CANARY, "opened=3 completed=2 refused=1 server_reset_early=1 no_reply=1 failed=3");
+
+	port = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(port, ACK | PSH, 101, 10);
+	client(port, RST | ACK, 111, 0);
+	saw(CANARY_CANARY,
+	    "opened=4 completed=3 refused=1 server_reset_early=1 no_reply=1 client_reset_early=1 failed=4");
+	assert_true(nothing_goes_on());
+}
+
+static void nat_waits_for_an_answer_and_no_longer(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_NAT, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	client(port, ACK | PSH, 101, 10);
+	wait_ms(TIMEOUT_MS + PASS_MS);
+	backend(port, ACK | PSH, 10);
+	saw(CANARY_CANARY, "opened=1 completed=1 no_reply=1 failed=1");
+	/* A connection that is opened ahead of its use has not failed. */
+	port = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(port, ACK, 101, 0);
+	wait_ms(TIMEOUT_MS + PASS_MS);
+	client(port, ACK | PSH, 101, 10);
+	/* One whose backend speaks first neither. */
+	port = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(port, ACK, 101, 0);
+	backend(port, ACK | PSH, 10);
+	client(port, ACK | PSH, 101, 10);
+	saw(CANARY_CANARY, "opened=3 completed=3 no_reply=1 failed=1");
+	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_RESPONSE), 0);
+	assert_true(nothing_goes_on());
+}
+
+static void an_outcome_is_charged_to_the_epoch_of_its_assignment(void **state)
+{
+	struct canary_outcomes outcomes;
+	unsigned port, late;
+	__u64 epoch;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	epoch = find_service("web")->word >> CANARY_WORD_EPOCH_SHIFT;
+	port = port_in(CANARY_CANARY, true, 1000);
+	late = port_in(CANARY_CANARY, true, port + 1);
+	client(port, SYN, 100, 0);
+	client(late, SYN, 100, 0);
+	web(CANARY_FORWARD_L2, 4900);
+	client(port, ACK, 101, 0);
+	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
+	assert_int_equal(outcomes.epochs[epoch % CANARY_EPOCHS].epoch, epoch);
+	assert_int_equal(outcomes.epochs[epoch % CANARY_EPOCHS].count[CANARY_CANARY][CANARY_OUTCOME_COMPLETED], 1);
+	assert_int_equal(
+		outcomes.epochs[(epoch + 1) % CANARY_EPOCHS].count[CANARY_CANARY][CANARY_OUTCOME_COMPLETED], 0);
+	for (int i = 1; i <= CANARY_EPOCHS; i++)
+		web(CANARY_FORWARD_L2, 4900 - i);
+	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
+	assert_int_equal(outcomes.epochs[CANARY_EPOCHS].count[CANARY_CANARY][CANARY_OUTCOME_OPENED], 2);
+	client(late, ACK, 101, 0);
+	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
+	assert_int_equal(outcomes.epochs[CANARY_EPOCHS].count[CANARY_CANARY][CANARY_OUTCOME_COMPLETED], 2);
+	saw(CANARY_CANARY, "opened=2 completed=2");
+}
+
+/* More handshakes than can be watched: each is counted once or not at all, and that is told. */
+static void a_flood_is_noticed(void **state)
+{
+	struct spec spec = from_client(0, SYN, 1, 0);
+	__u64 counts[CANARY_OUTCOMES];
+	struct canary_outcomes outcomes;
+	__u64 flooded = 0;
+	struct guard guard;
+	char source[32];
+
+	(void)state;
+	web(CANARY_FORWARD_NAT, 10000);
+	for (unsigned i = 0; i < 3 * CANARY_WATCHED_SETS * CANARY_WATCHED_WAYS / 2; i++) {
+		snprintf(source, sizeof(source), "198.51.%u.%u", i >> 8 & 0x3f, i & 0x7f);
+		spec.src = source;
+		spec.sport = 1024 + i;
+		assert_int_equal(run(FRONT, &spec), XDP_REDIRECT);
+	}
+	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
+	for (int i = 0; i <= CANARY_EPOCHS; i++)
+		flooded += outcomes.epochs[i].flooded;
+	sum(CANARY_CANARY, counts);
+	assert_true(flooded > 0);
+	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
+	assert_true(guard.flooded_ns > 0);
+	wait_ms(TIMEOUT_MS + PASS_MS);
+	sum(CANARY_CANARY, counts);
+	assert_true(counts[CANARY_OUTCOME_HALF_OPEN] > CANARY_WATCHED_SETS * CANARY_WATCHED_WAYS / 2);
+	assert_int_equal(counts[CANARY_OUTCOME_OPENED], counts[CANARY_OUTCOME_HALF_OPEN]);
+	/* Handshakes that a flood left open say nothing of the canary. */
+	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
+	assert_false(guard.stopped);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_handshake_completes_once),
+		TEST(its_first_packet_after_the_syn_may_be_data),
+		TEST(what_is_of_no_handshake_says_nothing),
+		TEST(a_tuples_syns_are_one_flow),
+		TEST(a_client_resets),
+		TEST(a_handshake_expires),
+		TEST(only_what_the_weight_placed_is_watched),
+		TEST(nat_sees_both_sides),
+		TEST(nat_sees_how_a_backend_fails),
+		TEST(nat_waits_for_an_answer_and_no_longer),
+		TEST(an_outcome_is_charged_to_the_epoch_of_its_assignment),
+		TEST(a_flood_is_noticed),
+	};
+
+	return RUN(tests);
+}
