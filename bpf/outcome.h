@@ -65,7 +65,7 @@ GLOBAL int outcome_time(__u32 service, __u32 cohort, __u32 kind, __u64 ns)
 {
 	struct canary_histogram_key key = {.service = service, .cohort = cohort, .kind = kind};
 	struct canary_histogram *histogram = bpf_map_lookup_elem(&histograms, &key);
-	__u32 place = canary_histogram_index(ns / 1000);
+	__u32 place = canary_histogram_bucket(ns / 1000);
 
 	barrier_var(place); /* or the compiler knows the bound, and does not tell the verifier */
 	if (histogram && place < CANARY_HISTOGRAM_BUCKETS)

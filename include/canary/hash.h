@@ -12,8 +12,7 @@
 #define CANARY_HASH_H
 
 #include "abi.h"
-
-#define CANARY_INLINE static inline __attribute__((always_inline))
+#include "inline.h"
 
 CANARY_INLINE __u64 canary_mix64(__u64 x)
 {

@@ -189,6 +189,16 @@ serve() { # PORTS...: on every backend
 	local host
 	for host in $all_backends; do
 		start_ready "server-$host" "$host" "$helpers/flowserver" "$host" "$work/$host.log" "$@"
+		printf '%s' "$started_pid" >"$work/server-$host.pid"
+	done
+}
+
+# Both backends of a cohort refuse new connections, and keep those that are open.
+refuse() { # COHORT
+	local host
+	for host in "$1"1 "$1"2; do
+		kill -USR1 "$(cat "$work/server-$host.pid")"
+		wait_for 5 "$host to refuse" grep -q refusing "$work/server-$host.out"
 	done
 }
 

@@ -50,13 +50,14 @@ int flood(struct xdp_md *ctx)
 	void *l4 = ip + 1;
 	__u32 zero = 0, sum;
 	struct flood_frame *t = bpf_map_lookup_elem(&frame, &zero);
-	__u16 port = bpf_htons(1024 + bpf_get_prandom_u32() % 64512);
+	__u16 port;
 
-	if (!t || data + FLOOD_FRAME_LEN > data_end)
+	if (!t || !t->ports || data + FLOOD_FRAME_LEN > data_end)
 		return XDP_ABORTED;
 	if (t->gap_ns)
 		pace(t);
 	__sync_fetch_and_add(&t->sent, 1);
+	port = bpf_htons(t->first_port + bpf_get_prandom_u32() % t->ports);
 	__builtin_memcpy(data, t->bytes, FLOOD_FRAME_LEN);
 	ip->saddr = bpf_htonl(t->net + (bpf_get_prandom_u32() & (t->hosts - 1)));
 	ip->check = fold(t->ip_sum, ip->saddr);

@@ -7,6 +7,7 @@
  *     -t SECONDS       no longer than so (default 60)
  *     -r COUNT         at most so many a second (default: as fast as it goes)
  *     -s NET/BITS      where they come from (default 198.18.0.0/15, RFC 2544), ports 1024-65535
+ *     -p PORT          from this port alone
  *
  * They leave through INTERFACE of this network namespace to the station MAC, with right checksums: frames are made by a
  * kernel program (flood.bpf.o, beside this program) in BPF_PROG_TEST_RUN's live mode. A veth needs an XDP program on both
@@ -193,7 +194,7 @@ static void parse_options(int argc, char **argv, struct flood_frame *frame)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "n:t:r:s:")) >= 0) {
+	while ((option = getopt(argc, argv, "n:t:r:s:p:")) >= 0) {
 		switch (option) {
 		case 'n':
 			options.count = number(optarg, 1000000000);
@@ -203,6 +204,10 @@ static void parse_options(int argc, char **argv, struct flood_frame *frame)
 			break;
 		case 'r':
 			options.rate = number(optarg, 100000000);
+			break;
+		case 'p':
+			frame->first_port = number(optarg, 65535);
+			frame->ports = 1;
 			break;
 		case 's':
 			parse_net(optarg, frame);
@@ -217,7 +222,8 @@ static void parse_options(int argc, char **argv, struct flood_frame *frame)
 
 int main(int argc, char **argv)
 {
-	struct flood_frame frame = {.net = 0xc6120000, .hosts = 1 << 17, .kind = ~0U};
+	struct flood_frame frame = {
+		.net = 0xc6120000, .hosts = 1 << 17, .first_port = 1024, .ports = 64512, .kind = ~0U};
 	struct sigaction action = {.sa_handler = stop};
 	struct ether_addr *to;
 	struct in_addr address;

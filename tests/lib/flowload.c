@@ -11,6 +11,7 @@
  *     -r COUNT            at most so many new ones a second
  *     -t MS               a flow without an answer for so long has failed (default 5000)
  *     -u                  UDP: one datagram, one answer
+ *     -F                  end connections with a FIN: with a reset they tell who watches them that something was wrong
  *     -o FILE             "CLIENT PORT SERVER" for every flow, in the order of the flows; a failed one says "-" and why, and
  *                         in brackets who had answered it
  *     -H SECONDS          hold: keep all flows open, exchange a byte (UDP: a datagram) on each every second, for so
@@ -18,7 +19,7 @@
  *                         datagram without an answer is sent again until the time of -t is over
  *     -R FILE             hold: is created when all flows are open
  *
- * At the end, or on SIGTERM: "FLOWS ok N failed N" (and "changed N" when holding). Connections end with a reset, so that the same
+ * At the end, or on SIGTERM: "FLOWS ok N failed N" (and "changed N" when holding). Connections end with a reset (but for -F), so that the same
  * ports can be used again at once. Exit code 1 if a flow failed.
  */
 #include <err.h>
@@ -53,7 +54,7 @@ static struct {
 	struct sockaddr_storage target;
 	struct sources sources;
 	socklen_t addr_len;
-	bool udp, hold;
+	bool udp, hold, fin;
 	unsigned flows, concurrency, rate, timeout, seconds;
 	const char *output, *ready;
 } options = {.sources = {.addresses = 1, .first_port = 20000, .ports = 40000}, .concurrency = 256, .timeout = 5000};
@@ -114,7 +115,8 @@ static void start(unsigned index)
 	if (flow->fd < 0)
 		err(1, "socket (flow %u)", index);
 	setsockopt(flow->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(flow->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (!options.fin)
+		setsockopt(flow->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	setsockopt(flow->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (bind(flow->fd, (void *)&source, options.addr_len))
 		end(flow, FAILED, errno);
@@ -302,7 +304,7 @@ static void parse_options(int argc, char **argv)
 	char *rest;
 	int option;
 
-	while ((option = getopt(argc, argv, "s:p:n:c:r:t:uo:H:R:")) >= 0) {
+	while ((option = getopt(argc, argv, "s:p:n:c:r:t:uFo:H:R:")) >= 0) {
 		switch (option) {
 		case 's':
 			parse_source_addresses(optarg, &options.sources);
@@ -324,6 +326,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'u':
 			options.udp = true;
+			break;
+		case 'F':
+			options.fin = true;
 			break;
 		case 'o':
 			options.output = optarg;

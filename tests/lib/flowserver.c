@@ -6,7 +6,8 @@
  *
  * TCP: every connection is answered at once with "NAME\n", then its bytes are echoed. UDP: every datagram is answered
  * with "NAME\n" from the address it was sent to. For each connection and each datagram one line goes to LOG before the
- * answer: "tcp|udp PEER PEER-PORT ADDRESS PORT". When it serves, it prints "ready".
+ * answer: "tcp|udp PEER PEER-PORT ADDRESS PORT". When it serves, it prints "ready". From SIGUSR1 on new connections are
+ * refused, as if nothing listened, while those that are open live on; it then prints "refusing".
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -36,12 +37,20 @@ static uint64_t pack(int fd, enum kind kind, int family)
 static char banner[128];
 static FILE *log_file;
 static int epoll;
-static volatile sig_atomic_t stopped;
+static int listeners[64];
+static int listener_count;
+static volatile sig_atomic_t stopped, refuses;
 
 static void stop(int signal)
 {
 	(void)signal;
 	stopped = 1;
+}
+
+static void refuse(int signal)
+{
+	(void)signal;
+	refuses = 1;
 }
 
 static void watch(int fd, enum kind kind, int family)
@@ -186,8 +195,9 @@ static void serve(int family, int type, int port)
 	if (bind(fd, family == AF_INET ? (void *)&in : (void *)&in6, family == AF_INET ? sizeof(in) : sizeof(in6)))
 		err(1, "bind to port %d", port);
 	if (type == SOCK_STREAM) {
-		if (listen(fd, 8192))
+		if (listen(fd, 8192) || listener_count == sizeof(listeners) / sizeof(listeners[0]))
 			err(1, "listen");
+		listeners[listener_count++] = fd;
 		watch(fd, LISTENER, family);
 		return;
 	}
@@ -211,6 +221,15 @@ static void serve_ports(const char *ports)
 		serve(AF_INET, SOCK_DGRAM, port);
 		serve(AF_INET6, SOCK_DGRAM, port);
 	}
+}
+
+static void close_listeners(void)
+{
+	while (listener_count)
+		close(listeners[--listener_count]);
+	refuses = 0;
+	puts("refusing");
+	fflush(stdout);
 }
 
 static void handle(const struct epoll_event *event)
@@ -244,6 +263,7 @@ int main(int argc, char **argv)
 	setvbuf(log_file, NULL, _IOLBF, 0);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGUSR1, &(struct sigaction){.sa_handler = refuse}, NULL);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll < 0)
 		err(1, "epoll_create1");
@@ -257,6 +277,8 @@ int main(int argc, char **argv)
 
 		for (int i = 0; i < count; i++)
 			handle(&events[i]);
+		if (refuses)
+			close_listeners();
 	}
 	return fclose(log_file) ? 1 : 0;
 }

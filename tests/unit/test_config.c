@@ -18,7 +18,7 @@
 
 #define DATA "tests/data/"
 
-enum { MIN_REFUSED = 100, MIN_ACCEPTED = 10, MAX_FILES = 1000 };
+enum { FIXED = 6, MIN_REFUSED = 120, MIN_ACCEPTED = 15, MAX_FILES = 1000 };
 
 /* What a model holds that must not be touched when a file is refused. */
 static const struct model untouched = {.service_count = 77};
@@ -127,6 +127,35 @@ static void test_times(void **state)
 	model_free(&model);
 }
 
+static void assert_guards(const struct service_model *service, unsigned cap, unsigned timeout, unsigned ratio,
+			  unsigned lease)
+{
+	assert_int_equal(service->observe_cap, cap);
+	assert_int_equal(service->handshake_timeout, timeout);
+	assert_int_equal(service->breaker_ratio, ratio);
+	assert_int_equal(service->lease_default, lease);
+	assert_int_equal(service->lease, LEASE_UNSET);
+}
+
+static void test_what_is_watched_and_guarded(void **state)
+{
+	struct model model = {};
+	struct error error = {};
+
+	(void)state;
+	assert_int_equal(config_load(DATA "accepted/guards.yaml", &model, &error), 0);
+	assert_guards(&model.services[0], 250, 500, 110, 30);
+	assert_false(model.services[0].breaker);
+	assert_int_equal(model.services[0].breaker_arl, 2000000000);
+	assert_int_equal(model.services[0].on_expiry, CANARY_EXPIRY_HOLD);
+	assert_guards(&model.services[1], 0, HANDSHAKE_TIMEOUT, 60000, 0);
+	assert_true(model.services[1].breaker);
+	assert_int_equal(model.services[1].breaker_arl, BREAKER_ARL);
+	assert_int_equal(model.services[1].on_expiry, CANARY_EXPIRY_STABLE);
+	assert_guards(&model.services[2], OBSERVE_CAP, 60000, BREAKER_RATIO, 43200);
+	model_free(&model);
+}
+
 static void assert_unreadable(const char *file, int code, const char *message)
 {
 	struct model model = untouched;
@@ -209,15 +238,16 @@ static size_t add_files(const char *directory, CMUnitTestFunction function, stru
 
 int main(void)
 {
-	static struct CMUnitTest tests[4 + 2 * MAX_FILES] = {
+	static struct CMUnitTest tests[FIXED + 2 * MAX_FILES] = {
 		cmocka_unit_test(test_the_example_means_what_it_says),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_what_is_watched_and_guarded),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_large_files),
 	};
-	size_t refused = add_files(DATA "refused", test_refused, tests + 4);
-	size_t accepted = add_files(DATA "accepted", test_accepted, tests + 4 + refused);
+	size_t refused = add_files(DATA "refused", test_refused, tests + FIXED);
+	size_t accepted = add_files(DATA "accepted", test_accepted, tests + FIXED + refused);
 	int failed;
 
 	if (refused < MIN_REFUSED || accepted < MIN_ACCEPTED) {
@@ -225,8 +255,8 @@ int main(void)
 			refused, accepted);
 		return 1;
 	}
-	failed = _cmocka_run_group_tests("config", tests, 4 + refused + accepted, NULL, NULL);
-	for (size_t i = 4; i < 4 + refused + accepted; i++)
+	failed = _cmocka_run_group_tests("config", tests, FIXED + refused + accepted, NULL, NULL);
+	for (size_t i = FIXED; i < FIXED + refused + accepted; i++)
 		free(tests[i].initial_state);
 	return failed;
 }

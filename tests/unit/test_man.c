@@ -2,6 +2,7 @@
 /* The man page's tables are written out: what is added to the lists in include/canary/ must be added there. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,21 +12,30 @@
 #include <cmocka.h>
 
 #include "canary/counters.h"
+#include "canary/events.h"
+#include "canary/outcomes.h"
 #include "canary/reasons.h"
 
 static char page[1 << 16];
+static char tables[1 << 16]; /* of commands and options */
+
+static int read_file(const char *path, char *buf, size_t size)
+{
+	FILE *file = fopen(path, "r");
+	size_t len;
+
+	if (!file)
+		return -1;
+	len = fread(buf, 1, size - 1, file);
+	fclose(file);
+	return len && len < size - 1 ? 0 : -1;
+}
 
 static int read_page(void **state)
 {
-	FILE *file = fopen("user/man/canaryctl.8.scd", "r");
-	size_t len;
-
 	(void)state;
-	if (!file)
-		return -1;
-	len = fread(page, 1, sizeof(page) - 1, file);
-	fclose(file);
-	return len && len < sizeof(page) - 1 ? 0 : -1;
+	return read_file("user/man/canaryctl.8.scd", page, sizeof(page)) ||
+	       read_file("user/cli/commands.c", tables, sizeof(tables));
 }
 
 /* A row of a table: "[[ *name*\n:< help\n" or "|  *name*\n:  help\n". */
@@ -57,11 +67,80 @@ static void every_drop_reason_is_explained(void **state)
 #undef X
 }
 
+/* A row of several cells. */
+static void assert_row(const char *name, const char *cells)
+{
+	char row[512];
+
+	snprintf(row, sizeof(row), "|  *%s*\n%s", name, cells);
+	if (!strstr(page, row))
+		fail_msg("no row says:\n%s", row);
+}
+
+static void every_outcome_is_explained(void **state)
+{
+	char cells[512];
+
+	(void)state;
+#define ALWAYS "all"
+#define NAT "nat"
+#define SUCCESS "success"
+#define HARD "failure"
+#define SOFT "soft failure"
+#define NONE "-"
+#define X(NAME, name, SEEN, KIND, help)                                                                                \
+	snprintf(cells, sizeof(cells), ":  %s\n:  %s\n:  %s\n", SEEN, KIND, help);                                     \
+	assert_row(#name, cells);
+	CANARY_OUTCOME_LIST(X)
+#undef X
+#define X(NAME, name, SEEN, help)                                                                                      \
+	snprintf(cells, sizeof(cells), ":  %s\n:  %s\n", SEEN, help);                                                  \
+	assert_row(#name, cells);
+	CANARY_HISTOGRAM_LIST(X)
+#undef X
+}
+
+static void every_type_of_event_has_a_row(void **state)
+{
+	(void)state;
+#define X(NAME, name, help) assert_row(#name, ":  ");
+	CANARY_EVENT_LIST(X)
+#undef X
+}
+
+/* Each `.name = "..."` of the tables, of an option where the line begins with [OPT_. */
+static void every_command_and_option_is_explained(void **state)
+{
+	int commands = 0, options = 0;
+
+	(void)state;
+	for (char *line = strtok(tables, "\n"); line; line = strtok(NULL, "\n")) {
+		char *name = strstr(line, ".name = \""), wanted[128];
+		bool option = strstr(line, "[OPT_");
+
+		if (!name)
+			continue;
+		name += strlen(".name = \"");
+		name[strcspn(name, "\"")] = '\0';
+		snprintf(wanted, sizeof(wanted), option ? "*--%s*" : "\n*%s*", name);
+		/* Documented by its letter. */
+		if (!strcmp(name, "file"))
+			snprintf(wanted, sizeof(wanted), "*-f*");
+		if (!strstr(page, wanted))
+			fail_msg("nothing about %s", wanted);
+		*(option ? &options : &commands) += 1;
+	}
+	assert_true(commands > 20 && options > 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_counter_is_explained),
 		cmocka_unit_test(every_drop_reason_is_explained),
+		cmocka_unit_test(every_outcome_is_explained),
+		cmocka_unit_test(every_type_of_event_has_a_row),
+		cmocka_unit_test(every_command_and_option_is_explained),
 	};
 
 	return cmocka_run_group_tests(tests, read_page, NULL);

@@ -14,6 +14,15 @@ static void test_what_is_added_has_its_defaults(void **state)
 	assert_non_null(service);
 	assert_int_equal(service->weight, WEIGHT_KEEP);
 	assert_string_equal(service->name, "");
+	assert_int_equal(service->observe_cap, 1000);
+	assert_int_equal(service->handshake_timeout, 3000);
+	assert_true(service->breaker);
+	assert_int_equal(service->breaker_ratio, 1000);
+	assert_int_equal(service->breaker_arl, 1000000);
+	assert_int_equal(service->lease_default, 0);
+	assert_int_equal(service->lease, LEASE_UNSET);
+	assert_int_equal(service->on_expiry, CANARY_EXPIRY_STABLE);
+	assert_false(service->begin_stopped);
 	assert_int_equal(service_add_backend(service)->weight, 1);
 	assert_int_equal(service->backends[0].port, PORT_DEFAULT);
 	assert_int_equal(service_add_segment(service)->cohort, CANARY_STABLE);

@@ -105,6 +105,34 @@ static void test_weights(void **state)
 	check(&actual, &desired, "");
 }
 
+static void test_a_lease_belongs_to_its_assignment(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct service_model *web = &desired.services[0];
+	struct plan plan;
+
+	(void)state;
+	/* The same assignment: its lease goes on, whatever others are given now. */
+	actual.services[0].lease = 20;
+	web->lease_default = 60;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->lease, 20);
+	plan_free(&plan);
+	/* A new one: the service's. */
+	web->weight = 600;
+	web->lease = LEASE_UNSET;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->lease, 60);
+	plan_free(&plan);
+	/* ... or that it is given. */
+	web->lease = 0;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->lease, 0);
+	plan_free(&plan);
+	model_free(&actual);
+	model_free(&desired);
+}
+
 static void test_a_new_service(void **state)
 {
 	struct model actual = {}, desired = make_example();
@@ -217,6 +245,51 @@ static void test_a_services_times_change(void **state)
 	check(&actual, &desired, "web: change_service: change idle_timeout 1m -> 15m, max_window 24h -> 1h30m\n");
 }
 
+static void test_what_is_watched_and_guarded_changes(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct service_model *web = &desired.services[0];
+
+	(void)state;
+	web->observe_cap = 250;
+	web->handshake_timeout = 500;
+	web->breaker = false;
+	web->breaker_ratio = 150;
+	web->breaker_arl = 1000;
+	web->lease_default = 30;
+	web->on_expiry = CANARY_EXPIRY_HOLD;
+	check(&actual, &desired,
+	      "web: change_service: change observe.cap 10 % -> 2.5 %, observe.handshake_timeout 3s -> 500ms, "
+	      "breaker.enabled true -> false, breaker.ratio 10 -> 1.5, breaker.arl 1000000 -> 1000, "
+	      "lease.duration none -> 30s, lease.on_expiry stable -> hold\n");
+	/* Keys that a file leaves out are the defaults, and put those into force again. */
+	actual = make_actual();
+	desired = make_example();
+	actual.services[0].breaker = false;
+	actual.services[0].lease_default = 90;
+	check(&actual, &desired,
+	      "web: change_service: change breaker.enabled false -> true, lease.duration 1m30s -> none\n");
+}
+
+static void test_a_new_services_guards(void **state)
+{
+	struct model actual = {}, desired = {};
+	struct service_model *mail = make_service(&desired, "mail", "203.0.113.10:25");
+
+	(void)state;
+	mail->observe_cap = 0;
+	mail->handshake_timeout = 1500;
+	mail->breaker = false;
+	mail->breaker_ratio = 500;
+	mail->breaker_arl = 2000;
+	mail->lease_default = 3600;
+	mail->on_expiry = CANARY_EXPIRY_HOLD;
+	check(&actual, &desired,
+	      "mail: add_service: add service tcp 203.0.113.10:25 (nat, affinity flow, weight 0.00 %, observe.cap 0 %, "
+	      "observe.handshake_timeout 1500ms, breaker.enabled false, breaker.ratio 5, breaker.arl 2000, "
+	      "lease.duration 1h, lease.on_expiry hold)\n");
+}
+
 static void test_backends_change(void **state)
 {
 	struct model actual = make_actual(), desired = make_example();
@@ -309,12 +382,15 @@ int main(void)
 		cmocka_unit_test(test_nothing_to_do),
 		cmocka_unit_test(test_the_same_service_inherits),
 		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_a_lease_belongs_to_its_assignment),
 		cmocka_unit_test(test_a_new_service),
 		cmocka_unit_test(test_a_new_service_shows_what_is_special),
 		cmocka_unit_test(test_a_service_goes),
 		cmocka_unit_test(test_another_address_is_another_service),
 		cmocka_unit_test(test_a_services_settings_change),
 		cmocka_unit_test(test_a_services_times_change),
+		cmocka_unit_test(test_what_is_watched_and_guarded_changes),
+		cmocka_unit_test(test_a_new_services_guards),
 		cmocka_unit_test(test_backends_change),
 		cmocka_unit_test(test_segments_change),
 		cmocka_unit_test(test_deletions_come_first_and_additions_last),

@@ -40,6 +40,7 @@ static struct model make_oldest(void)
 	web->salt = 0xfedcba9876543210;
 	web->salt_number = 4000000000;
 	web->weight = 1234;
+	web->lease = 43200;
 	web->idle_timeout = 600;
 	web->max_window = 7200;
 	web->backends[1].draining = true;
@@ -52,6 +53,7 @@ static struct model make_oldest(void)
 	dns->weight = CANARY_WEIGHT_ONE; /* with no canary backend: a drain may have led there */
 	dns->idle_timeout = 60;
 	dns->max_window = 86400;
+	dns->lease = 0;
 	make_backend(dns, CANARY_STABLE, "10.0.0.53")->port = 53;
 	make_segment(dns, "2001:db8:1::/48", CANARY_STABLE);
 	return model;
@@ -73,6 +75,11 @@ static struct model make_services(void)
 	}
 	model.services[0].word |= CANARY_WORD_OPEN;
 	model.services[1].word |= CANARY_WORD_OPEN;
+	model.services[1].word |= CANARY_WORD_STOPPED;
+	model.services[2].word |= CANARY_WORD_STOPPED;
+	model.services[0].lease = 43200;
+	model.services[1].lease = 0;
+	model.services[2].lease = 30;
 	return model;
 }
 
@@ -155,6 +162,8 @@ static void test_what_is_saved_is_loaded(void **unused)
 		assert_non_null(service);
 		assert_int_equal(service->weight, 2500 + i);
 		assert_int_equal(service->salt_number, services.services[i].salt_number);
+		assert_int_equal(service->lease, services.services[i].lease);
+		assert_int_equal(service->begin_stopped, i > 0);
 	}
 	assert_int_equal(state.oldest.service_count, 2);
 	assert_same_service(&state.oldest.services[0], &oldest.services[0]);
@@ -294,6 +303,28 @@ static void test_a_file_cut_short_is_damaged(void **state)
 		assert_damaged(text, at, "line ");
 }
 
+/* A file of a version that knew neither leases nor stops: the service's own lease applies. */
+static void test_an_older_file_is_loaded(void **unused)
+{
+	static const char text[] = "{\"format\":1,\"services\":[\n"
+				   "{\"name\":\"web\",\"protocol\":\"tcp\",\"address\":\"203.0.113.10\",\"port\":80,"
+				   "\"weight_hundredths\":2500,\"salt_number\":3,\"epoch\":9}\n]}\n";
+	struct saved_state state;
+	FILE *file = fopen(path, "w");
+
+	(void)unused;
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	state = load();
+	assert_int_equal(state.services.service_count, 1);
+	assert_int_equal(state.services.services[0].weight, 2500);
+	assert_int_equal(state.services.services[0].salt_number, 3);
+	assert_int_equal(state.services.services[0].lease, LEASE_UNSET);
+	assert_false(state.services.services[0].begin_stopped);
+	saved_state_free(&state);
+}
+
 static void test_what_was_not_written_by_us_is_damaged(void **state)
 {
 	static const struct {
@@ -307,6 +338,9 @@ static void test_what_was_not_written_by_us_is_damaged(void **state)
 		{"\"port\":80,", "\"port\":\"80\",", "services[0]"},
 		{"\"weight_hundredths\":2502", "\"weight_hundredths\":10001", "services[2]"},
 		{"\"salt_number\":7", "\"salt_number\":-7", "services[2]"},
+		{"\"lease\":30", "\"lease\":43201", "services[2]"},
+		{"\"lease\":30", "\"lease\":-1", "services[2]"},
+		{"\"stopped\":true", "\"stopped\":1", "services[1]"},
 		{"\"opened\"", "\"open\"", "services[0]"},
 		{"\"changed\":1700000100", "\"changed\":1600000000", "services[0]"},
 		{"\"weight_hundredths\":1234", "\"weight_hundredths\":-1", "services[0]"},
@@ -348,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_no_services_are_no_file),
 		cmocka_unit_test(test_where_it_cannot_be_written_that_is_said),
 		cmocka_unit_test(test_a_file_cut_short_is_damaged),
+		cmocka_unit_test(test_an_older_file_is_loaded),
 		cmocka_unit_test(test_what_was_not_written_by_us_is_damaged),
 	};
 

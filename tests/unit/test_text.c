@@ -192,6 +192,54 @@ static void test_weights_are_percent_with_two_decimals(void **state)
 	}
 }
 
+static void test_hundredths_have_bounds_and_come_back(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned value;
+	} good[] = {{"1.1", 110}, {"10", 1000}, {"1.25", 125}, {"600", 60000}, {"2.05", 205}};
+	static const char *const bad[] = {"1.09", "1", "600.01", "601", "1.1x", "x1.1", "1.111", "-2", "10000000000"};
+	char buf[HUNDREDTHS_TEXT_LEN];
+	unsigned value = 7;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_equal(parse_hundredths(bad[i], 110, 60000, &value), -EINVAL);
+	assert_int_equal(value, 7);
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_int_equal(parse_hundredths(good[i].text, 110, 60000, &value), 0);
+		assert_int_equal(value, good[i].value);
+		assert_string_equal(format_hundredths(value, buf), good[i].text);
+	}
+	assert_string_equal(format_hundredths(1, buf), "0.01");
+	assert_string_equal(format_hundredths(0, buf), "0");
+	assert_string_equal(format_hundredths(4294967295U, buf), "42949672.95");
+}
+
+static void test_milliseconds(void **state)
+{
+	static const struct {
+		const char *text, *formatted;
+		unsigned ms;
+	} good[] = {{"100ms", "100ms", 100}, {"500ms", "500ms", 500},	 {"3s", "3s", 3000},	{"3", "3s", 3000},
+		    {"1m", "1m", 60000},     {"1500ms", "1500ms", 1500}, {"3000ms", "3s", 3000}};
+	static const char *const bad[] = {"",	    "ms",      "99ms",	 "0",		"0s", "61s",
+					  "1.5s",   "60001ms", "1s5ms",	 "500 ms",	"5m", "-1ms",
+					  "0500ms", "500Ms",   "500msx", "4294967296ms"};
+	char buf[DURATION_TEXT_LEN];
+	unsigned ms = 7;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_equal(parse_milliseconds(bad[i], 100, 60000, &ms), -EINVAL);
+	assert_int_equal(ms, 7);
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_int_equal(parse_milliseconds(good[i].text, 100, 60000, &ms), 0);
+		assert_int_equal(ms, good[i].ms);
+		assert_string_equal(format_milliseconds(ms, buf), good[i].formatted);
+	}
+}
+
 static void test_durations(void **state)
 {
 	static const struct {
@@ -307,6 +355,7 @@ static void test_names_are_safe_in_paths(void **state)
 static void test_words(void **state)
 {
 	int proto = 7;
+	bool flag = true;
 
 	(void)state;
 	CHECK_WORDS(cohort, CANARY_COHORTS);
@@ -314,12 +363,32 @@ static void test_words(void **state)
 	CHECK_WORDS(affinity, CANARY_AFFINITIES);
 	CHECK_WORDS(track, CANARY_TRACKS);
 	CHECK_WORDS(overflow, CANARY_OVERFLOWS);
+	CHECK_WORDS(on_expiry, CANARY_EXPIRIES);
 	assert_int_equal(parse_proto("TCP", &proto), -EINVAL);
 	assert_int_equal(proto, 7);
 	assert_int_equal(parse_proto("tcp", &proto), 0);
 	assert_int_equal(proto, IPPROTO_TCP);
 	assert_string_equal(proto_name(IPPROTO_UDP), "udp");
 	assert_string_equal(proto_name(0), "unknown");
+	assert_int_equal(parse_bool("yes", &flag), -EINVAL);
+	assert_true(flag);
+	assert_int_equal(parse_bool("false", &flag), 0);
+	assert_false(flag);
+	assert_int_equal(parse_bool("true", &flag), 0);
+	assert_true(flag);
+}
+
+static void test_names_of_what_happened(void **state)
+{
+	(void)state;
+	assert_string_equal(stop_reason_name(CANARY_STOP_NONE), "none");
+	assert_string_equal(stop_reason_name(CANARY_STOP_RELATIVE), "relative");
+	assert_string_equal(stop_reason_name(CANARY_STOP_ABSOLUTE), "absolute");
+	assert_string_equal(stop_reason_name(CANARY_STOP_LEASE), "lease");
+	assert_string_equal(stop_reason_name(CANARY_STOP_REASONS), "unknown");
+	assert_string_equal(event_type_name(CANARY_EVENT_BREAKER_TRIPPED), "breaker_tripped");
+	assert_string_equal(event_type_name(CANARY_EVENT_NONE), "unknown");
+	assert_string_equal(event_type_name(CANARY_EVENT_TYPES), "unknown");
 }
 
 int main(void)
@@ -332,10 +401,13 @@ int main(void)
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_weights_are_percent_with_two_decimals),
+		cmocka_unit_test(test_hundredths_have_bounds_and_come_back),
+		cmocka_unit_test(test_milliseconds),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_thresholds_are_none_or_all_only_when_asked),
 		cmocka_unit_test(test_names_are_safe_in_paths),
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_names_of_what_happened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,47 @@ static void test_times(void **state)
 	}
 }
 
+static void test_what_is_watched_and_guarded(void **state)
+{
+	static const struct {
+		size_t member;
+		unsigned value;
+		const char *path, *text;
+	} cases[] = {
+#define CASE(member, ...) {offsetof(struct service_model, member), __VA_ARGS__}
+		CASE(observe_cap, 0, NULL, NULL),
+		CASE(observe_cap, 10000, NULL, NULL),
+		CASE(observe_cap, 10001, "services[0].observe.cap", "from 0 to 100 percent"),
+		CASE(handshake_timeout, 100, NULL, NULL),
+		CASE(handshake_timeout, 60000, NULL, NULL),
+		CASE(handshake_timeout, 99, "services[0].observe.handshake_timeout", "give 100ms to 60s"),
+		CASE(handshake_timeout, 60001, "services[0].observe.handshake_timeout", "give 100ms to 60s"),
+		CASE(breaker_ratio, 110, NULL, NULL),
+		CASE(breaker_ratio, 60000, NULL, NULL),
+		CASE(breaker_ratio, 109, "services[0].breaker.ratio", "1.09 is out of range: give 1.1 to 600"),
+		CASE(breaker_ratio, 60001, "services[0].breaker.ratio", "600.01 is out of range"),
+		CASE(breaker_arl, 1000, NULL, NULL),
+		CASE(breaker_arl, 2000000000, NULL, NULL),
+		CASE(breaker_arl, 999, "services[0].breaker.arl", "give 1000 to 2000000000"),
+		CASE(breaker_arl, 2000000001, "services[0].breaker.arl", "give 1000 to 2000000000"),
+		CASE(lease_default, 43200, NULL, NULL),
+		CASE(lease_default, 43201, "services[0].lease.duration", "43201 seconds is too long: give 1s to 12h"),
+		CASE(lease, 0, NULL, NULL),
+		CASE(lease, 43200, NULL, NULL),
+		CASE(lease, 43201, "services[0].lease.duration", "43201 seconds is too long"),
+		CASE(on_expiry, CANARY_EXPIRIES, "services[0].lease.on_expiry", "give stable or hold"),
+#undef CASE
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct model model = make_example();
+
+		*(unsigned *)((char *)model.services + cases[i].member) = cases[i].value;
+		check(&model, cases[i].path, cases[i].text);
+	}
+}
+
 static void test_what_runs_may_have_lost_its_canaries(void **state)
 {
 	struct model model = make_example();
@@ -377,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_what_only_a_program_gets_wrong),
 		cmocka_unit_test(test_times_are_filled_in),
 		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_what_is_watched_and_guarded),
 		cmocka_unit_test(test_what_runs_may_have_lost_its_canaries),
 		cmocka_unit_test(test_a_draining_canary_is_no_place_for_weight),
 		cmocka_unit_test(test_all_on_canary_needs_no_stable),

@@ -161,3 +161,10 @@ int argument_prefix(const char *text, struct canary_addr *ret_addr, unsigned *re
 		return fail(error, CLI_USAGE, "\"%s\" has bits set beyond the prefix's length: make them zero", text);
 	return err ? not_an_address(text, err, "a prefix: write 198.51.100.0/24 or 2001:db8::/32", error) : 0;
 }
+
+int argument_lease(const char *text, unsigned *ret, struct error *error)
+{
+	if (parse_duration(text, 1, LEASE_MAX, ret))
+		return fail(error, CLI_USAGE, "--lease is 1s to 12h, as in 30, 30s or 5m, not \"%s\"", text);
+	return 0;
+}

@@ -48,6 +48,8 @@ const char *format_weight(int weight, char buf[WEIGHT_TEXT_LEN]);
 /* Parses COHORT, SERVICE's ADDRESS[:PORT] and PREFIX arguments; each fails with CLI_USAGE and a sentence. */
 int argument_cohort(const char *text, enum canary_cohort *ret, struct error *error);
 int argument_endpoint(const char *text, struct canary_addr *ret_addr, int *ret_port, struct error *error);
+/* TIME of --lease: 1s to LEASE_MAX. */
+int argument_lease(const char *text, unsigned *ret, struct error *error);
 int argument_prefix(const char *text, struct canary_addr *ret_addr, unsigned *ret_len, struct error *error);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the commands of canaryctl share. A command is an entry of one table (main.c): usage lines and help come from it.
+ * What the commands of canaryctl share. A command is an entry of one table (commands.c): usage lines and help come from it.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -35,6 +35,8 @@ enum cli_option {
 	OPT_OVERFLOW,
 	OPT_IDLE_TIMEOUT,
 	OPT_MAX_WINDOW,
+	OPT_LEASE,
+	OPT_FOLLOW,
 	OPT_WEIGHT,
 	OPT_NEW_SALT,
 	OPT_RESET,
@@ -81,11 +83,13 @@ int cmd_backend_del(const struct cli *cli, struct error *error);
 int cmd_backend_drain(const struct cli *cli, struct error *error);
 int cmd_backend_list(const struct cli *cli, struct error *error);
 int cmd_detach(const struct cli *cli, struct error *error);
+int cmd_events(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);
 int cmd_flows_count(const struct cli *cli, struct error *error);
 int cmd_flows_flush(const struct cli *cli, struct error *error);
 int cmd_flows_list(const struct cli *cli, struct error *error);
 int cmd_help(const struct cli *cli, struct error *error);
+int cmd_lease_renew(const struct cli *cli, struct error *error);
 int cmd_segment_add(const struct cli *cli, struct error *error);
 int cmd_segment_del(const struct cli *cli, struct error *error);
 int cmd_segment_list(const struct cli *cli, struct error *error);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <time.h>
 
 #include "cli/clock.h"
@@ -30,5 +31,18 @@ const char *clock_wall_text(__u64 monotonic_ns, char buf[CLOCK_TEXT_LEN])
 
 	gmtime_r(&seconds, &parts);
 	strftime(buf, CLOCK_TEXT_LEN, "%Y-%m-%dT%H:%M:%SZ", &parts);
+	return buf;
+}
+
+const char *clock_wall_text_ms(__u64 monotonic_ns, char buf[CLOCK_TEXT_LEN])
+{
+	__s64 wall_ns = clock_wall_ns(monotonic_ns);
+	time_t seconds = wall_ns / NSEC_PER_SEC;
+	struct tm parts;
+	size_t len;
+
+	gmtime_r(&seconds, &parts);
+	len = strftime(buf, CLOCK_TEXT_LEN, "%Y-%m-%dT%H:%M:%S", &parts);
+	snprintf(buf + len, CLOCK_TEXT_LEN - len, ".%03dZ", (int)(wall_ns % NSEC_PER_SEC / 1000000));
 	return buf;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/change.h"
+#include "cli/guard.h"
 #include "cli/output.h"
 #include "cli/view.h"
 #include "core/text.h"
@@ -78,6 +79,8 @@ static void print_explanation(const struct cli *cli, const json_t *view)
 	const json_t *backend = json_object_get(view, "backend");
 	const char *why = text_of(view, "why"), *wanted = text_of(view, "wanted");
 	bool below = integer_of(view, "bucket") < integer_of(view, "threshold");
+	bool stopped = json_is_true(json_object_get(view, "stopped"));
+	bool lease_expired = json_is_true(json_object_get(json_object_get(view, "lease"), "expired"));
 	struct table table = {};
 	char endpoint[96] = "none: the flow is dropped";
 
@@ -96,12 +99,16 @@ static void print_explanation(const struct cli *cli, const json_t *view)
 		ROW("why", "tracked: it has a flow, which stays where it is");
 	else if (*why == 's')
 		ROW("why", "segment: a prefix that the client is in is pinned to %s", wanted);
+	else if (stopped && below)
+		ROW("why", "stopped: the bucket is below the threshold, but %s has stopped the canary",
+		    lease_expired ? "the expired lease" : "the breaker");
 	else
 		ROW("why", "weight: the bucket is %s the threshold", below ? "below" : "not below");
 	if (*why != 't' && strcmp(wanted, text_of(view, "cohort")))
 		ROW("overflow", "%s has no backend that takes flows", wanted);
 #undef ROW
 	table_print(&table, cli, 0);
+	guard_print_alarms(cli, view);
 }
 
 int cmd_explain(const struct cli *cli, struct error *error)
@@ -126,9 +133,10 @@ int cmd_explain(const struct cli *cli, struct error *error)
 					&explanation, error);
 	if (!err) {
 		view = view_explanation(service, &question, &explanation);
-		if (cli->json)
+		err = guard_add(view, dataplane, service, error);
+		if (!err && cli->json)
 			print_json(json_incref(view));
-		else
+		else if (!err)
 			print_explanation(cli, view);
 		json_decref(view);
 	}

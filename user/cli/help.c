@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Usage and help, all from the tables in main.c. */
+/* Usage and help, all from the tables in commands.c. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>

@@ -122,8 +122,12 @@ void state_settle(const struct saved_state *state, const struct model *actual, s
 		if (!saved || model_find_same(actual, service))
 			continue;
 		service->salt_number = saved->salt_number;
-		if (service->weight == WEIGHT_KEEP && service_backends_up(service, CANARY_CANARY))
-			service->weight = saved->weight;
+		if (service->weight != WEIGHT_KEEP || !service_backends_up(service, CANARY_CANARY))
+			continue;
+		/* The assignment goes on: its lease begins anew, and what had stopped it still has. */
+		service->weight = saved->weight;
+		service->lease = saved->lease;
+		service->begin_stopped = saved->begin_stopped;
 	}
 }
 

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/guard.h"
+#include "cli/outcomes.h"
 #include "cli/output.h"
 #include "cli/stats.h"
 #include "cli/view.h"
@@ -96,7 +98,9 @@ static void print_cohorts(const struct cli *cli, const json_t *service)
 	json_object_foreach ((json_t *)drops[0], name, value)
 		if (strcmp(name, "total"))
 			counter_row(&table, drops, name, "dropped: ", true, STYLE_ALARM);
+	outcomes_rows(&table, service);
 	table_print(&table, cli, 2);
+	outcomes_print_notes(cli, service);
 }
 
 static void backend_heads(struct table *table, bool rates)
@@ -199,6 +203,7 @@ void stats_print(const struct cli *cli, const json_t *stats)
 
 	json_array_foreach (services, i, service) {
 		print_service_line(cli, service);
+		guard_print_alarms(cli, service);
 		print_cohorts(cli, service);
 		print_backends(cli, service);
 		putchar('\n');

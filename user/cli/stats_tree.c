@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "cli/change.h"
+#include "cli/guard.h"
+#include "cli/outcomes.h"
 #include "cli/output.h"
 #include "cli/stats.h"
 #include "cli/view.h"
@@ -88,12 +90,16 @@ static int add_services(json_t *services, struct dataplane *dataplane, const str
 {
 	for (size_t i = 0; i < model->service_count; i++) {
 		json_t *service = view_service(&model->services[i]);
-		int err;
+		int err = guard_add(service, dataplane, &model->services[i], error);
 
 		json_array_append_new(services, service);
+		if (err)
+			return err;
 		err = add_cohorts(service, dataplane, &model->services[i]);
 		if (!err)
 			err = add_backends(service, dataplane, &model->services[i]);
+		if (!err)
+			err = outcomes_add(service, dataplane, &model->services[i]);
 		if (err)
 			return fail(error, err, "cannot read the counters of %s: %s", model->services[i].name,
 				    strerror(-err));

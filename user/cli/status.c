@@ -10,6 +10,7 @@
 #include "cli/change.h"
 #include "cli/clock.h"
 #include "cli/flows.h"
+#include "cli/guard.h"
 #include "cli/output.h"
 #include "cli/surroundings.h"
 #include "cli/view.h"
@@ -53,6 +54,7 @@ static int add_services(json_t *status, struct dataplane *dataplane, const struc
 			break;
 		}
 		json_object_set_new(view, "window", window);
+		err = guard_add(view, dataplane, &model->services[i], error);
 		add_members(view, &model->services[i], flows, surroundings);
 	}
 	free(flows);
@@ -165,9 +167,11 @@ static void print_service(const struct cli *cli, const json_t *service)
 	char idle_timeout[DURATION_TEXT_LEN], max_window[DURATION_TEXT_LEN];
 
 	print_service_line(cli, service);
+	guard_print_alarms(cli, service);
 	printf("  idle timeout %s, windows of at most %s\n",
 	       format_duration((unsigned)integer_of(service, "idle_timeout"), idle_timeout),
 	       format_duration((unsigned)integer_of(service, "max_window"), max_window));
+	guard_print(service);
 	print_window(cli, json_object_get(service, "window"));
 	print_members(cli, service);
 }

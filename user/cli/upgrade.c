@@ -7,6 +7,12 @@
 #include "cli/output.h"
 #include "dataplane/dataplane.h"
 
+static json_t *view_program(const struct dataplane_info *info)
+{
+	return json_pack("{s:o, s:I, s:i}", "build", json_text(info->build), "id", (json_int_t)info->program_id, "abi",
+			 (int)info->abi);
+}
+
 static int upgrade(const struct cli *cli, struct dataplane *dataplane, struct error *error)
 {
 	struct dataplane_info before, after;
@@ -18,10 +24,7 @@ static int upgrade(const struct cli *cli, struct dataplane *dataplane, struct er
 		err = dataplane_info(dataplane, &after, error);
 	if (err)
 		return err;
-	report(cli, true,
-	       json_pack("{s:{s:o, s:I}, s:{s:o, s:I}}", "before", "build", json_text(before.build), "id",
-			 (json_int_t)before.program_id, "after", "build", json_text(after.build), "id",
-			 (json_int_t)after.program_id),
+	report(cli, true, json_pack("{s:o, s:o}", "before", view_program(&before), "after", view_program(&after)),
 	       "upgraded: build %s (program %u) -> build %s (program %u)", before.build, before.program_id, after.build,
 	       after.program_id);
 	return 0;
@@ -30,7 +33,7 @@ static int upgrade(const struct cli *cli, struct dataplane *dataplane, struct er
 int cmd_upgrade(const struct cli *cli, struct error *error)
 {
 	struct dataplane *dataplane = NULL;
-	int err = dataplane_open(cli->dir, DATAPLANE_CHANGE, &dataplane, error);
+	int err = dataplane_open(cli->dir, DATAPLANE_UPGRADE, &dataplane, error);
 
 	if (err == -ENOENT) {
 		report(cli, false, NULL, "nothing runs in %s: what is attached there next is of build %s", cli->dir,

@@ -11,6 +11,15 @@
 
 #define DRAIN_MAX (7 * 86400)
 
+#define LEASE_DEFAULT (-1)
+
+/* What a command asks for. */
+struct assignment {
+	int weight; /* in 1/100 percent */
+	int lease; /* s, or LEASE_DEFAULT: what the service says; 0: none */
+	int reset_after; /* s, or RESET_NEVER */
+};
+
 /* What --reset and --drain say. 0 or CLI_USAGE. */
 static int parse_reset(const struct cli *cli, int *ret, struct error *error)
 {
@@ -46,27 +55,31 @@ static json_t *view_reset(int reset_after)
 	return reset_after == RESET_NEVER ? json_null() : json_integer(reset_after);
 }
 
-static void assign(struct service_model *service, int weight, int reset_after)
+static void assign(struct service_model *service, const struct assignment *assignment)
 {
-	service->weight = weight;
-	service->reset_after = reset_after;
+	service->weight = assignment->weight;
+	service->reset_after = assignment->reset_after;
+	service->lease = (unsigned)assignment->lease;
+	/* Where the canary gets nothing, there is nothing to take away. */
+	if (assignment->lease == LEASE_DEFAULT)
+		service->lease = assignment->weight ? service->lease_default : 0;
 	/* Also where the weight stays the same: somebody said so now, and that ends what an earlier assignment began. */
 	service->assignment++;
 }
 
-static int set_weight(struct change *change, int weight, int reset_after, struct error *error)
+static int set_weight(struct change *change, const struct assignment *assignment, struct error *error)
 {
 	const struct cli *cli = change->cli;
 	struct service_model *service = pick_service(&change->desired, cli->values[OPT_SERVICE], error);
 
 	if (!service)
 		return -ENOENT;
-	if (weight && !service_backends_up(service, CANARY_CANARY))
+	if (assignment->weight && !service_backends_up(service, CANARY_CANARY))
 		return fail(error, -EINVAL,
 			    "%s has no canary backend that takes new flows: add one first, with canaryctl backend add "
 			    "%s canary ADDRESS",
 			    service->name, service->name);
-	assign(service, weight, reset_after);
+	assign(service, assignment);
 	if (cli->values[OPT_NEW_SALT]) {
 		service->salt_number++;
 		service->salt = 0; /* derived from the number */
@@ -74,40 +87,69 @@ static int set_weight(struct change *change, int weight, int reset_after, struct
 	return change_commit(change, error);
 }
 
+/* What happens at its end. */
+static const char *format_lease(const struct service_model *service, char buf[64])
+{
+	char duration[DURATION_TEXT_LEN];
+
+	buf[0] = '\0';
+	if (service->lease)
+		snprintf(buf, 64, "; lease of %s, then %s", format_duration(service->lease, duration),
+			 service->on_expiry == CANARY_EXPIRY_HOLD ? "it is held" : "new flows go to stable");
+	return buf;
+}
+
 static void report_weight(const struct cli *cli, const struct service_model *before, const struct service_model *after,
 			  int reset_after)
 {
-	char before_text[WEIGHT_TEXT_LEN], after_text[WEIGHT_TEXT_LEN], reset_text[64];
+	char before_text[WEIGHT_TEXT_LEN], after_text[WEIGHT_TEXT_LEN], lease_text[64], reset_text[64];
 	bool new_salt = after->salt_number != before->salt_number;
 	json_t *details = service_epoch(after);
 
 	json_object_set_new(details, "weight", json_real(after->weight / 100.0));
 	json_object_set_new(details, "weight_before", json_real(before->weight / 100.0));
 	json_object_set_new(details, "new_salt", json_boolean(new_salt));
+	json_object_set_new(details, "lease", after->lease ? json_integer(after->lease) : json_null());
 	json_object_set_new(details, "reset_after", view_reset(reset_after));
-	report(cli, true, details, "%s: canary weight %s (was %s)%s, epoch %llu%s", after->name,
+	report(cli, true, details, "%s: canary weight %s (was %s)%s, epoch %llu%s%s", after->name,
 	       format_weight(after->weight, after_text), format_weight(before->weight, before_text),
 	       new_salt ? ", new salt" : "", (unsigned long long)canary_word_epoch(after->word),
-	       format_reset(reset_after, reset_text));
+	       format_lease(after, lease_text), format_reset(reset_after, reset_text));
+}
+
+/* 0 or CLI_USAGE. */
+static int parse_assignment(const struct cli *cli, struct assignment *ret, struct error *error)
+{
+	const char *lease = cli->values[OPT_LEASE];
+	unsigned seconds;
+
+	*ret = (struct assignment){.lease = LEASE_DEFAULT};
+	if (parse_weight(cli->arguments[0], &ret->weight))
+		return fail(error, CLI_USAGE, "\"%s\" is not a weight: 0 to 100 percent, with at most two decimals",
+			    cli->arguments[0]);
+	if (lease) {
+		if (argument_lease(lease, &seconds, error))
+			return CLI_USAGE;
+		ret->lease = (int)seconds;
+	}
+	return parse_reset(cli, &ret->reset_after, error);
 }
 
 int cmd_set_weight(const struct cli *cli, struct error *error)
 {
+	struct assignment assignment;
 	struct change change;
-	int weight, reset_after, err;
+	int err;
 
-	if (parse_weight(cli->arguments[0], &weight))
-		return fail(error, CLI_USAGE, "\"%s\" is not a weight: 0 to 100 percent, with at most two decimals",
-			    cli->arguments[0]);
-	if (parse_reset(cli, &reset_after, error))
+	if (parse_assignment(cli, &assignment, error))
 		return CLI_USAGE;
 
 	/* One service alone is read, where it is named: this is to take a millisecond, however many there are. */
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, cli->values[OPT_SERVICE], error);
 	if (!err)
-		err = set_weight(&change, weight, reset_after, error);
+		err = set_weight(&change, &assignment, error);
 	if (!err)
-		report_weight(cli, &change.actual.services[0], &change.desired.services[0], reset_after);
+		report_weight(cli, &change.actual.services[0], &change.desired.services[0], assignment.reset_after);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;
 }
@@ -118,16 +160,17 @@ int cmd_stop(const struct cli *cli, struct error *error)
 	char reset_text[64];
 	struct change change;
 	size_t stopped = 0;
-	int reset_after, err;
+	struct assignment assignment = {};
+	int err;
 
-	if (parse_reset(cli, &reset_after, error))
+	if (parse_reset(cli, &assignment.reset_after, error))
 		return CLI_USAGE;
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, NULL, error);
 	if (err == -ENOENT)
 		err = 0;
 	for (size_t i = 0; i < change.desired.service_count; i++) {
 		stopped += change.desired.services[i].weight > 0;
-		assign(&change.desired.services[i], 0, reset_after);
+		assign(&change.desired.services[i], &assignment);
 	}
 	/* Not checked as other edits are: a weight of 0 is never wrong, and an emergency brake asks no questions. */
 	if (!err && change.desired.service_count)
@@ -137,9 +180,9 @@ int cmd_stop(const struct cli *cli, struct error *error)
 		json_array_append_new(services, service_epoch(&change.desired.services[i]));
 	if (!err)
 		report(cli, change.desired.service_count > 0,
-		       json_pack("{s:O, s:o}", "services", services, "reset_after", view_reset(reset_after)),
+		       json_pack("{s:O, s:o}", "services", services, "reset_after", view_reset(assignment.reset_after)),
 		       "stopped: %zu of %zu services had a canary weight above 0, now all have 0%s", stopped,
-		       change.desired.service_count, format_reset(reset_after, reset_text));
+		       change.desired.service_count, format_reset(assignment.reset_after, reset_text));
 	json_decref(services);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;

@@ -94,7 +94,16 @@ struct service_model *model_add_service(struct model *model)
 		return NULL;
 	model->services = services;
 	services += model->service_count++;
-	*services = (struct service_model){.weight = WEIGHT_KEEP, .reset_after = RESET_NEVER};
+	*services = (struct service_model){
+		.weight = WEIGHT_KEEP,
+		.reset_after = RESET_NEVER,
+		.observe_cap = OBSERVE_CAP,
+		.handshake_timeout = HANDSHAKE_TIMEOUT,
+		.breaker = true,
+		.breaker_ratio = BREAKER_RATIO,
+		.breaker_arl = BREAKER_ARL,
+		.lease = LEASE_UNSET,
+	};
 	return services;
 }
 

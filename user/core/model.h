@@ -24,6 +24,7 @@
 #define MAX_WINDOW_MAX (7 * 86400)
 #define OBSERVE_CAP 1000 /* in 1/100 percent of the buckets */
 #define HANDSHAKE_TIMEOUT 3000 /* ms */
+#define HANDSHAKE_TIMEOUT_MIN 100
 #define HANDSHAKE_TIMEOUT_MAX 60000
 #define BREAKER_RATIO 1000 /* in 1/100 */
 #define BREAKER_RATIO_MIN 110
@@ -32,6 +33,7 @@
 #define BREAKER_ARL_MIN 1000
 #define BREAKER_ARL_MAX 2000000000
 #define LEASE_MAX (12 * 3600) /* s */
+#define LEASE_UNSET (~0U) /* service_model.lease: lease_default */
 #define PORT_DEFAULT (-1) /* backend_model.port: the file names none: the service's */
 
 struct backend_model {
@@ -68,7 +70,8 @@ struct service_model {
 	unsigned max_window; /* s: a window closes after this at the latest; 0: the default */
 
 	/* What is watched of connections, and what the kernel does by itself. model_add_service() fills in the defaults. */
-	unsigned observe_cap; /* in 1/100 percent of the buckets: so many of the canary's are watched (nat: all). 0: none */
+	unsigned
+		observe_cap; /* in 1/100 percent of the buckets: so many of the canary's are watched (nat: all). 0: none */
 	unsigned handshake_timeout; /* ms: after that a handshake has failed */
 	bool breaker; /* is it on? */
 	unsigned breaker_ratio; /* in 1/100: how many times worse than stable it is tuned to find */
@@ -88,10 +91,15 @@ struct service_model {
 	__u32 salt_number; /* the salt is derived from the keys, the service and this; raise it for another salt */
 	__u32 assignment;
 	/*
-	 * Set by a command that makes a new assignment, read back otherwise: the assignment's lease in s, 0: it has none. It
-	 * begins with the commit that brings the assignment into force.
+	 * Set by a command that makes a new assignment, read back otherwise: the assignment's lease in s, 0: it has none, or
+	 * LEASE_UNSET. It begins with the commit that brings the assignment into force.
 	 */
 	unsigned lease;
+	/*
+	 * Set by a command that brings back what was before a reboot, never read back: the change comes into force stopped
+	 * (CANARY_WORD_STOPPED), so new flows go to stable until the next assignment.
+	 */
+	bool begin_stopped;
 	/*
 	 * Set by a command: flows that the new configuration would place in the other cohort are reset (TCP) once so many
 	 * seconds are over; RESET_NEVER: they live on.
@@ -109,8 +117,8 @@ void model_free(struct model *model);
 int model_copy(const struct model *model, struct model *ret);
 
 /*
- * The new element is zeroed but for defaults: weight WEIGHT_KEEP and reset_after RESET_NEVER for a service, weight 1 and
- * PORT_DEFAULT for a backend.
+ * The new element is zeroed but for defaults: of a service weight WEIGHT_KEEP, reset_after RESET_NEVER, lease
+ * LEASE_UNSET, and what is watched and what the kernel does by itself; of a backend weight 1 and PORT_DEFAULT.
  */
 struct service_model *model_add_service(struct model *model);
 struct backend_model *service_add_backend(struct service_model *service);

@@ -36,7 +36,7 @@ struct pair {
 
 /* A list of what changes: "a x -> y, b z -> u". */
 struct changes {
-	char text[192];
+	char text[448];
 };
 
 __attribute__((format(printf, 2, 3))) static void add_change(struct changes *changes, const char *format, ...)
@@ -119,7 +119,14 @@ static void settle(struct pair *pair)
 	desired->max_window = service_max_window(desired);
 	if (desired->weight == WEIGHT_KEEP)
 		desired->weight = actual->weight;
-	desired->assignment = actual->assignment + (!pair->actual || desired->weight != actual->weight);
+	desired->assignment = actual->assignment;
+	if (!pair->actual || desired->weight != actual->weight) {
+		desired->assignment++;
+		if (desired->lease == LEASE_UNSET)
+			desired->lease = desired->lease_default;
+	} else {
+		desired->lease = actual->lease;
+	}
 	for (size_t i = 0; i < desired->backend_count; i++) {
 		struct backend_model *backend = &desired->backends[i];
 		const struct backend_model *now = lookup_find(&pair->actual_backends, backend);
@@ -162,6 +169,42 @@ static void add_time_change(struct changes *changes, const char *name, unsigned 
 			   format_duration(desired, after));
 }
 
+static void add_hundredths_change(struct changes *changes, const char *name, unsigned actual, unsigned desired,
+				  const char *unit)
+{
+	char before[HUNDREDTHS_TEXT_LEN], after[HUNDREDTHS_TEXT_LEN];
+
+	if (actual != desired)
+		add_change(changes, "%s %s%s -> %s%s", name, format_hundredths(actual, before), unit,
+			   format_hundredths(desired, after), unit);
+}
+
+/* observe, breaker and lease, in the words of the file. */
+static void change_guards(struct changes *changes, const struct service_model *actual,
+			  const struct service_model *desired)
+{
+	char before[DURATION_TEXT_LEN], after[DURATION_TEXT_LEN];
+
+	add_hundredths_change(changes, "observe.cap", actual->observe_cap, desired->observe_cap, " %");
+	if (actual->handshake_timeout != desired->handshake_timeout)
+		add_change(changes, "observe.handshake_timeout %s -> %s",
+			   format_milliseconds(actual->handshake_timeout, before),
+			   format_milliseconds(desired->handshake_timeout, after));
+	if (actual->breaker != desired->breaker)
+		add_change(changes, "breaker.enabled %s -> %s", actual->breaker ? "true" : "false",
+			   desired->breaker ? "true" : "false");
+	add_hundredths_change(changes, "breaker.ratio", actual->breaker_ratio, desired->breaker_ratio, "");
+	if (actual->breaker_arl != desired->breaker_arl)
+		add_change(changes, "breaker.arl %u -> %u", actual->breaker_arl, desired->breaker_arl);
+	if (actual->lease_default != desired->lease_default)
+		add_change(changes, "lease.duration %s -> %s",
+			   actual->lease_default ? format_duration(actual->lease_default, before) : "none",
+			   desired->lease_default ? format_duration(desired->lease_default, after) : "none");
+	if (actual->on_expiry != desired->on_expiry)
+		add_change(changes, "lease.on_expiry %s -> %s", on_expiry_name(actual->on_expiry),
+			   on_expiry_name(desired->on_expiry));
+}
+
 static int change_service(struct plan *plan, const struct service_model *actual, const struct service_model *desired)
 {
 	struct changes changes = {};
@@ -178,6 +221,7 @@ static int change_service(struct plan *plan, const struct service_model *actual,
 			   overflow_name(desired->overflow));
 	add_time_change(&changes, "idle_timeout", service_idle_timeout(actual), desired->idle_timeout);
 	add_time_change(&changes, "max_window", service_max_window(actual), desired->max_window);
+	change_guards(&changes, actual, desired);
 	if (changes.text[0] && add_step(plan, STEP_CHANGE_SERVICE, desired, "change %s", changes.text) < 0)
 		return -ENOMEM;
 	if (actual->weight == desired->weight)
@@ -228,6 +272,28 @@ static int change_members(struct plan *plan, const struct pair *pair)
 	return 0;
 }
 
+/* What departs from the defaults of observe, breaker and lease. */
+static void add_guards(struct changes *details, const struct service_model *service)
+{
+	char text[DURATION_TEXT_LEN], number[HUNDREDTHS_TEXT_LEN];
+
+	if (service->observe_cap != OBSERVE_CAP)
+		add_change(details, "observe.cap %s %%", format_hundredths(service->observe_cap, number));
+	if (service->handshake_timeout != HANDSHAKE_TIMEOUT)
+		add_change(details, "observe.handshake_timeout %s",
+			   format_milliseconds(service->handshake_timeout, text));
+	if (!service->breaker)
+		add_change(details, "breaker.enabled false");
+	if (service->breaker_ratio != BREAKER_RATIO)
+		add_change(details, "breaker.ratio %s", format_hundredths(service->breaker_ratio, number));
+	if (service->breaker_arl != BREAKER_ARL)
+		add_change(details, "breaker.arl %u", service->breaker_arl);
+	if (service->lease_default)
+		add_change(details, "lease.duration %s", format_duration(service->lease_default, text));
+	if (service->on_expiry != CANARY_EXPIRY_STABLE)
+		add_change(details, "lease.on_expiry %s", on_expiry_name(service->on_expiry));
+}
+
 static int add_service(struct plan *plan, const struct service_model *service)
 {
 	const struct service_model usual = {.proto = service->proto};
@@ -244,6 +310,7 @@ static int add_service(struct plan *plan, const struct service_model *service)
 		add_change(&details, "idle_timeout %s", format_duration(service->idle_timeout, duration));
 	if (service->max_window != service_max_window(&usual))
 		add_change(&details, "max_window %s", format_duration(service->max_window, duration));
+	add_guards(&details, service);
 	return add_step(plan, STEP_ADD_SERVICE, service, "add service %s %s (%s)", proto_name(service->proto),
 			format_endpoint(&service->addr, service->port, text), details.text);
 }

@@ -10,7 +10,7 @@
 enum step_type {
 	STEP_ADD_SERVICE,
 	STEP_DELETE_SERVICE,
-	STEP_CHANGE_SERVICE, /* forward, affinity, track, overflow, idle_timeout, max_window */
+	STEP_CHANGE_SERVICE, /* forward, affinity, track, overflow, times, observe, breaker, lease */
 	STEP_SET_WEIGHT,
 	STEP_ADD_BACKEND,
 	STEP_DELETE_BACKEND,
@@ -23,7 +23,7 @@ enum step_type {
 struct plan_step {
 	enum step_type type;
 	char service[CANARY_NAME_LEN];
-	char text[256]; /* "add canary backend 10.0.0.21:8080 (weight 1)" */
+	char text[512]; /* "add canary backend 10.0.0.21:8080 (weight 1)" */
 };
 
 struct plan {
@@ -35,9 +35,10 @@ const char *step_name(enum step_type type); /* "add_service", for JSON */
 
 /*
  * Settles what `desired` leaves open against `actual` (WEIGHT_KEEP, times of 0; a service is the same one if name, address,
- * protocol and port are: then it inherits id, word, salt, assignment and deadline, and its backends inherit their index; a
- * new one keeps its salt_number), and lists the steps: deletions, then changes, then additions. A backend that the file
- * lists is not draining: apply ends a drain.
+ * protocol and port are: then it inherits id, word, salt, assignment with its lease, and deadline, and its backends inherit
+ * their index; a new one keeps its salt_number), and lists the steps: deletions, then changes, then additions. A new
+ * assignment has the lease that `desired` names, LEASE_UNSET: lease_default. A backend that the file lists is not
+ * draining: apply ends a drain.
  * 0 or -ENOMEM.
  */
 int plan_make(const struct model *actual, struct model *desired, struct plan *ret);

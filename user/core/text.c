@@ -96,6 +96,31 @@ const char *format_duration(unsigned seconds, char buf[DURATION_TEXT_LEN])
 	return buf;
 }
 
+int parse_milliseconds(const char *text, unsigned min, unsigned max, unsigned *ret)
+{
+	size_t len = strspn(text, "0123456789");
+	char number[16];
+	unsigned seconds;
+
+	if (!strcmp(text + len, "ms") && len < sizeof(number)) {
+		memcpy(number, text, len);
+		number[len] = '\0';
+		return parse_unsigned(number, min, max, ret);
+	}
+	if (parse_duration(text, 0, max / 1000, &seconds) < 0 || seconds * 1000 < min)
+		return -EINVAL;
+	*ret = seconds * 1000;
+	return 0;
+}
+
+const char *format_milliseconds(unsigned ms, char buf[DURATION_TEXT_LEN])
+{
+	if (ms % 1000 == 0)
+		return format_duration(ms / 1000, buf);
+	snprintf(buf, DURATION_TEXT_LEN, "%ums", ms);
+	return buf;
+}
+
 int parse_addr(const char *text, struct canary_addr *ret)
 {
 	struct canary_addr addr = {};
@@ -183,27 +208,51 @@ int parse_prefix(const char *text, struct canary_addr *ret_addr, unsigned *ret_l
 	return 0;
 }
 
-int parse_weight(const char *text, int *ret)
+int parse_hundredths(const char *text, unsigned min, unsigned max, unsigned *ret)
 {
 	const char *dot = strchr(text, '.');
 	size_t whole_len = dot ? (size_t)(dot - text) : strlen(text);
 	unsigned whole, hundredths = 0;
-	char buf[4];
+	char buf[8];
 
 	if (whole_len >= sizeof(buf))
 		return -EINVAL;
 	memcpy(buf, text, whole_len);
 	buf[whole_len] = '\0';
-	if (parse_unsigned(buf, 0, 100, &whole) < 0)
+	if (parse_unsigned(buf, 0, max / 100, &whole) < 0)
 		return -EINVAL;
 	if (dot) {
 		if (!is_digit(dot[1]) || (dot[2] && (!is_digit(dot[2]) || dot[3])))
 			return -EINVAL;
 		hundredths = (unsigned)(dot[1] - '0') * 10 + (dot[2] ? (unsigned)(dot[2] - '0') : 0);
 	}
-	if (whole * 100 + hundredths > CANARY_WEIGHT_ONE)
+	hundredths += whole * 100;
+	if (hundredths < min || hundredths > max)
 		return -EINVAL;
-	*ret = (int)(whole * 100 + hundredths);
+	*ret = hundredths;
+	return 0;
+}
+
+const char *format_hundredths(unsigned hundredths, char buf[HUNDREDTHS_TEXT_LEN])
+{
+	unsigned whole = hundredths / 100, part = hundredths % 100;
+
+	if (part % 10)
+		snprintf(buf, HUNDREDTHS_TEXT_LEN, "%u.%02u", whole, part);
+	else if (part)
+		snprintf(buf, HUNDREDTHS_TEXT_LEN, "%u.%u", whole, part / 10);
+	else
+		snprintf(buf, HUNDREDTHS_TEXT_LEN, "%u", whole);
+	return buf;
+}
+
+int parse_weight(const char *text, int *ret)
+{
+	unsigned weight;
+
+	if (parse_hundredths(text, 0, CANARY_WEIGHT_ONE, &weight) < 0)
+		return -EINVAL;
+	*ret = (int)weight;
 	return 0;
 }
 

@@ -119,11 +119,37 @@ static int check_times(const struct exam *exam)
 	return 0;
 }
 
+/* What is watched, and what the kernel does by itself. */
+static int check_guards(const struct exam *exam)
+{
+	const struct service_model *service = exam->service;
+
+	if (service->observe_cap > CANARY_WEIGHT_ONE)
+		return refuse(exam, "observe.cap", "the cap is a share of the buckets from 0 to 100 percent");
+	if (service->handshake_timeout < HANDSHAKE_TIMEOUT_MIN || service->handshake_timeout > HANDSHAKE_TIMEOUT_MAX)
+		return refuse(exam, "observe.handshake_timeout", "%u ms is out of range: give 100ms to 60s",
+			      service->handshake_timeout);
+	if (service->breaker_ratio < BREAKER_RATIO_MIN || service->breaker_ratio > BREAKER_RATIO_MAX)
+		return refuse(exam, "breaker.ratio", "%u.%02u is out of range: give 1.1 to 600",
+			      service->breaker_ratio / 100, service->breaker_ratio % 100);
+	if (service->breaker_arl < BREAKER_ARL_MIN || service->breaker_arl > BREAKER_ARL_MAX)
+		return refuse(exam, "breaker.arl", "%u is out of range: give %d to %d", service->breaker_arl,
+			      BREAKER_ARL_MIN, BREAKER_ARL_MAX);
+	if (service->lease_default > LEASE_MAX || (service->lease > LEASE_MAX && service->lease != LEASE_UNSET))
+		return refuse(exam, "lease.duration", "a lease of %u seconds is too long: give 1s to 12h",
+			      service->lease_default > LEASE_MAX ? service->lease_default : service->lease);
+	if (service->on_expiry >= CANARY_EXPIRIES)
+		return refuse(exam, "lease.on_expiry", "%u is not what a lease can end with: give %s",
+			      service->on_expiry, on_expiry_names());
+	return 0;
+}
+
 static int check_service(const struct exam *exam)
 {
 	const struct service_model *service = exam->service;
 	char text[ADDR_TEXT_LEN];
 	const char *kind;
+	int err;
 
 	if (!name_is_valid(service->name))
 		return refuse(exam, "name",
@@ -143,7 +169,8 @@ static int check_service(const struct exam *exam)
 			      track_name(service->track));
 	if (service->weight != WEIGHT_KEEP && (service->weight < 0 || service->weight > CANARY_WEIGHT_ONE))
 		return refuse(exam, "weight", "the weight is a share from 0 to 100 percent");
-	return check_times(exam);
+	err = check_times(exam);
+	return err < 0 ? err : check_guards(exam);
 }
 
 /* Settles the backend's port. Where the packet's destination port is not rewritten, it can only be the service's. */

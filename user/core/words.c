@@ -32,6 +32,23 @@ static const struct vocabulary overflows = {
 	.all = "other or drop",
 };
 
+static const struct vocabulary on_expiries = {
+	.names = {[CANARY_EXPIRY_STABLE] = "stable", [CANARY_EXPIRY_HOLD] = "hold"},
+	.all = "stable or hold",
+};
+static const struct vocabulary stop_reasons = {
+	.names = {[CANARY_STOP_NONE] = "none",
+		  [CANARY_STOP_RELATIVE] = "relative",
+		  [CANARY_STOP_ABSOLUTE] = "absolute",
+		  [CANARY_STOP_LEASE] = "lease"},
+};
+
+static const char *const event_types[CANARY_EVENT_TYPES] = {
+#define X(NAME, name, help) [CANARY_EVENT_##NAME] = #name,
+	CANARY_EVENT_LIST(X)
+#undef X
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static int find(const struct vocabulary *vocabulary, const char *text)
@@ -71,6 +88,7 @@ DEFINE(forward, forwards)
 DEFINE(affinity, affinities)
 DEFINE(track, tracks)
 DEFINE(overflow, overflows)
+DEFINE(on_expiry, on_expiries)
 
 const char *cohort_names(void)
 {
@@ -97,6 +115,21 @@ const char *overflow_names(void)
 	return overflows.all;
 }
 
+const char *on_expiry_names(void)
+{
+	return on_expiries.all;
+}
+
+const char *stop_reason_name(enum canary_stop_reason reason)
+{
+	return name(&stop_reasons, reason);
+}
+
+const char *event_type_name(enum canary_event_type type)
+{
+	return type < CANARY_EVENT_TYPES && event_types[type] ? event_types[type] : "unknown";
+}
+
 int parse_proto(const char *text, int *ret)
 {
 	if (!strcmp(text, "tcp"))
@@ -105,6 +138,16 @@ int parse_proto(const char *text, int *ret)
 		*ret = IPPROTO_UDP;
 	else
 		return -EINVAL;
+	return 0;
+}
+
+int parse_bool(const char *text, bool *ret)
+{
+	bool is_true = !strcmp(text, "true");
+
+	if (!is_true && strcmp(text, "false"))
+		return -EINVAL;
+	*ret = is_true;
 	return 0;
 }
 

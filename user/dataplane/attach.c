@@ -226,6 +226,14 @@ static int check_place(struct dataplane *dataplane, const struct interface *inte
 		    interface->name, interface->ifindex, place->name, place->ifindex);
 }
 
+static void put_event(struct dataplane *dataplane, enum canary_event_type type, const struct interface *interface)
+{
+	struct canary_event event = {.type = type, .value = {interface->ifindex}};
+
+	memcpy(event.name, interface->name, sizeof(interface->name));
+	dataplane_put_event(dataplane, &event);
+}
+
 static int attach_link(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode,
 		       const char *path, struct error *error)
 {
@@ -275,9 +283,11 @@ int dataplane_attach(struct dataplane *dataplane, struct interface *interface, e
 	result = attach_tracepoints(dataplane, error);
 	if (!result)
 		result = attach_link(dataplane, interface, mode, path, error);
-	if (!result)
-		*ret_already = false;
-	return result;
+	if (result)
+		return result;
+	put_event(dataplane, CANARY_EVENT_ATTACHED, interface);
+	*ret_already = false;
+	return 0;
 }
 
 int dataplane_detach(struct dataplane *dataplane, const struct interface *interface, struct error *error)
@@ -300,6 +310,7 @@ int dataplane_detach(struct dataplane *dataplane, const struct interface *interf
 		return fail(error, -errno, "cannot remove %s: %s", path, explain_errno(errno));
 	if (place->ifindex == interface->ifindex && place->netns == interface->netns)
 		*place = (struct canary_interface){};
+	put_event(dataplane, CANARY_EVENT_DETACHED, interface);
 	result = dataplane_interfaces(dataplane, &left, &count, error);
 	if (result)
 		return result;

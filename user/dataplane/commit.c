@@ -10,6 +10,8 @@
 #include "canary/select.h"
 #include "dataplane/internal.h"
 
+#define COMMIT_TRIES 3
+
 struct operations {
 	struct canary_operation *list;
 	__u32 count;
@@ -30,22 +32,6 @@ static int push(struct operations *operations, struct canary_operation operation
 	return 0;
 }
 
-static const struct service_model *find_by_id(const struct model *model, __u32 id)
-{
-	for (size_t i = 0; id && i < model->service_count; i++)
-		if (model->services[i].id == id)
-			return &model->services[i];
-	return NULL;
-}
-
-static bool has_backend(const struct service_model *service, __u32 index)
-{
-	for (size_t i = 0; service && i < service->backend_count; i++)
-		if (service->backends[i].index == index)
-			return true;
-	return false;
-}
-
 /* The backends of `actual` that `desired` (NULL: none) has no more. */
 static int retire_backends(struct operations *operations, const struct service_model *actual,
 			   const struct service_model *desired, struct error *error)
@@ -53,12 +39,28 @@ static int retire_backends(struct operations *operations, const struct service_m
 	int result = 0;
 
 	for (size_t i = 0; !result && i < actual->backend_count; i++)
-		if (!has_backend(desired, actual->backends[i].index))
+		if (!find_by_index(desired, actual->backends[i].index))
 			result = push(operations,
 				      (struct canary_operation){.type = CANARY_OP_RETIRE_BACKEND,
 								.id = actual->backends[i].index},
 				      error);
 	return result;
+}
+
+/*
+ * The service's word that a change is to be made from. What the kernel did since `actual` was read (it closed the window,
+ * or stopped the service) is no other command's doing: the record in force is still the same. For anything else the word
+ * of `actual`, which the kernel will refuse.
+ */
+static __u64 word_to_change(const struct dataplane *dataplane, const struct service_model *actual)
+{
+	__u64 word = word_of(dataplane, actual->id), before = actual->word;
+	__u64 stops = word & ~before & CANARY_WORD_STOPPED ? 1 : 0;
+
+	return word && canary_word_now(word) == canary_word_now(before) &&
+			       canary_word_epoch(word) == canary_word_epoch(before) + stops
+		       ? word
+		       : before;
 }
 
 /* After this change, is there a service left with the address of one that goes? */
@@ -91,7 +93,7 @@ static int prepare_deletions(struct dataplane *dataplane, const struct model *ac
 		result = push(operations,
 			      (struct canary_operation){.type = CANARY_OP_DELETE,
 							.id = gone->id,
-							.expected = canary_word_epoch(gone->word),
+							.expected = canary_word_epoch(word_to_change(dataplane, gone)),
 							.word = !address_stays(dataplane, actual, desired, gone)},
 			      error);
 		if (!result)
@@ -127,77 +129,71 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 			    CANARY_MAX_SERVICES - 1);
 	if (!service->assignment)
 		service->assignment = 1;
-	if (record_zero_service(dataplane, service->id))
-		return fail(error, -ENOSPC, "%s: cannot clear its counters", service->name);
+	if (record_zero_service(dataplane, service->id) || guard_zero(dataplane, service->id) ||
+	    outcomes_make(dataplane, service->id, service, true))
+		return fail(error, -ENOSPC, "%s: there is no memory for its counters", service->name);
 	state = &dataplane->services[service->id];
 	*state = (struct canary_service){.key = key};
 	memcpy(state->name, service->name, sizeof(state->name));
 	result = record_build(dataplane, occupied, NULL, service, record_at(dataplane, service->id, 0), error);
 	if (result)
 		return result;
-	service->word = 1ULL << CANARY_WORD_EPOCH_SHIFT;
+	service->word = 1ULL << CANARY_WORD_EPOCH_SHIFT | (service->begin_stopped ? CANARY_WORD_STOPPED : 0);
 	return push(operations,
 		    (struct canary_operation){.type = CANARY_OP_ADD, .id = service->id, .word = service->word}, error);
+}
+
+/* A stop lasts until the next assignment, whatever else is changed. */
+static bool stays_stopped(__u64 word, const struct service_model *actual, const struct service_model *desired)
+{
+	return desired->begin_stopped || (word & CANARY_WORD_STOPPED && desired->assignment == actual->assignment);
+}
+
+/* With no window open, nothing but the word says that the service is stopped: then a record has to. */
+static int materialise(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
+		       __u64 word, struct operations *operations, __u32 *ret_slot, struct error *error)
+{
+	__u32 slot = occupied_free_slot(dataplane, occupied, actual->id, CANARY_CONFIGS);
+
+	*record_at(dataplane, actual->id, slot) =
+		record_materialise(record_at(dataplane, actual->id, canary_word_now(word)));
+	*ret_slot = slot;
+	return push(operations,
+		    (struct canary_operation){.type = CANARY_OP_MATERIALISE,
+					      .id = actual->id,
+					      .expected = canary_word_epoch(word),
+					      .word = slot},
+		    error);
 }
 
 static int prepare_change(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 			  struct service_model *desired, struct operations *operations, struct error *error)
 {
+	__u64 word = word_to_change(dataplane, actual);
+	__u32 slot, taken = CANARY_CONFIGS;
 	struct canary_config config;
-	__u32 slot;
 	int result;
 
-	desired->word = actual->word;
+	desired->word = word;
 	result = record_build(dataplane, occupied, actual, desired, &config, error);
+	if (!result && actual->forward != desired->forward && outcomes_make(dataplane, actual->id, desired, false))
+		result = fail(error, -ENOMEM, "%s: there is no memory for its histograms", desired->name);
+	if (!result && word & CANARY_WORD_STOPPED && !(word & CANARY_WORD_OPEN))
+		result = materialise(dataplane, occupied, actual, word, operations, &taken, error);
 	if (result)
 		return result;
-	slot = occupied_free_slot(dataplane, occupied, actual->id);
+	slot = occupied_free_slot(dataplane, occupied, actual->id, taken);
 	*record_at(dataplane, actual->id, slot) = config;
 	result = push(operations,
-		      (struct canary_operation){.type = CANARY_OP_CHANGE,
-						.id = actual->id,
-						.expected = canary_word_epoch(actual->word),
-						.word = slot},
+		      (struct canary_operation){
+			      .type = CANARY_OP_CHANGE,
+			      .id = actual->id,
+			      .expected = canary_word_epoch(word),
+			      .word = slot | (stays_stopped(word, actual, desired) ? CANARY_VIEW_STOPPED : 0)},
 		      error);
 	if (!result)
 		result = retire_backends(operations, actual, desired, error);
 	return result;
-}
-
-static bool backends_differ(const struct service_model *a, const struct service_model *b)
-{
-	if (a->backend_count != b->backend_count)
-		return true;
-	for (size_t i = 0; i < a->backend_count; i++) {
-		const struct backend_model *x = &a->backends[i], *y = &b->backends[i];
-
-		if (x->index != y->index || x->cohort != y->cohort || x->weight != y->weight ||
-		    x->draining != y->draining)
-			return true;
-	}
-	return false;
-}
-
-static bool segments_differ(const struct service_model *a, const struct service_model *b)
-{
-	if (a->segment_count != b->segment_count)
-		return true;
-	for (size_t i = 0; i < a->segment_count; i++) {
-		const struct segment_model *x = &a->segments[i], *y = &b->segments[i];
-
-		if (!addr_equal(&x->addr, &y->addr) || x->prefix_len != y->prefix_len || x->cohort != y->cohort)
-			return true;
-	}
-	return false;
-}
-
-static bool services_differ(const struct service_model *a, const struct service_model *b)
-{
-	return a->forward != b->forward || a->affinity != b->affinity || a->track != b->track ||
-	       a->overflow != b->overflow || a->weight != b->weight || a->salt != b->salt ||
-	       a->salt_number != b->salt_number || a->idle_timeout != b->idle_timeout ||
-	       a->max_window != b->max_window || a->reset_after != b->reset_after || a->assignment != b->assignment ||
-	       backends_differ(a, b) || segments_differ(a, b);
 }
 
 static int prepare(struct dataplane *dataplane, const struct model *actual, struct model *desired,
@@ -255,8 +251,23 @@ static int run_commit(struct dataplane *dataplane, __u32 count, struct error *er
 	return 0;
 }
 
-int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
-		     struct error *error)
+/* Gives up the places that a change which did not come about had taken: they are looked for anew. */
+static void forget_places(const struct model *actual, struct model *desired)
+{
+	for (size_t i = 0; i < desired->service_count; i++) {
+		struct service_model *service = &desired->services[i];
+		const struct service_model *before = find_by_id(actual, service->id);
+
+		if (!before)
+			service->id = 0;
+		for (size_t j = 0; j < service->backend_count; j++)
+			if (!find_by_index(before, service->backends[j].index))
+				service->backends[j].index = 0;
+	}
+}
+
+static int try_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
+		      struct error *error)
 {
 	struct operations operations = {};
 	int result;
@@ -270,8 +281,39 @@ int dataplane_commit(struct dataplane *dataplane, const struct model *actual, st
 		if (!result)
 			result = run_commit(dataplane, operations.count, error);
 	}
-	for (size_t i = 0; !result && i < desired->service_count; i++)
-		desired->services[i].word = dataplane->services[desired->services[i].id].word;
 	free(operations.list);
+	return result;
+}
+
+/* What comes with a change that is done, and whose failure would be no reason to take it back. */
+static void complete(struct dataplane *dataplane, const struct model *actual, struct model *desired)
+{
+	for (size_t i = 0; i < actual->service_count; i++)
+		if (!find_by_id(desired, actual->services[i].id))
+			outcomes_remove(dataplane, actual->services[i].id);
+	for (size_t i = 0; i < desired->service_count; i++) {
+		struct service_model *service = &desired->services[i];
+		const struct service_model *before = find_by_id(actual, service->id);
+
+		service->word = dataplane->services[service->id].word;
+		if (before)
+			outcomes_settle(dataplane, before, service);
+	}
+	events_of_change(dataplane, actual, desired);
+}
+
+int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
+		     struct error *error)
+{
+	int result = -ESTALE;
+
+	/* The kernel may stop a service between the preparation and the commit: an emergency brake must not fail by that. */
+	for (int i = 0; i < COMMIT_TRIES && result == -ESTALE; i++) {
+		if (i)
+			forget_places(actual, desired);
+		result = try_commit(dataplane, actual, desired, error);
+	}
+	if (!result)
+		complete(dataplane, actual, desired);
 	return result;
 }

@@ -120,15 +120,7 @@ static int open_state(struct dataplane *dataplane, struct error *error)
 		if (!result)
 			result = object_open_maps(dataplane, error);
 	}
-	if (!result)
-		result = map_arrays(dataplane, error);
-	if (!result && dataplane->settings->abi != CANARY_ABI_VERSION)
-		result = fail(
-			error, -EPROTO,
-			"the state at %s is of ABI %u, this canaryctl speaks ABI %d: use the canaryctl that made it "
-			"(build %s), or detach and remove it",
-			dataplane->dir, dataplane->settings->abi, CANARY_ABI_VERSION, dataplane->settings->build);
-	return result;
+	return result ? result : map_arrays(dataplane, error);
 }
 
 int dataplane_open(const char *dir, enum dataplane_access access, struct dataplane **ret, struct error *error)

@@ -43,7 +43,9 @@ int dataplane_read_heads(struct dataplane *dataplane, struct model *ret, struct 
 /*
  * Makes the difference between two models real: services only in `actual` are deleted, those of `desired` without an id
  * are added, those in both changed where they differ. Services in neither are left alone. On success `desired` has its
- * ids, indices and words; after a failure it is only good for model_free(). -ESTALE: somebody else changed a service since `actual` was read; -ENOSPC: something is full.
+ * ids, indices and words; after a failure it is only good for model_free(). What it did is written down as events.
+ * -ESTALE: somebody else changed a service since `actual` was read (not the kernel, by itself: a stop that came in between
+ * stays, unless the change is a new assignment); -ENOSPC: something is full.
  */
 int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
 		     struct error *error);
@@ -117,11 +119,13 @@ int dataplane_read_oldest(struct dataplane *dataplane, const struct service_mode
 /* What the kernel knows of a service's canary. Of the assignment in force. Times: CLOCK_MONOTONIC. */
 struct guard {
 	bool stopped; /* new flows go to stable, whatever the weight */
-	enum canary_stop_reason reason; /* for that, or (LEASE, not stopped) that it would, but the service says: hold */
+	/* For that; LEASE without it: it would be, but the service says to hold. NONE and stopped: it was before a reboot. */
+	enum canary_stop_reason reason;
 	__u64 stopped_ns;
 	__u64 stopped_epoch;
 	double sum, limit; /* of the breaker's rule that tripped, in nats */
-	__u32 flows[CANARY_COHORTS]; /* whose outcome was known then */
+	/* Of the assignment: whose outcome was known then, or where there is no reason, is known. */
+	__u32 flows[CANARY_COHORTS];
 	__u32 failures[CANARY_COHORTS];
 	__u64 lease_expires_ns; /* 0: there is no lease */
 	bool lease_expired;

@@ -34,15 +34,17 @@ int dataplane_explain(struct dataplane *dataplane, const struct service_model *s
 		.client = *client, .service = service->id, .client_port = htons(client_port), .port = htons(port)};
 	struct canary_hashes hashes =
 		canary_hashes(&dataplane->settings->keys, &tuple, config.affinity, !service->port);
-	struct canary_choice choice = canary_choose(&config, &hashes, find_segment(dataplane, &config, client),
-						    canary_view_now(service->word) & CANARY_VIEW_STOPPED);
+	bool stopped = service->word & CANARY_WORD_STOPPED;
+	struct canary_choice choice =
+		canary_choose(&config, &hashes, find_segment(dataplane, &config, client), stopped);
 	struct explanation explanation = {.bucket = canary_bucket(&hashes, config.salt),
 					  .threshold = config.threshold,
 					  .wanted = choice.wanted,
 					  .cohort = choice.cohort,
 					  .segment = choice.why == CANARY_WHY_SEGMENT,
 					  .slot = choice.slot,
-					  .ring_size = config.ring[choice.cohort & 1].size};
+					  .ring_size = config.ring[choice.cohort & 1].size,
+					  .stopped = stopped};
 	struct arena_window window;
 	struct canary_flow flow;
 	int result;

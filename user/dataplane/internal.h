@@ -23,13 +23,13 @@
 	X(reverse)                                                                                                     \
 	X(reverse_embryonic)                                                                                           \
 	X(held)                                                                                                        \
-	X(guards)                                                                                                      \
+	X(guards) /* from here ... */                                                                                  \
 	X(watched)                                                                                                     \
 	X(watching)                                                                                                    \
 	X(outcomes)                                                                                                    \
 	X(histograms)                                                                                                  \
 	X(events)                                                                                                      \
-	X(event_head)                                                                                                  \
+	X(event_head) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                         \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
@@ -48,6 +48,7 @@ struct dataplane {
 	char dir[256];
 	enum dataplane_access access;
 	int lock; /* the directory, locked; -1 for readers */
+	__u32 abi; /* of the maps */
 	int fd[MAP_COUNT];
 	int cpus;
 	/* Whole arrays, mapped. */
@@ -58,8 +59,17 @@ struct dataplane {
 	struct canary_interface *interfaces;
 };
 
+struct canary_bpf;
+
 /* object.c: the pinned objects. */
-int object_open_maps(struct dataplane *dataplane, struct error *error); /* -ENOENT: incomplete or nothing there */
+
+/*
+ * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, maps that CANARY_ABI_PREVIOUS has
+ * none of may be missing.
+ */
+int object_open_maps(struct dataplane *dataplane, struct error *error);
+/* Pins those that were missing, and keeps them open. */
+int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error);
 int object_create(struct dataplane *dataplane, struct error *error); /* loads, pins; a half-made state is replaced */
 int object_open_program(const struct dataplane *dataplane, const char *name, struct error *error); /* fd or -errno */
 void object_unlink_pins(const char *dir); /* all that the directory holds */
@@ -69,7 +79,6 @@ int object_pin_path(const struct dataplane *dataplane, const char *name, char pa
 void dataplane_release(struct dataplane *dataplane);
 
 /* Loads this binary's programs: with the pinned maps where they are open, else with maps of their own. */
-struct canary_bpf;
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
 int object_arm(int program, struct error *error); /* starts the sweeper with the program's code */
 
@@ -96,10 +105,17 @@ extern const char *const object_trace_programs[];
 /* Why the kernel refused something, in words. */
 const char *explain_errno(int error);
 
-/* arena.c: a window on the arena's words. Release with arena_close(). NULL with errno. */
-struct arena_window {
+/* arena.c: a window on a part of a mapped array, or on the arena's words. Release with array_close(), arena_close(). */
+struct array_window {
 	void *map;
 	size_t length;
+	void *data;
+};
+int array_open(const struct dataplane *dataplane, enum dataplane_map array, size_t start, size_t size, bool write,
+	       struct array_window *ret);
+void array_close(struct array_window *window);
+struct arena_window {
+	struct array_window array;
 	__u64 *words;
 };
 int arena_open(const struct dataplane *dataplane, __u32 base, __u32 words, bool write, struct arena_window *ret);
@@ -116,14 +132,59 @@ __u32 occupied_take_words(struct occupied *occupied, __u32 count);
 bool occupied_has_segment_set(const struct occupied *occupied, __u32 set);
 /* Is this the first segment set of the change? Then sets of no record can go: later, those that it brings would, too. */
 bool occupied_first_segments(struct occupied *occupied);
-/* A configuration record's slot of a service that no packet reads; waits for packets on their way where it must. */
-__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service);
+/*
+ * A configuration record's slot of a service that no packet reads, other than `taken` (CANARY_CONFIGS: none); waits for
+ * packets on their way where it must.
+ */
+__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service, __u32 taken);
 
 /* record.c: builds a service's configuration record from the model. */
 int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 		 struct service_model *desired, struct canary_config *ret, struct error *error);
-
+/* What a record means while its service is stopped, as a record: see CANARY_OP_MATERIALISE. */
+struct canary_config record_materialise(const struct canary_config *stopped);
 int record_zero_service(const struct dataplane *dataplane, __u32 service);
+
+/* record_guard.c: what is watched, and what the kernel does by itself. */
+#define FAILED_WORDS (CANARY_THRESHOLD_ONE / 64) /* of a bitmap of buckets with a failure */
+/* `now`: the record in force, NULL: the service is new. */
+int record_guard(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
+		 const struct service_model *desired, struct canary_config *config, struct error *error);
+/* Fills in the defaults where the record is one of CANARY_ABI_PREVIOUS. */
+int record_guard_default(struct dataplane *dataplane, struct occupied *occupied, int proto,
+			 struct canary_config *config);
+
+/* outcomes.c: the elements of `outcomes` and `histograms` that a service has, and what is in them. */
+/* Makes what is missing. `fresh`: a new service's, whatever was there. */
+int outcomes_make(const struct dataplane *dataplane, __u32 service, const struct service_model *model, bool fresh);
+/* After a change: a new assignment begins its histograms, and what the new way of forwarding cannot see goes. */
+void outcomes_settle(const struct dataplane *dataplane, const struct service_model *before,
+		     const struct service_model *after);
+void outcomes_remove(const struct dataplane *dataplane, __u32 service);
+/* For a service that is in force already, and had none: its epoch begins now. */
+int outcomes_begin(const struct dataplane *dataplane, __u32 service);
+
+/* guard.c */
+int guard_zero(const struct dataplane *dataplane, __u32 service);
+
+/* differ.c: `desired` and what it replaces. NULL: there is none with that id or index (0: never). */
+const struct service_model *find_by_id(const struct model *model, __u32 id);
+const struct backend_model *find_by_index(const struct service_model *service, __u32 index);
+bool backend_differs(const struct backend_model *a, const struct backend_model *b);
+bool services_differ(const struct service_model *actual, const struct service_model *desired);
+/* Other than in weight, salt, assignment and backends. */
+bool settings_differ(const struct service_model *a, const struct service_model *b);
+
+/* change_events.c: writes down what a commit has done. */
+void events_of_change(struct dataplane *dataplane, const struct model *actual, const struct model *desired);
+
+/* events.c: the ring. For many events, which is mapped once. */
+struct event_ring {
+	struct array_window events, head;
+};
+int event_ring_open(const struct dataplane *dataplane, bool write, struct event_ring *ret);
+void event_ring_close(struct event_ring *ring);
+void event_ring_put(struct event_ring *ring, const struct canary_event *event);
 
 static inline __u64 monotonic_ns(void)
 {
@@ -131,6 +192,12 @@ static inline __u64 monotonic_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* The service's word as it is now: the kernel may change it at any moment. */
+static inline __u64 word_of(const struct dataplane *dataplane, __u32 service)
+{
+	return *(const volatile __u64 *)&dataplane->services[service].word;
 }
 
 static inline struct canary_config *record_at(const struct dataplane *dataplane, __u32 service, __u32 slot)

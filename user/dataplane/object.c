@@ -57,6 +57,35 @@ static bool is_settings(int fd)
 	       !strcmp(info.name, "settings") && info.value_size == sizeof(struct canary_settings);
 }
 
+static int check_abi(struct dataplane *dataplane, struct error *error)
+{
+	struct canary_settings settings;
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(dataplane->fd[MAP_settings], &zero, &settings))
+		return fail(error, -errno, "cannot read the settings at %s: %s", dataplane->dir, explain_errno(errno));
+	dataplane->abi = settings.abi;
+	if (settings.abi == CANARY_ABI_VERSION ||
+	    (settings.abi == CANARY_ABI_PREVIOUS && dataplane->access == DATAPLANE_UPGRADE))
+		return 0;
+	settings.build[sizeof(settings.build) - 1] = 0;
+	if (settings.abi == CANARY_ABI_PREVIOUS)
+		return fail(error, -EPROTO,
+			    "the state at %s is of ABI %u (build %s), this canaryctl speaks ABI %d: run 'canaryctl "
+			    "upgrade', which keeps all of it",
+			    dataplane->dir, settings.abi, settings.build, CANARY_ABI_VERSION);
+	return fail(error, -EPROTO,
+		    "the state at %s is of ABI %u, this canaryctl speaks ABI %d: use the canaryctl that made it (build "
+		    "%s), or detach and remove it",
+		    dataplane->dir, settings.abi, CANARY_ABI_VERSION, settings.build);
+}
+
+/* Is it one that is missing where the state is of an ABI that may be upgraded? */
+static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
+{
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_guards && map <= MAP_event_head;
+}
+
 int object_open_maps(struct dataplane *dataplane, struct error *error)
 {
 	char path[320];
@@ -71,11 +100,16 @@ int object_open_maps(struct dataplane *dataplane, struct error *error)
 				error, -EEXIST,
 				"%s holds pins that are not canaryctl's: give it a directory of its own with --bpffs",
 				dataplane->dir);
-		if (dataplane->fd[i] >= 0)
-			continue;
-		if (errno == ENOENT && i == MAP_settings)
+		if (dataplane->fd[i] < 0 && errno == ENOENT && i == MAP_settings)
 			return fail(error, -ENOENT, "there is no state at %s", dataplane->dir);
-		return fail(error, -errno, "cannot open the pinned map %s: %s", path, explain_errno(errno));
+		if (dataplane->fd[i] < 0 && !(errno == ENOENT && may_be_missing(dataplane, i)))
+			return fail(error, -errno, "cannot open the pinned map %s: %s", path, explain_errno(errno));
+		if (i == MAP_settings) {
+			int result = check_abi(dataplane, error);
+
+			if (result)
+				return result;
+		}
 	}
 	return 0;
 }
@@ -284,6 +318,24 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 		return refuse_load(result, error);
 	}
 	*ret = skeleton;
+	return 0;
+}
+
+int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
+{
+	struct bpf_map *maps[MAP_COUNT];
+
+	list_maps(skeleton, maps);
+	for (int i = 0; i < MAP_COUNT; i++) {
+		int result = dataplane->fd[i] < 0 ? pin_map(dataplane, maps[i], map_names[i], error) : 0;
+
+		if (result)
+			return result;
+		if (dataplane->fd[i] < 0)
+			dataplane->fd[i] = fcntl(bpf_map__fd(maps[i]), F_DUPFD_CLOEXEC, 0);
+		if (dataplane->fd[i] < 0)
+			return fail(error, -errno, "cannot keep %s open: %s", map_names[i], explain_errno(errno));
+	}
 	return 0;
 }
 

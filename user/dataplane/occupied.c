@@ -111,6 +111,7 @@ static int add_record(struct dataplane *dataplane, struct occupied *occupied, co
 	}
 	if (add_extent(occupied, config->members, config->member_count) ||
 	    add_extent(occupied, config->segments, config->segment_count * CANARY_SEGMENT_WORDS) ||
+	    add_extent(occupied, config->failed, config->failed ? FAILED_WORDS : 0) ||
 	    add_set(occupied, config->segment_set))
 		return -ENOMEM;
 	return config->member_count ? add_members(dataplane, occupied, config) : 0;
@@ -222,12 +223,14 @@ bool occupied_first_segments(struct occupied *occupied)
 	return first;
 }
 
-__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service)
+__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service, __u32 taken)
 {
 	const struct canary_service *state = &dataplane->services[service];
 	__u32 candidate = CANARY_CONFIGS;
 
 	for (__u32 slot = 0; slot < CANARY_CONFIGS; slot++) {
+		if (slot == taken)
+			continue;
 		if (!record_in_use(state, slot, monotonic_ns()))
 			return slot;
 		if (canary_word_now(state->word) != slot && canary_word_oldest(state->word) != slot)

@@ -78,6 +78,18 @@ static int reset_after(const struct canary_config *config)
 	return config->reset_ns > now_ns ? (config->reset_ns - now_ns) / 1000000000ULL : 0;
 }
 
+static void read_guard(const struct canary_config *config, struct service_model *service)
+{
+	service->observe_cap = config->cap;
+	service->handshake_timeout = config->handshake_timeout;
+	service->breaker = config->breaker;
+	service->breaker_ratio = config->ratio;
+	service->breaker_arl = config->arl;
+	service->lease = config->lease;
+	service->lease_default = config->lease_default;
+	service->on_expiry = config->on_expiry;
+}
+
 static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot, __u64 word, bool members,
 			struct service_model *service)
 {
@@ -103,6 +115,7 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot,
 	service->idle_timeout = config.idle_timeout;
 	service->max_window = config.max_window;
 	service->reset_after = reset_after(&config);
+	read_guard(&config, service);
 	if (!members)
 		return 0;
 	result = read_members(dataplane, &config, service);

@@ -245,6 +245,20 @@ static int write_segments(struct dataplane *dataplane, struct occupied *occupied
 	return result;
 }
 
+struct canary_config record_materialise(const struct canary_config *stopped)
+{
+	struct canary_config config = *stopped;
+
+	config.threshold = 0;
+	config.weight = 0;
+	memset(config.watched, 0, sizeof(config.watched));
+	memset(config.step, 0, sizeof(config.step));
+	/* For the moment that it is in force and not stopped, there is nothing to stop it for. */
+	config.limit = 0;
+	config.lease_ns = 0;
+	return config;
+}
+
 int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 		 struct service_model *desired, struct canary_config *ret, struct error *error)
 {
@@ -286,6 +300,8 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 	} else {
 		result = write_segments(dataplane, occupied, desired, &config, error);
 	}
+	if (!result)
+		result = record_guard(dataplane, occupied, now, desired, &config, error);
 	if (!result)
 		*ret = config;
 	return result;

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The running programs replaced by this binary's, in place. Each step leaves a working data plane: killed at any of them,
- * programs of two builds share the maps of one ABI, and the next upgrade completes it.
+ * programs of two builds share the maps, and the next upgrade completes it.
+ *
+ * Maps of CANARY_ABI_PREVIOUS lack some, and records in them have zeros where this ABI has more. Both come before the new
+ * programs, the number of the ABI after them. The older programs read neither, and what an older command writes meanwhile
+ * is completed by the upgrade that follows.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +18,7 @@
 #include <bpf/libbpf.h>
 
 #include "canary.skel.h"
+#include "canary/select.h"
 #include "dataplane/internal.h"
 
 /* Pins an object in the place of another, in one step. */
@@ -91,6 +97,48 @@ static int replace_tracepoints(const struct dataplane *dataplane, const struct c
 	return 0;
 }
 
+static int migrate_service(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service)
+{
+	__u64 word = word_of(dataplane, service->id);
+	int result = 0;
+
+	for (__u32 slot = 0; !result && slot < CANARY_CONFIGS; slot++)
+		if (canary_word_now(word) == slot || canary_word_oldest(word) == slot)
+			result = record_guard_default(dataplane, occupied, service->proto,
+						      record_at(dataplane, service->id, slot));
+	if (!result && service->proto == IPPROTO_TCP)
+		result = outcomes_begin(dataplane, service->id);
+	return result ? result : outcomes_make(dataplane, service->id, service, false);
+}
+
+static int migrate(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
+{
+	struct occupied *occupied = NULL;
+	struct model services;
+	int result = object_pin_missing(dataplane, skeleton, error);
+
+	if (!result)
+		result = dataplane_read_heads(dataplane, &services, error);
+	if (result)
+		return result;
+	result = occupied_find(dataplane, &occupied);
+	for (size_t i = 0; !result && i < services.service_count; i++)
+		result = migrate_service(dataplane, occupied, &services.services[i]);
+	occupied_free(occupied);
+	model_free(&services);
+	return result ? fail(error, result, "cannot bring the state to ABI %d: %s", CANARY_ABI_VERSION,
+			     explain_errno(result))
+		      : 0;
+}
+
+static void put_event(struct dataplane *dataplane)
+{
+	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED,
+					   .value = {dataplane->abi, CANARY_ABI_VERSION}};
+
+	dataplane_put_event(dataplane, &event);
+}
+
 int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 {
 	struct canary_bpf *skeleton;
@@ -99,15 +147,21 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	result = object_load(dataplane, &skeleton, error);
 	if (result)
 		return result;
-	result = replace_programs(dataplane, skeleton, error);
+	if (dataplane->abi != CANARY_ABI_VERSION)
+		result = migrate(dataplane, skeleton, error);
+	if (!result)
+		result = replace_programs(dataplane, skeleton, error);
 	if (!result)
 		result = update_interfaces(dataplane, bpf_program__fd(skeleton->progs.canary_xdp), error);
 	if (!result)
 		result = replace_tracepoints(dataplane, skeleton, error);
 	if (!result)
 		result = object_arm(bpf_program__fd(skeleton->progs.canary_arm), error);
-	if (!result)
+	if (!result) {
 		memcpy(dataplane->settings->build, CANARY_VERSION, sizeof(CANARY_VERSION));
+		__atomic_store_n(&dataplane->settings->abi, CANARY_ABI_VERSION, __ATOMIC_RELEASE);
+		put_event(dataplane);
+	}
 	canary_bpf__destroy(skeleton);
 	return result;
 }

@@ -14,6 +14,7 @@
 #define TEXT(key, presence) CYAML_FIELD_STRING_PTR(#key, presence, struct TEXT_OF, key, 0, CYAML_UNLIMITED),
 #define LIST(key, presence, entry)                                                                                     \
 	CYAML_FIELD_SEQUENCE(#key, presence, struct TEXT_OF, key, &(entry), 0, CYAML_UNLIMITED)
+#define PART(key) CYAML_FIELD_MAPPING_PTR(#key, OPTIONAL, struct TEXT_OF, key, key##_fields)
 
 #define TEXT_OF backend_text
 static const cyaml_schema_field_t backend_fields[] = {BACKEND_KEYS(TEXT) CYAML_FIELD_END};
@@ -29,9 +30,24 @@ static const cyaml_schema_value_t segment_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct segment_text, segment_fields),
 };
 
+#define TEXT_OF observe_text
+static const cyaml_schema_field_t observe_fields[] = {OBSERVE_KEYS(TEXT) CYAML_FIELD_END};
+#undef TEXT_OF
+
+#define TEXT_OF breaker_text
+static const cyaml_schema_field_t breaker_fields[] = {BREAKER_KEYS(TEXT) CYAML_FIELD_END};
+#undef TEXT_OF
+
+#define TEXT_OF lease_text
+static const cyaml_schema_field_t lease_fields[] = {LEASE_KEYS(TEXT) CYAML_FIELD_END};
+#undef TEXT_OF
+
 #define TEXT_OF service_text
 static const cyaml_schema_field_t service_fields[] = {
-	SERVICE_KEYS(TEXT) LIST(stable, OPTIONAL, backend_schema),
+	SERVICE_KEYS(TEXT) PART(observe),
+	PART(breaker),
+	PART(lease),
+	LIST(stable, OPTIONAL, backend_schema),
 	LIST(canary, OPTIONAL, backend_schema),
 	LIST(segments, OPTIONAL, segment_schema),
 	CYAML_FIELD_END,
@@ -155,6 +171,60 @@ static int read_service_weight(const char *text, struct service_model *service, 
 	return 0;
 }
 
+static int read_observe_cap(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_hundredths(text, 0, CANARY_WEIGHT_ONE, &service->observe_cap) < 0)
+		return refuse(
+			problem,
+			"'%s' is not a share: give percent of the buckets from 0 to 100, with at most two decimals",
+			text);
+	return 0;
+}
+
+static int read_observe_handshake_timeout(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_milliseconds(text, HANDSHAKE_TIMEOUT_MIN, HANDSHAKE_TIMEOUT_MAX, &service->handshake_timeout) < 0)
+		return refuse(problem, "'%s' is not a time from 100ms to 60s: give it like 500ms or 3s", text);
+	return 0;
+}
+
+static int read_breaker_enabled(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_bool(text, &service->breaker) < 0)
+		return refuse(problem, "'%s' is neither true nor false: give one of them", text);
+	return 0;
+}
+
+static int read_breaker_ratio(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_hundredths(text, BREAKER_RATIO_MIN, BREAKER_RATIO_MAX, &service->breaker_ratio) < 0)
+		return refuse(problem, "'%s' is not a ratio: give 1.1 to 600, with at most two decimals", text);
+	return 0;
+}
+
+static int read_breaker_arl(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_unsigned(text, BREAKER_ARL_MIN, BREAKER_ARL_MAX, &service->breaker_arl) < 0)
+		return refuse(problem, "'%s' is not a run length: give a whole number of failures from %d to %d", text,
+			      BREAKER_ARL_MIN, BREAKER_ARL_MAX);
+	return 0;
+}
+
+static int read_lease_duration(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_duration(text, 1, LEASE_MAX, &service->lease_default) < 0)
+		return refuse(problem, "'%s' is not a time from 1s to 12h: give it like 30s or 5m, or leave it out",
+			      text);
+	return 0;
+}
+
+static int read_lease_on_expiry(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_on_expiry(text, &service->on_expiry) < 0)
+		return refuse_word(problem, text, "what a lease can end with", on_expiry_names());
+	return 0;
+}
+
 static int read_backend_address(const char *text, struct backend_model *backend, struct problem *problem)
 {
 	return parse_address(text, &backend->addr, problem);
@@ -215,6 +285,59 @@ static int read_service(const struct service_text *text, const char *path, struc
 	return 0;
 }
 #undef READER
+
+#define READER(key) read_observe_##key
+static int read_observe(const struct observe_text *text, const char *path, struct service_model *ret,
+			struct problem *problem)
+{
+	int err;
+
+	OBSERVE_KEYS(READ)
+	return 0;
+}
+#undef READER
+
+#define READER(key) read_breaker_##key
+static int read_breaker(const struct breaker_text *text, const char *path, struct service_model *ret,
+			struct problem *problem)
+{
+	int err;
+
+	BREAKER_KEYS(READ)
+	return 0;
+}
+#undef READER
+
+#define READER(key) read_lease_##key
+static int read_lease(const struct lease_text *text, const char *path, struct service_model *ret,
+		      struct problem *problem)
+{
+	int err;
+
+	LEASE_KEYS(READ)
+	return 0;
+}
+#undef READER
+
+/* The mappings that are parts of the service itself. */
+#define READ_PART(part)                                                                                                \
+	if (text->part) {                                                                                              \
+		snprintf(path, sizeof(path), "%.32s." #part, service_path);                                            \
+		err = read_##part(text->part, path, ret, problem);                                                     \
+		if (err < 0)                                                                                           \
+			return err;                                                                                    \
+	}
+static int read_parts(const struct service_text *text, const char *service_path, struct service_model *ret,
+		      struct problem *problem)
+{
+	char path[64];
+	int err;
+
+	READ_PART(observe)
+	READ_PART(breaker)
+	READ_PART(lease)
+	return 0;
+}
 
 #define READER(key) read_backend_##key
 static int read_backend(const struct backend_text *text, const char *path, struct backend_model *ret,
@@ -290,6 +413,8 @@ int config_parse(const struct config_text *text, struct model *ret, struct probl
 			return -ENOMEM;
 		snprintf(path, sizeof(path), "services[%u]", i);
 		err = read_service(from, path, service, ret_problem);
+		if (!err)
+			err = read_parts(from, path, service, ret_problem);
 		if (!err)
 			err = read_backends(from->stable, from->stable_count, CANARY_STABLE, path, service,
 					    ret_problem);

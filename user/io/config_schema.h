@@ -34,6 +34,17 @@
 	X(clients, REQUIRED)                                                                                           \
 	X(cohort, REQUIRED)
 
+#define OBSERVE_KEYS(X)                                                                                                \
+	X(cap, OPTIONAL)                                                                                               \
+	X(handshake_timeout, OPTIONAL)
+#define BREAKER_KEYS(X)                                                                                                \
+	X(enabled, OPTIONAL)                                                                                           \
+	X(ratio, OPTIONAL)                                                                                             \
+	X(arl, OPTIONAL)
+#define LEASE_KEYS(X)                                                                                                  \
+	X(duration, OPTIONAL)                                                                                          \
+	X(on_expiry, OPTIONAL)
+
 #define X(key, presence) char *key;
 struct backend_text {
 	BACKEND_KEYS(X)
@@ -41,8 +52,20 @@ struct backend_text {
 struct segment_text {
 	SEGMENT_KEYS(X)
 };
+struct observe_text {
+	OBSERVE_KEYS(X)
+};
+struct breaker_text {
+	BREAKER_KEYS(X)
+};
+struct lease_text {
+	LEASE_KEYS(X)
+};
 struct service_text {
 	SERVICE_KEYS(X)
+	struct observe_text *observe;
+	struct breaker_text *breaker;
+	struct lease_text *lease;
 	struct backend_text *stable;
 	unsigned stable_count;
 	struct backend_text *canary;

@@ -17,7 +17,7 @@
 #include "core/text.h"
 #include "io/state_file_format.h"
 
-#define HEAD_TEXT_LEN 320
+#define HEAD_TEXT_LEN 384
 
 /* What the file says until now, line by line. */
 struct old {
@@ -85,9 +85,11 @@ static int format_head(const struct service_model *service, char buf[HEAD_TEXT_L
 
 	return snprintf(buf, HEAD_TEXT_LEN,
 			"{\"name\":\"%s\",\"protocol\":\"%s\",\"address\":\"%s\",\"port\":%d,\"weight_hundredths\":%d,"
-			"\"salt_number\":%u,\"epoch\":%llu",
+			"\"salt_number\":%u,\"lease\":%u,\"epoch\":%llu%s",
 			service->name, proto_name(service->proto), format_addr(&service->addr, addr), service->port,
-			service->weight, service->salt_number, (unsigned long long)canary_word_epoch(service->word));
+			service->weight, service->salt_number, service->lease,
+			(unsigned long long)canary_word_epoch(service->word),
+			service->word & CANARY_WORD_STOPPED ? ",\"stopped\":true" : "");
 }
 
 static void old_open(const char *path, struct old *ret)

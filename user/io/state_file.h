@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What has to outlive a reboot and stands in no configuration (JSON): the weight and salt of each service; and of each
- * that has an open window, the configuration that was in force when it opened, by which connections are chosen for that
+ * What has to outlive a reboot and stands in no configuration (JSON): of each service the weight, the salt, the
+ * assignment's lease, and whether the breaker or a lease has stopped it; and of each that has an open window, the configuration that was in force when it opened, by which connections are chosen for that
  * are older than the window.
  */
 #ifndef IO_STATE_FILE_H
@@ -32,8 +32,8 @@ int state_file_save(const char *path, const struct model *services, state_window
 		    struct error *error);
 
 struct saved_state {
-	struct model services; /* name, addr, port, proto, weight and salt_number alone */
-	struct model oldest; /* of those whose window was open */
+	struct model services; /* name, addr, port, proto, weight, salt_number, lease and begin_stopped alone */
+	struct model oldest; /* of those whose window was open; with the lease that was in force, as it begins anew */
 	struct window_times *times; /* one for each service of `oldest` */
 };
 

@@ -58,15 +58,20 @@ static bool is_sound(int weight, json_int_t salt_number)
 static int unpack_service(json_t *json, struct service_model *service)
 {
 	const char *name, *proto, *addr;
-	json_int_t salt_number;
+	json_int_t salt_number, lease = LEASE_UNSET; /* in files that say nothing of leases */
+	int stopped = false;
 
-	if (json_unpack(json, "{s:s, s:s, s:s, s:i, s:i, s:I}", "name", &name, "protocol", &proto, "address", &addr,
-			"port", &service->port, "weight_hundredths", &service->weight, "salt_number", &salt_number) ||
+	if (json_unpack(json, "{s:s, s:s, s:s, s:i, s:i, s:I, s?I, s?b}", "name", &name, "protocol", &proto, "address",
+			&addr, "port", &service->port, "weight_hundredths", &service->weight, "salt_number",
+			&salt_number, "lease", &lease, "stopped", &stopped) ||
 	    !name_is_valid(name) || parse_proto(proto, &service->proto) || parse_addr(addr, &service->addr) ||
-	    service->port < 0 || service->port > USHRT_MAX || !is_sound(service->weight, salt_number))
+	    service->port < 0 || service->port > USHRT_MAX || !is_sound(service->weight, salt_number) || lease < 0 ||
+	    (lease > LEASE_MAX && lease != LEASE_UNSET))
 		return -EINVAL;
 	snprintf(service->name, sizeof(service->name), "%s", name);
 	service->salt_number = salt_number;
+	service->lease = lease;
+	service->begin_stopped = stopped;
 	return 0;
 }
 
@@ -127,6 +132,7 @@ static int unpack_one(json_t *json, struct saved_state *state)
 	oldest->addr = service->addr;
 	oldest->port = service->port;
 	oldest->proto = service->proto;
+	oldest->lease = service->lease;
 	return unpack_window(window, oldest, &state->times[state->oldest.service_count - 1]);
 }
 

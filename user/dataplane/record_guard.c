@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part of a record that says what is watched of connections, and what the kernel does by itself. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "core/breaker.h"
+#include "dataplane/internal.h"
+
+/* The steps and the limit, of what the record says already. */
+static void compute(int proto, struct canary_config *config)
+{
+	bool nat = config->forward == CANARY_FORWARD_NAT;
+	struct observed_buckets observed = observed_buckets(config->threshold, config->cap, nat);
+	struct canary_breaker_rule rule = {};
+
+	if (proto != IPPROTO_TCP)
+		return; /* only TCP's connections begin in a way that tells */
+	config->watched[CANARY_STABLE] = observed.stable;
+	config->watched[CANARY_CANARY] = observed.canary;
+	/* What is out of range was refused by validation; a breaker that cannot be tuned is off. */
+	if (!config->breaker || breaker_rule(&observed, config->ratio, config->arl, &rule))
+		return;
+	memcpy(config->step, rule.relative, sizeof(config->step));
+	config->limit = rule.limit;
+}
+
+static int take_failed(struct dataplane *dataplane, struct occupied *occupied, struct canary_config *config)
+{
+	struct arena_window window;
+	__u32 base = occupied_take_words(occupied, FAILED_WORDS);
+	int result;
+
+	if (!base)
+		return -ENOSPC;
+	result = arena_open(dataplane, base, FAILED_WORDS, true, &window);
+	if (result)
+		return result;
+	memset(window.words, 0, FAILED_WORDS * sizeof(*window.words));
+	arena_close(&window);
+	config->failed = base;
+	return 0;
+}
+
+/*
+ * With affinity `client` an assignment counts each client's first failure. Where nothing is watched, nothing will be
+ * counted, and an older bitmap only keeps saying that flows do not count each for itself: to stop takes no memory.
+ */
+static int place_failed(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
+			struct canary_config *config)
+{
+	bool same = now && now->assignment == config->assignment;
+
+	if (config->affinity != CANARY_AFFINITY_CLIENT)
+		return 0;
+	config->failed = now ? now->failed : 0;
+	if (!config->watched[CANARY_CANARY] || (same && config->failed))
+		return 0;
+	return take_failed(dataplane, occupied, config);
+}
+
+static void place_lease(const struct canary_config *now, const struct service_model *desired,
+			struct canary_config *config)
+{
+	if (now && now->assignment == config->assignment) {
+		config->lease = now->lease;
+		config->lease_ns = now->lease_ns;
+		return;
+	}
+	config->lease = desired->lease == LEASE_UNSET ? desired->lease_default : desired->lease;
+	if (config->lease)
+		config->lease_ns = monotonic_ns() + config->lease * 1000000000ULL;
+}
+
+int record_guard(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
+		 const struct service_model *desired, struct canary_config *config, struct error *error)
+{
+	int result;
+
+	config->cap = desired->observe_cap;
+	config->handshake_timeout = desired->handshake_timeout;
+	config->breaker = desired->breaker;
+	config->ratio = desired->breaker_ratio;
+	config->arl = desired->breaker_arl;
+	config->lease_default = desired->lease_default;
+	config->on_expiry = desired->on_expiry;
+	compute(desired->proto, config);
+	place_lease(now, desired, config);
+	result = place_failed(dataplane, occupied, now, config);
+	if (result == -ENOSPC)
+		return fail(error, result, "%s: no room is left for its clients' failures: nothing was changed",
+			    desired->name);
+	return result ? fail(error, result, "cannot map the arena: %s", explain_errno(result)) : 0;
+}
+
+int record_guard_default(struct dataplane *dataplane, struct occupied *occupied, int proto,
+			 struct canary_config *config)
+{
+	struct canary_config filled = *config;
+	int result;
+
+	if (config->handshake_timeout)
+		return 0; /* of this ABI */
+	filled.cap = OBSERVE_CAP;
+	filled.breaker = true;
+	filled.ratio = BREAKER_RATIO;
+	filled.arl = BREAKER_ARL;
+	compute(proto, &filled);
+	result = place_failed(dataplane, occupied, NULL, &filled);
+	if (result == -ENOSPC) /* then nothing is watched before the next change: no reason not to upgrade */
+		memset(filled.watched, 0, sizeof(filled.watched));
+	else if (result)
+		return result;
+	*config = filled;
+	/* Last: killed before, it is filled in once more. */
+	__atomic_store_n(&config->handshake_timeout, HANDSHAKE_TIMEOUT, __ATOMIC_RELEASE);
+	return 0;
+}
