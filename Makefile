@@ -20,7 +20,7 @@ OTHER_CLANG ?= clang-19
 CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/bpf
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
 LDFLAGS = -Wl,--as-needed
-LDLIBS = -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl
+LDLIBS = -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
 BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
 ifdef SANITIZE
 CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -102,7 +102,7 @@ $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
 
 $(UNIT_TESTS): %: %.o $(UNIT_LIB) $(CORE) $(IO)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.
@@ -114,7 +114,7 @@ $(MODEL_TESTS): %: %.o $(MODEL_LIB)
 
 $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(HELPER_PROGRAMS): %: %.o
 	$(call say,LINK)

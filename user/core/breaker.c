@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/breaker.h"
+
+#include <errno.h>
+#include <math.h>
+
+struct observed_buckets observed_buckets(__u32 threshold, unsigned cap, bool all)
+{
+	__u32 capped = (__u32)((__u64)cap * CANARY_THRESHOLD_ONE / CANARY_WEIGHT_ONE);
+	__u32 others = CANARY_THRESHOLD_ONE - threshold;
+	struct observed_buckets observed = {.canary = threshold};
+
+	if (!all && threshold > capped)
+		observed.canary = capped;
+	observed.stable = observed.canary * OBSERVE_STABLE_RATIO;
+	if (observed.stable > others)
+		observed.stable = others;
+	return observed;
+}
+
+static __s32 fixed_log(double x)
+{
+	return (__s32)lround(log(x) * CANARY_BREAKER_NAT);
+}
+
+int breaker_rule(const struct observed_buckets *observed, unsigned ratio, __u64 arl, struct canary_breaker_rule *ret)
+{
+	double c = observed->canary, s = observed->stable, r = ratio / 100.0;
+	struct canary_breaker_rule rule = {};
+
+	if (ratio < BREAKER_RATIO_MIN || ratio > BREAKER_RATIO_MAX || arl < BREAKER_ARL_MIN || arl > BREAKER_ARL_MAX)
+		return -EINVAL;
+	rule.limit = fixed_log((double)arl);
+	rule.canary_limit = observed->stable ? rule.limit : 2 * rule.limit;
+	if (observed->canary && observed->stable) {
+		/* ln(theta / w) and ln((1 - theta) / (1 - w)), with w = c / (c + s), theta = r c / (r c + s). */
+		rule.relative[CANARY_CANARY] = fixed_log(r * (c + s) / (r * c + s));
+		rule.relative[CANARY_STABLE] = fixed_log((c + s) / (r * c + s));
+	}
+	*ret = rule;
+	return 0;
+}
