@@ -3,6 +3,7 @@
 #   make               build/canaryctl
 #   make demo          what it does, with real HTTP, in network namespaces (root)
 #   make test          unit, bpf and end-to-end tests (root)
+#   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
 #
 # Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
@@ -48,12 +49,13 @@ MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
+SIM := $(BUILD)/tests/sim/sim
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
-		$(MODEL_LIB) $(addsuffix .o,$(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
+		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all demo test test-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all demo sim test test-build test-unit test-bpf test-e2e check clean helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -103,6 +105,15 @@ $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
 $(UNIT_TESTS): %: %.o $(UNIT_LIB) $(CORE) $(IO)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(SIM).o: CPPFLAGS += -Itests/unit
+
+$(SIM): %: %.o $(BUILD)/tests/unit/lib_sim.o $(BUILD)/tests/unit/lib_random.o $(CORE)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+sim: $(SIM)
+	$(SIM)
 
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.
