@@ -4,6 +4,7 @@
 #   make demo          what it does, with real HTTP, in network namespaces (root)
 #   make test          unit, bpf and end-to-end tests (root)
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
+#   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
 #
 # Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
@@ -52,13 +53,14 @@ BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
 BENCH_SKELETON := $(BUILD)/tests/bench/bench.skel.h
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench
 BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard tests/bench/*.c)))
+SIM := $(BUILD)/tests/sim/sim
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
-		$(MODEL_LIB) $(addsuffix .o,$(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
+		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo test test-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all bench demo sim test test-build test-unit test-bpf test-e2e check clean helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -115,6 +117,15 @@ $(UNIT_TESTS): %: %.o $(UNIT_LIB) $(CORE) $(IO)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+$(SIM).o: CPPFLAGS += -Itests/unit
+
+$(SIM): %: %.o $(BUILD)/tests/unit/lib_sim.o $(BUILD)/tests/unit/lib_random.o $(CORE)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+sim: $(SIM)
+	$(SIM)
+
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.
 $(MODEL_LIB) $(MODEL_TESTS:%=%.o): CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
@@ -126,6 +137,7 @@ $(MODEL_TESTS): %: %.o $(MODEL_LIB)
 $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
 
 $(BUILD)/tests/bpf/test_bench: $(BENCH_LIB)
 

@@ -66,8 +66,8 @@ static __always_inline void backend_choose(struct pkt *p, const struct canary_co
 	ret->cohort = choice.cohort;
 	ret->slot = choice.slot;
 	ret->bucket = choice.bucket;
-	ret->random = !(view & CANARY_VIEW_STOPPED) && choice.why == CANARY_WHY_WEIGHT &&
-		      choice.wanted == choice.cohort;
+	ret->random =
+		!(view & CANARY_VIEW_STOPPED) && choice.why == CANARY_WHY_WEIGHT && choice.wanted == choice.cohort;
 	if (choice.word)
 		backend_take(choice.word, ret);
 }

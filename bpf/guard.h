@@ -33,6 +33,7 @@ struct outcome {
 	__u32 epoch; /* the lower half */
 	__u32 bucket;
 	__u32 what; /* enum canary_outcome */
+	bool expired; /* time alone brought it: guard_settle() weighs it */
 };
 
 static __always_inline struct canary_guard *guard_of(__u32 service)
@@ -118,6 +119,8 @@ static __always_inline void guard_turn(struct canary_guard *guard, __u32 assignm
 	for (int i = 0; i < CANARY_COHORTS; i++) {
 		guard->flows[i] = 0;
 		guard->failures[i] = 0;
+		guard->expired[i] = 0;
+		guard->expired_soft[i] = 0;
 	}
 }
 
@@ -136,20 +139,19 @@ static __always_inline bool guard_first(const struct canary_config *config, __u3
 	return word && !(__sync_fetch_and_or(word, bit) & bit);
 }
 
-/* An outcome on its way into the sums. */
+/* Outcomes on their way into the sums. */
 struct guard_addend {
 	struct canary_guard *guard;
 	struct canary_breaker_rule rule;
-	__u32 cohort;
-	__u32 kind;
-	__u64 sums; /* with it */
+	struct canary_breaker_outcomes outcomes;
+	__u64 sums; /* with them */
 };
 
 static long guard_add(__u32 i, struct guard_addend *it)
 {
 	__u64 sums = *(volatile __u64 *)&it->guard->sums;
 
-	it->sums = canary_breaker_next(sums, &it->rule, it->cohort, it->kind);
+	it->sums = canary_breaker_add(sums, &it->rule, &it->outcomes);
 	return it->sums == sums || __sync_val_compare_and_swap(&it->guard->sums, sums, it->sums) == sums;
 }
 
@@ -195,18 +197,51 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 		outcome_add(epoch, cohort, CANARY_OUTCOME_FAILED);
 		__sync_fetch_and_add(&guard->failures[cohort], 1);
 	}
-	if (what == CANARY_OUTCOME_HALF_OPEN && guard->flooded_ns &&
-	    elapsed_ns(bpf_ktime_get_ns(), guard->flooded_ns) <
-		    now->handshake_timeout * NSEC_PER_MSEC + GUARD_FLOODED_NS)
+	if (outcome->expired) {
+		if (kind == CANARY_KIND_HARD)
+			__sync_fetch_and_add(&guard->expired[cohort], 1);
+		else
+			__sync_fetch_and_add(&guard->expired_soft[cohort], 1);
 		return 0;
+	}
 	it.guard = guard;
 	it.rule.relative[CANARY_STABLE] = epoch->step[CANARY_STABLE];
 	it.rule.relative[CANARY_CANARY] = epoch->step[CANARY_CANARY];
 	it.rule.limit = epoch->limit;
-	it.rule.alone = !epoch->watched[CANARY_STABLE];
-	it.cohort = cohort;
-	it.kind = kind;
+	it.rule.canary_limit = canary_breaker_canary_limit(epoch->limit, epoch->watched[CANARY_STABLE]);
+	it.outcomes = canary_breaker_one(cohort, kind);
 	/* At worst, with many CPUs at it, an outcome is left out. */
+	bpf_loop(GUARD_TRIES, guard_add, &it, 0);
+	return canary_breaker_trip(it.sums, &it.rule) != CANARY_BREAKER_CLOSED;
+}
+
+/*
+ * Weighs what expired in a pass of the sweeper, at once: in the order in which the sweeper happens to find them, a flood's
+ * half-open handshakes would look like a bad canary now and then. Nonzero: guard_trip() is due.
+ */
+GLOBAL int guard_settle(__u32 id)
+{
+	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
+	struct guard_addend it = {.guard = guard_of(id)};
+	struct canary_guard *guard = it.guard;
+	struct canary_config *now;
+
+	if (!service || !guard)
+		return 0;
+	it.outcomes.canary_failed = __sync_lock_test_and_set(&guard->expired[CANARY_CANARY], 0);
+	it.outcomes.canary_soft = __sync_lock_test_and_set(&guard->expired_soft[CANARY_CANARY], 0);
+	it.outcomes.stable_failed = __sync_lock_test_and_set(&guard->expired[CANARY_STABLE], 0);
+	it.outcomes.stable_soft = __sync_lock_test_and_set(&guard->expired_soft[CANARY_STABLE], 0);
+	now = config_at(id, canary_word_now(*(volatile __u64 *)&service->word));
+	if (!now || guard->assignment != now->assignment)
+		return 0;
+	if (guard->flooded_ns && elapsed_ns(bpf_ktime_get_ns(), guard->flooded_ns) <
+					 now->handshake_timeout * NSEC_PER_MSEC + GUARD_FLOODED_NS)
+		return 0; /* the flood's, or lost in it */
+	it.rule.relative[CANARY_STABLE] = now->step[CANARY_STABLE];
+	it.rule.relative[CANARY_CANARY] = now->step[CANARY_CANARY];
+	it.rule.limit = now->limit;
+	it.rule.canary_limit = canary_breaker_canary_limit(now->limit, now->watched[CANARY_STABLE]);
 	bpf_loop(GUARD_TRIES, guard_add, &it, 0);
 	return canary_breaker_trip(it.sums, &it.rule) != CANARY_BREAKER_CLOSED;
 }
@@ -230,7 +265,7 @@ GLOBAL int guard_trip(__u32 id)
 	if (!now || word & CANARY_WORD_STOPPED || guard->assignment != now->assignment)
 		return 0;
 	rule.limit = now->limit;
-	rule.alone = !now->watched[CANARY_STABLE];
+	rule.canary_limit = canary_breaker_canary_limit(now->limit, now->watched[CANARY_STABLE]);
 	sums = guard->sums;
 	trip = canary_breaker_trip(sums, &rule);
 	if (trip == CANARY_BREAKER_RELATIVE)

@@ -20,7 +20,7 @@ struct sweep {
 	__u64 now_ns;
 	__u32 first; /* of the words, services or sets of this tick */
 	__u32 bitmap; /* the one that is being made */
-	__u32 number; /* of the shard; the cohort */
+	__u32 number; /* of the shard */
 };
 
 static long sweep_clear_word(__u32 i, struct sweep *sweep)
@@ -201,15 +201,20 @@ static long sweep_service(__u32 i, struct sweep *sweep)
 	return 0;
 }
 
-/*
- * Watched flows, stable's in the first half of a pass and the canary's in the second: half-open handshakes come in
- * multitudes, and stable's have to be known before the canary is judged (see canary/breaker.h).
- */
 #define SWEEP_WATCHED (CANARY_WATCHED_SETS / CANARY_FLOW_SHARDS) /* sets looked at in a tick */
 
 static long sweep_watched(__u32 i, struct sweep *sweep)
 {
-	watch_sweep(sweep->first + i, sweep->number, sweep->now_ns);
+	watch_sweep(sweep->first + i, sweep->now_ns);
+	return 0;
+}
+
+static long sweep_settle(__u32 i, struct sweep *sweep)
+{
+	__u32 id = sweep->first + i;
+
+	if (guard_settle(id))
+		guard_trip(id);
 	return 0;
 }
 
@@ -244,10 +249,13 @@ static int sweep_tick(void *map, __u32 *key, struct canary_sweeper *state)
 	} else if (step < SWEEP_STEPS) {
 		sweep_walk(&sweep, step - CANARY_FLOW_SHARDS);
 	}
-	if (step < SWEEP_STEPS) {
-		sweep.first = step % CANARY_FLOW_SHARDS * SWEEP_WATCHED;
-		sweep.number = step < CANARY_FLOW_SHARDS ? CANARY_STABLE : CANARY_CANARY;
+	/* Watched flows in the first half of a pass, what their expiry means in the second. */
+	if (step < CANARY_FLOW_SHARDS) {
+		sweep.first = step * SWEEP_WATCHED;
 		bpf_loop(SWEEP_WATCHED, sweep_watched, &sweep, 0);
+	} else if (step < SWEEP_STEPS) {
+		sweep.first = (step - CANARY_FLOW_SHARDS) * SWEEP_SERVICES;
+		bpf_loop(SWEEP_SERVICES, sweep_settle, &sweep, 0);
 	}
 	if (step >= SWEEP_STEPS)
 		sweep_swap(state);

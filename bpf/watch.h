@@ -132,14 +132,15 @@ static __always_inline bool watch_turn(struct canary_watched_set *set, __u32 way
 	return __sync_val_compare_and_swap(&set->word[way], from, to) == from;
 }
 
-/* Nonzero: guard_trip() is due. */
-static __always_inline int watch_count(const struct canary_watched *flow, __u32 what)
+/* `expired`: time alone brought it. Nonzero: guard_trip() is due. */
+static __always_inline int watch_count(const struct canary_watched *flow, __u32 what, bool expired)
 {
 	struct outcome outcome = {.service = flow->service,
 				  .cohort = flow->cohort,
 				  .epoch = flow->epoch,
 				  .bucket = flow->bucket,
-				  .what = what};
+				  .what = what,
+				  .expired = expired};
 
 	return guard_outcome(&outcome);
 }
@@ -249,12 +250,12 @@ GLOBAL int watch_open(const struct assignment *a)
 		    (flow->isn == p->tcp_seq || elapsed_ns(now_ns, flow->since_ns) <= watch_timeout_ns(now))) {
 			flow->isn = p->tcp_seq;
 			flow->since_ns = now_ns;
-			watch_count(flow, CANARY_OUTCOME_SYN_RETRANSMITS);
+			watch_count(flow, CANARY_OUTCOME_SYN_RETRANSMITS, false);
 			return 0;
 		}
 		/* Another connection. One that is still opening went to the other cohort meanwhile: it failed where it was. */
 		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_OPENING)
-			trips = watch_count(flow, CANARY_OUTCOME_HALF_OPEN);
+			trips = watch_count(flow, CANARY_OUTCOME_HALF_OPEN, false);
 		watch_off(watch_place(p->hash));
 	}
 	if (a->random && watch_wants(now, a))
@@ -385,7 +386,7 @@ GLOBAL int watch_packet(__u64 hash)
 		return 0;
 	watch_time(p, flow, state, step.what, since_ns, now_ns);
 	if (step.what)
-		trips = watch_count(flow, step.what);
+		trips = watch_count(flow, step.what, false);
 	if (step.state <= WATCH_BUSY || step.state == WATCH_SETTLED)
 		watch_off(watch_place(hash));
 	return trips;
@@ -445,26 +446,24 @@ static __always_inline void watch_expire(struct canary_watched_set *set, __u32 w
 		return;
 	timeout_ns = watch_timeout_ns(now);
 	if (state == WATCH_OPENING && elapsed_ns(now_ns, flow->opened_ns) > timeout_ns) {
-		if (watch_turn(set, way, word, WATCH_LATE) && watch_count(flow, CANARY_OUTCOME_HALF_OPEN))
-			guard_trip(id);
+		if (watch_turn(set, way, word, WATCH_LATE))
+			watch_count(flow, CANARY_OUTCOME_HALF_OPEN, true);
 	} else if (state == WATCH_LATE && elapsed_ns(now_ns, flow->since_ns) > WATCH_FORGET_NS) {
 		watch_turn(set, way, word, WATCH_FREE);
 	} else if (state > WATCH_LATE && elapsed_ns(now_ns, flow->since_ns) > timeout_ns) {
-		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_ASKED &&
-		    watch_count(flow, CANARY_OUTCOME_NO_REPLY))
-			guard_trip(id);
+		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_ASKED)
+			watch_count(flow, CANARY_OUTCOME_NO_REPLY, true);
 	}
 }
 
-/* Goes through a set for one cohort. */
-static __always_inline void watch_sweep(__u32 place, __u32 cohort, __u64 now_ns)
+static __always_inline void watch_sweep(__u32 place, __u64 now_ns)
 {
 	struct canary_watched_set *set = bpf_map_lookup_elem(&watched, &place);
 
 	if (!set)
 		return;
 	for (__u32 i = 0; i < CANARY_WATCHED_WAYS; i++)
-		if ((set->word[i] & CANARY_WATCHED_STATE) > WATCH_BUSY && set->flow[i].cohort == cohort)
+		if ((set->word[i] & CANARY_WATCHED_STATE) > WATCH_BUSY)
 			watch_expire(set, i, now_ns);
 	watch_off(place);
 }

@@ -266,7 +266,10 @@ struct canary_guard {
 	__s64 stopped_sum; /* of the rule that tripped */
 	__u32 stopped_flows[CANARY_COHORTS];
 	__u32 stopped_failures[CANARY_COHORTS];
-	__u64 pad[3];
+	__u32 expired
+		[CANARY_COHORTS]; /* failures that time alone brought, in this pass of the sweeper; hard ones ... */
+	__u32 expired_soft[CANARY_COHORTS];
+	__u64 pad;
 };
 _Static_assert(sizeof(struct canary_guard) == 128, "two cache lines");
 

@@ -2,6 +2,7 @@
 /* The kernel guards itself: the breaker and the lease take the canary's new flows away, and nothing else. */
 #include "lib_run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -59,8 +60,13 @@ static unsigned canary_port(unsigned *port)
 
 static void refuse(unsigned dport)
 {
-	struct spec spec = {.from_mac = "10.0.0.21", .to_mac = "back", .src = "10.0.0.21", .dst = CLIENT, .sport = 80,
-			    .dport = dport, .flags = RST | ACK};
+	struct spec spec = {.from_mac = "10.0.0.21",
+			    .to_mac = "back",
+			    .src = "10.0.0.21",
+			    .dst = CLIENT,
+			    .sport = 80,
+			    .dport = dport,
+			    .flags = RST | ACK};
 	struct packet in;
 	struct outcome out;
 
@@ -76,6 +82,14 @@ static struct guard guard_now(void)
 	env_refresh();
 	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
 	return guard;
+}
+
+/* The sweeper comes by about once a second, and weighs what it found in the pass after. */
+static void wait_for_stop(void)
+{
+	for (int ms = 0; ms < 6 * PASS_MS && !guard_now().stopped; ms += 20)
+		usleep(20000);
+	assert_true(guard_now().stopped);
 }
 
 static int count_trip(const struct canary_event *event, void *arg)
@@ -107,7 +121,7 @@ static unsigned refuse_until_tripped(unsigned *port)
 	return 51;
 }
 
-static void five_refusals_in_a_row_trip_it_at_any_weight(void **state)
+static void refusals_in_a_row_trip_it_at_any_weight(void **state)
 {
 	static const int weights[] = {100, 500, 2500, 5000, 7500, 9900, 10000};
 
@@ -117,9 +131,10 @@ static void five_refusals_in_a_row_trip_it_at_any_weight(void **state)
 
 		env_fresh(NULL);
 		configure_web((struct service){.forward = CANARY_FORWARD_NAT, .weight = weights[i]});
-		assert_int_equal(refuse_until_tripped(&port), 5);
+		/* With nothing of stable's to tell whether failures are usual, nine. */
+		assert_int_equal(refuse_until_tripped(&port), weights[i] == 10000 ? 9 : 5);
 		assert_int_equal(guard_now().reason, CANARY_STOP_ABSOLUTE);
-		assert_int_equal(guard_now().failures[CANARY_CANARY], 5);
+		assert_int_equal(guard_now().failures[CANARY_CANARY], weights[i] == 10000 ? 9 : 5);
 	}
 }
 
@@ -188,12 +203,11 @@ static void half_open_ones_trip_it_where_nothing_else_is_seen(void **state)
 	unsigned port = 1000;
 
 	(void)state;
-	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 10000});
-	for (int i = 0; i < 400 && port < 65000; i++)
-		assert_int_equal(cohort_of(port++, SYN, 100), CANARY_CANARY);
-	usleep((TIMEOUT_MS + PASS_MS) * 1000);
-	assert_true(guard_now().stopped);
-	assert_int_equal(guard_now().reason, CANARY_STOP_ABSOLUTE);
+	/* Of the canary's buckets a tenth of all are watched. */
+	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 1000});
+	for (int i = 0; i < 15; i++)
+		assert_int_equal(cohort_of(canary_port(&port), SYN, 100), CANARY_CANARY);
+	wait_for_stop();
 	assert_true(guard_now().failures[CANARY_CANARY] <= 15);
 }
 
@@ -205,7 +219,7 @@ static void while_stable_fails_as_well_it_does_not_trip(void **state)
 	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 2000});
 	for (port = 1000; port < 5000; port++)
 		assert_int_equal(packet(port, SYN, 100, NULL), XDP_REDIRECT);
-	usleep((TIMEOUT_MS + PASS_MS) * 1000);
+	usleep((TIMEOUT_MS + 3 * PASS_MS) * 1000);
 	assert_false(guard_now().stopped);
 }
 
@@ -215,8 +229,8 @@ static void a_client_fails_once(void **state)
 	unsigned failed = 0;
 
 	(void)state;
-	configure_web((struct service){
-		.forward = CANARY_FORWARD_NAT, .weight = 10000, .affinity = CANARY_AFFINITY_CLIENT});
+	configure_web(
+		(struct service){.forward = CANARY_FORWARD_NAT, .weight = 10000, .affinity = CANARY_AFFINITY_CLIENT});
 	for (unsigned port = 1000; port < 1100; port++) {
 		assert_int_equal(cohort_of(port, SYN, 100), CANARY_CANARY);
 		refuse(port);
@@ -275,8 +289,7 @@ static void a_renewed_lease_goes_on_and_an_expired_one_does_not(void **state)
 		assert_int_equal(dataplane_renew_lease(env.dataplane, find_service("web"), 1, &error), 0);
 	}
 	assert_false(guard_now().stopped);
-	usleep(2100000);
-	assert_true(guard_now().stopped);
+	wait_for_stop();
 	assert_true(guard_now().lease_expired);
 	assert_int_equal(dataplane_renew_lease(env.dataplane, find_service("web"), 1, &error), -ESTALE);
 	assert_true(guard_now().stopped);
@@ -289,7 +302,7 @@ static void a_lease_may_hold(void **state)
 	(void)state;
 	configure_web((struct service){
 		.forward = CANARY_FORWARD_L2, .weight = 10000, .lease = 1, .on_expiry = CANARY_EXPIRY_HOLD});
-	usleep(2100000);
+	usleep((1000 + 3 * PASS_MS) * 1000);
 	assert_false(guard_now().stopped);
 	assert_true(guard_now().lease_expired);
 	assert_int_equal(guard_now().reason, CANARY_STOP_LEASE);
@@ -299,7 +312,7 @@ static void a_lease_may_hold(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(five_refusals_in_a_row_trip_it_at_any_weight),
+		TEST(refusals_in_a_row_trip_it_at_any_weight),
 		TEST(a_trip_moves_new_flows_and_no_others),
 		TEST(only_an_assignment_clears_it),
 		TEST(successes_count_for_the_canary),

@@ -59,8 +59,8 @@ static unsigned port_in(enum canary_cohort cohort, bool watched, unsigned from)
 
 static struct spec from_client(unsigned sport, unsigned flags, unsigned seq, unsigned payload)
 {
-	return (struct spec){.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = flags, .seq = seq,
-			     .payload = payload};
+	return (struct spec){
+		.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = flags, .seq = seq, .payload = payload};
 }
 
 static int run(enum side side, const struct spec *spec)
@@ -83,8 +83,15 @@ static void client(unsigned sport, unsigned flags, unsigned seq, unsigned payloa
 /* nat: an answer of the canary's backend. */
 static void backend(unsigned dport, unsigned flags, unsigned payload)
 {
-	struct spec spec = {.from_mac = "10.0.0.21", .to_mac = "back", .src = "10.0.0.21", .dst = CLIENT, .sport = 80,
-			    .dport = dport, .flags = flags, .seq = 5000, .payload = payload};
+	struct spec spec = {.from_mac = "10.0.0.21",
+			    .to_mac = "back",
+			    .src = "10.0.0.21",
+			    .dst = CLIENT,
+			    .sport = 80,
+			    .dport = dport,
+			    .flags = flags,
+			    .seq = 5000,
+			    .payload = payload};
 
 	assert_int_equal(run(BACK, &spec), XDP_REDIRECT);
 }
@@ -108,7 +115,7 @@ static void saw(enum canary_cohort cohort, const char *expected)
 	size_t at = 0;
 
 	sum(cohort, counts);
-	for (int i = 0; i < CANARY_OUTCOMES; i++)
+	for (int i = 0; i < CANARY_OUTCOMES && at < sizeof(text); i++)
 		if (counts[i])
 			at += snprintf(text + at, sizeof(text) - at, "%s%s=%llu", at ? " " : "", outcome_names[i],
 				       (unsigned long long)counts[i]);
@@ -121,7 +128,7 @@ static unsigned timed(enum canary_cohort cohort, enum canary_histogram_kind kind
 	unsigned count = 0;
 
 	assert_int_equal(dataplane_histogram(env.dataplane, find_service("web"), cohort, kind, &histogram), 0);
-	for (int i = 0; i < CANARY_HISTOGRAM_BUCKETS; i++)
+	for (unsigned i = 0; i < CANARY_HISTOGRAM_BUCKETS; i++)
 		count += histogram.count[i];
 	return count;
 }
@@ -273,8 +280,12 @@ static void only_what_the_weight_placed_is_watched(void **state)
 		assert_int_equal(run(FRONT, &pinned), XDP_REDIRECT);
 	}
 	/* No cohort but stable has a backend: what it gets is not what the weight asked for. */
-	CONFIGURE({.name = "web", .endpoint = VIP ":80", .forward = CANARY_FORWARD_L2, .stable = "10.0.0.11",
-		   .canary = "!10.0.0.21", .weight = 10000});
+	CONFIGURE({.name = "web",
+		   .endpoint = VIP ":80",
+		   .forward = CANARY_FORWARD_L2,
+		   .stable = "10.0.0.11",
+		   .canary = "!10.0.0.21",
+		   .weight = 10000});
 	for (unsigned port = 1000; port < 1200; port++)
 		client(port, SYN, 1, 0);
 	saw(CANARY_CANARY, "");
@@ -388,8 +399,8 @@ static void an_outcome_is_charged_to_the_epoch_of_its_assignment(void **state)
 	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
 	assert_int_equal(outcomes.epochs[epoch % CANARY_EPOCHS].epoch, epoch);
 	assert_int_equal(outcomes.epochs[epoch % CANARY_EPOCHS].count[CANARY_CANARY][CANARY_OUTCOME_COMPLETED], 1);
-	assert_int_equal(
-		outcomes.epochs[(epoch + 1) % CANARY_EPOCHS].count[CANARY_CANARY][CANARY_OUTCOME_COMPLETED], 0);
+	assert_int_equal(outcomes.epochs[(epoch + 1) % CANARY_EPOCHS].count[CANARY_CANARY][CANARY_OUTCOME_COMPLETED],
+			 0);
 	for (int i = 1; i <= CANARY_EPOCHS; i++)
 		web(CANARY_FORWARD_L2, 4900 - i);
 	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);

@@ -28,11 +28,12 @@ static __s32 fixed_log(double x)
 int breaker_rule(const struct observed_buckets *observed, unsigned ratio, unsigned arl, struct canary_breaker_rule *ret)
 {
 	double c = observed->canary, s = observed->stable, r = ratio / 100.0;
-	struct canary_breaker_rule rule = {.alone = !observed->stable};
+	struct canary_breaker_rule rule = {};
 
 	if (ratio < BREAKER_RATIO_MIN || ratio > BREAKER_RATIO_MAX || arl < BREAKER_ARL_MIN || arl > BREAKER_ARL_MAX)
 		return -EINVAL;
 	rule.limit = fixed_log(arl);
+	rule.canary_limit = canary_breaker_canary_limit(rule.limit, observed->stable);
 	if (observed->canary && observed->stable) {
 		/* ln(theta / w) and ln((1 - theta) / (1 - w)), with w = c / (c + s), theta = r c / (r c + s). */
 		rule.relative[CANARY_CANARY] = fixed_log(r * (c + s) / (r * c + s));
