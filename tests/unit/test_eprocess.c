@@ -168,6 +168,23 @@ static void test_finds_worse_canaries_no_later_than_the_design_asks(void **state
 	}
 }
 
+static void test_a_plan_is_told_how_long_it_takes(void **state)
+{
+	static const double ratios[] = {1.5, 2, 3, 10};
+	struct random random = random_seeded(5);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
+		double share = ratios[i] * 0.05 / (ratios[i] * 0.05 + 0.95);
+		double flows = eprocess_delay(1, SIM_ALPHA, 0.05, ratios[i]) * share / ratios[i] / 0.001;
+		double simulated = sim_flows_to_fail(&random, 1, 0.05, ratios[i], 200);
+
+		assert_true(fabs(flows / simulated - 1) < 0.3);
+	}
+	assert_true(isinf(eprocess_delay(1.2, SIM_ALPHA, 0.05, 1.2)));
+	assert_true(isinf(eprocess_delay(1.2, SIM_ALPHA, 0, 2)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_a_base_rate_that_drifts_is_not_taken_for_the_canary),
 		cmocka_unit_test(test_first_failures_of_clients_roll_back_no_more_than_alpha),
 		cmocka_unit_test(test_finds_worse_canaries_no_later_than_the_design_asks),
+		cmocka_unit_test(test_a_plan_is_told_how_long_it_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

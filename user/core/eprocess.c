@@ -96,6 +96,11 @@ static void add_one(struct eprocess *process, const struct factors *factors, boo
 	apply(process, factors->stable, 1, log(surplus) + log_e - down);
 }
 
+static __u64 draw(__u64 *state)
+{
+	return canary_mix64(*state += 0x9e3779b97f4a7c15ULL);
+}
+
 void eprocess_add(struct eprocess *process, double w, __u64 canary, __u64 stable)
 {
 	struct factors factors;
@@ -113,11 +118,31 @@ void eprocess_add(struct eprocess *process, double w, __u64 canary, __u64 stable
 	}
 	/* At the tolerance every order of simultaneous events is as likely; so one is drawn, whatever they are. */
 	while (!process->failed && canary + stable) {
-		__u64 draw = canary_mix64(process->draws += 0x9e3779b97f4a7c15ULL);
-		bool next = draw % (canary + stable) < canary;
+		bool next = draw(&process->draws) % (canary + stable) < canary;
 
 		add_one(process, &factors, next);
 		canary -= next;
 		stable -= !next;
 	}
+}
+
+double eprocess_delay(double tolerance, double alpha, double w, double ratio)
+{
+	const double share = theta(ratio, w);
+	const __u64 runs = 100, most = 1000000;
+	__u64 events = 0, draws = 0;
+
+	if (ratio <= tolerance || w <= 0 || w >= 1)
+		return INFINITY;
+	for (__u64 run = 0; run < runs; run++) {
+		struct eprocess process = eprocess_new(tolerance, alpha);
+		struct factors factors = factors_of(&process, w);
+
+		while (!process.failed) {
+			add_one(&process, &factors, (double)(draw(&draws) >> 11) * 0x1p-53 < share);
+			if (++events > most * (run + 1))
+				return INFINITY;
+		}
+	}
+	return (double)events / (double)runs;
 }

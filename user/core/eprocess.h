@@ -43,6 +43,12 @@ struct eprocess eprocess_new(double tolerance, double alpha);
  */
 void eprocess_add(struct eprocess *process, double w, __u64 canary, __u64 stable);
 
+/*
+ * How many events it takes, on average, to fail a canary that is `ratio` times as bad, with the share w: for planning, by
+ * simulation, within some 10 %. INFINITY if ratio <= tolerance, if w is 0 or 1, or where it takes more than a million.
+ */
+double eprocess_delay(double tolerance, double alpha, double w, double ratio);
+
 /* ln E, at most ln(1 / alpha). */
 double eprocess_log(const struct eprocess *process);
 

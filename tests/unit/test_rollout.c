@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/rollout.h" /* before cmocka's macro named fail */
+
+#include <cmocka.h>
+
+#include "lib_random.h"
+
+/* A tick is an event for each judgement that it can bring. */
+enum { TICK_PASS = ROLLOUT_EVENT_COUNT, TICK_FAIL, TICK_INVALID, TICK_UNDECIDED, TICK_BAKING, CASES };
+
+static const struct finding findings[CASES] = {
+	[TICK_PASS] = {VERDICT_PASS, REASON_NONE},
+	[TICK_FAIL] = {VERDICT_FAIL, REASON_WORSE},
+	[TICK_INVALID] = {VERDICT_INVALID, REASON_SAMPLE_RATIO},
+	[TICK_UNDECIDED] = {VERDICT_INCONCLUSIVE, REASON_NO_TRAFFIC},
+	[TICK_BAKING] = {VERDICT_INCONCLUSIVE, REASON_BAKING},
+};
+
+static struct rollout_event event_of(int which, __s64 now_ms)
+{
+	struct rollout_event event = {.type = (enum rollout_event_type)which, .now_ms = now_ms};
+
+	if (which >= ROLLOUT_EVENT_COUNT) {
+		event.type = ROLLOUT_EVENT_TICK;
+		event.judgement = (struct judgement){findings[which], -1};
+	}
+	return event;
+}
+
+static int apply(const struct rollout_plan *plan, struct rollout *rollout, int which, __s64 now_ms)
+{
+	struct rollout_event event = event_of(which, now_ms);
+	struct rollout_transition transition;
+	struct error error;
+
+	return rollout_apply(plan, rollout, &event, &transition, &error);
+}
+
+static void carry_out(struct rollout *rollout, __s64 now_ms)
+{
+	while (rollout->pending_count)
+		rollout_done(rollout, now_ms);
+}
+
+static void check_state(const struct rollout *rollout, enum rollout_state state, int step, int weight)
+{
+	if (rollout->state != state || rollout->step != step || rollout->weight != weight)
+		fail_msg("the rollout is %s at step %d, weight %d; not %s at %d, %d",
+			 rollout_state_name(rollout->state), rollout->step, rollout->weight, rollout_state_name(state),
+			 step, weight);
+}
+
+/* Every state x every event. */
+
+static struct rollout rollout_in(enum rollout_state state)
+{
+	static const int steps[ROLLOUT_STATE_COUNT] = {
+		[ROLLOUT_PROGRESSING] = 1, [ROLLOUT_PAUSED] = 1,      [ROLLOUT_INCONCLUSIVE] = 1, [ROLLOUT_BAKING] = 3,
+		[ROLLOUT_SUCCEEDED] = 3,   [ROLLOUT_ROLLED_BACK] = 1, [ROLLOUT_FAILED] = 1,
+	};
+	static const int weights[] = {0, 2500, 0, 10000};
+	struct rollout rollout = {.state = state, .step = steps[state], .now_ms = 1000};
+
+	if (state != ROLLOUT_IDLE)
+		rollout.release = 1;
+	if (state != ROLLOUT_ROLLED_BACK)
+		rollout.weight = weights[rollout.step];
+	return rollout;
+}
+
+/* The state after it, by its letter; '.': as it was, without a transition; '!': the event is refused. */
+static const char letters[ROLLOUT_STATE_COUNT] = {
+	[ROLLOUT_IDLE] = 'I',	[ROLLOUT_PROGRESSING] = 'P', [ROLLOUT_PAUSED] = 'Z',	  [ROLLOUT_INCONCLUSIVE] = '?',
+	[ROLLOUT_BAKING] = 'B', [ROLLOUT_SUCCEEDED] = 'S',   [ROLLOUT_ROLLED_BACK] = 'R', [ROLLOUT_FAILED] = 'F',
+};
+
+static const char *const expected[CASES] = {
+	/*                               I P Z ? B S R F */
+	[ROLLOUT_EVENT_START] = /*     */ "P ! ! ! ! ! P !",	[ROLLOUT_EVENT_PAUSE] = /*     */ "! Z ! Z Z ! ! !",
+	[ROLLOUT_EVENT_RESUME] = /*    */ "! ! P ! ! ! ! !",	[ROLLOUT_EVENT_PROMOTE] = /*   */ "! P P P S ! ! !",
+	[ROLLOUT_EVENT_PROMOTE_FULL] = /**/ "! B B B S ! ! !",	[ROLLOUT_EVENT_ROLLBACK] = /*  */ "R R R R R R . R",
+	[ROLLOUT_EVENT_FINISH] = /*    */ "! ! ! ! ! I ! !",	[ROLLOUT_EVENT_UNDO] = /*      */ "! ! ! ! ! ! ! !",
+	[ROLLOUT_EVENT_RETRY] = /*     */ "! ! ! P ! ! P P",	[ROLLOUT_EVENT_BLOCK] = /*     */ ". . . . . . . .",
+	[ROLLOUT_EVENT_UNBLOCK] = /*   */ ". . . . . . . .",	[ROLLOUT_EVENT_TRIP] = /*      */ ". R R R R R . R",
+	[ROLLOUT_EVENT_MANUAL_WEIGHT] = /**/ ". Z . Z Z Z . .", [ROLLOUT_EVENT_HOOK_FAILED] = /**/ "! ! ! ! ! ! ! !",
+	[ROLLOUT_EVENT_ERROR] = /*     */ "! ! ! ! ! ! ! !",	[TICK_PASS] = /*               */ ". P . P S . . .",
+	[TICK_FAIL] = /*               */ ". R R R R . . .",	[TICK_INVALID] = /*            */ ". ? . . ? . . .",
+	[TICK_UNDECIDED] = /*          */ ". ? . . ? . . .",	[TICK_BAKING] = /*             */ ". . . . . . . .",
+};
+
+static char outcome(enum rollout_state state, int which)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(state), before = rollout;
+	struct rollout_event event = event_of(which, 2000);
+	struct rollout_transition transition = {};
+	struct error error = {};
+	int result = rollout_apply(&plan, &rollout, &event, &transition, &error);
+
+	if (result == -EBUSY) {
+		assert_memory_equal(&rollout, &before, sizeof(rollout));
+		assert_true(strlen(error.text) > 10);
+		return '!';
+	}
+	assert_true(result >= 0);
+	if (result != ROLLOUT_TRANSITION) {
+		assert_int_equal(rollout.state, before.state);
+		assert_int_equal(rollout.transitions, before.transitions);
+		return '.';
+	}
+	assert_int_equal(transition.number, before.transitions + 1);
+	assert_int_equal(transition.from, state);
+	assert_int_equal(transition.to, rollout.state);
+	assert_int_equal(transition.from_step, before.step);
+	assert_int_equal(transition.to_step, rollout.step);
+	return letters[rollout.state];
+}
+
+static void test_every_event_in_every_state(void **test)
+{
+	(void)test;
+	for (int which = 0; which < CASES; which++) {
+		if (which == ROLLOUT_EVENT_TICK)
+			continue;
+		for (int state = 0; state < ROLLOUT_STATE_COUNT; state++) {
+			char got = outcome(state, which), wanted = expected[which][2 * (size_t)state];
+
+			if (got != wanted)
+				fail_msg("%s, %s %s: '%c', not '%c'", rollout_state_name(state),
+					 rollout_event_name(event_of(which, 0).type),
+					 which < ROLLOUT_EVENT_COUNT ? "" : reason_name(findings[which].reason), got,
+					 wanted);
+		}
+	}
+}
+
+/* Stories. */
+
+static void test_a_healthy_release_goes_through_all_steps(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = {};
+	__s64 now = 1000;
+
+	(void)test;
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_START, now), ROLLOUT_TRANSITION);
+	assert_int_equal(rollout.pending_count, 1);
+	assert_true(rollout.pending[0].new_salt);
+	assert_int_equal(rollout.pending[0].holdback, 100);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 0, 0);
+	carry_out(&rollout, now);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 0, 500);
+	apply(&plan, &rollout, TICK_BAKING, now += 600000);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 0, 500);
+	assert_int_equal(rollout_elapsed(&rollout), 600);
+	for (int step = 1; step < 4; step++) {
+		apply(&plan, &rollout, TICK_PASS, now += 600000);
+		assert_false(rollout.pending[0].new_salt);
+		carry_out(&rollout, now);
+		check_state(&rollout, step < 3 ? ROLLOUT_PROGRESSING : ROLLOUT_BAKING, step, plan.steps[step].weight);
+		assert_int_equal(rollout_elapsed(&rollout), 0);
+	}
+	apply(&plan, &rollout, TICK_PASS, now += 1800000);
+	check_state(&rollout, ROLLOUT_SUCCEEDED, 3, 10000);
+	assert_int_equal(rollout.pending[0].holdback, 0);
+	carry_out(&rollout, now);
+	apply(&plan, &rollout, ROLLOUT_EVENT_FINISH, now);
+	assert_int_equal(rollout.pending[0].type, ROLLOUT_ACTION_MAKE_STABLE);
+	carry_out(&rollout, now);
+	check_state(&rollout, ROLLOUT_IDLE, 3, 0);
+	assert_int_equal(rollout.transitions, 6);
+}
+
+static void test_a_finished_release_can_be_taken_back_once(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_SUCCEEDED);
+
+	(void)test;
+	apply(&plan, &rollout, ROLLOUT_EVENT_FINISH, 2000);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_UNDO, 2000), -EBUSY);
+	carry_out(&rollout, 2000);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_UNDO, 2000), ROLLOUT_TRANSITION);
+	assert_int_equal(rollout.pending[0].type, ROLLOUT_ACTION_TAKE_BACK);
+	carry_out(&rollout, 2000);
+	check_state(&rollout, ROLLOUT_ROLLED_BACK, 3, 0);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_UNDO, 2000), -EBUSY);
+}
+
+static void test_cohorts_that_could_not_be_changed_leave_it_as_it_was(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_SUCCEEDED);
+
+	(void)test;
+	apply(&plan, &rollout, ROLLOUT_EVENT_FINISH, 2000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_ERROR, 2000);
+	check_state(&rollout, ROLLOUT_SUCCEEDED, 3, 10000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_FINISH, 2000);
+	carry_out(&rollout, 2000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_UNDO, 2000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_ERROR, 2000);
+	check_state(&rollout, ROLLOUT_IDLE, 3, 0);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_UNDO, 2000), ROLLOUT_TRANSITION);
+}
+
+static void test_pauses_do_not_count_and_downtime_does(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	apply(&plan, &rollout, TICK_BAKING, 61000);
+	assert_int_equal(rollout_elapsed(&rollout), 60);
+	assert_true(rollout_is_warm(&plan, &rollout));
+	apply(&plan, &rollout, ROLLOUT_EVENT_PAUSE, 71000);
+	apply(&plan, &rollout, TICK_PASS, 500000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_RESUME, 900000);
+	assert_int_equal(rollout_elapsed(&rollout), 70);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 1, 2500);
+	apply(&plan, &rollout, TICK_BAKING, 901000);
+	assert_int_equal(rollout_elapsed(&rollout), 71);
+	apply(&plan, &rollout, TICK_BAKING, 1000); /* the clock is set back */
+	apply(&plan, &rollout, TICK_BAKING, 2000);
+	assert_int_equal(rollout_elapsed(&rollout), 72);
+}
+
+static void test_approval_waits_for_a_person_and_stops_the_deadline(void **test)
+{
+	struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	plan.steps[1].approval = true;
+	plan.on_deadline = OTHERWISE_ROLLBACK;
+	assert_int_equal(apply(&plan, &rollout, TICK_PASS, 601000), ROLLOUT_CHANGED);
+	assert_int_equal(apply(&plan, &rollout, TICK_PASS, 90000000), ROLLOUT_UNCHANGED);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 1, 2500);
+	assert_int_equal(rollout.wait, ROLLOUT_WAIT_APPROVAL);
+	assert_int_equal(rollout.deadline_ms, 600000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_PROMOTE, 90001000);
+	carry_out(&rollout, 90001000);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 2, 5000);
+	assert_int_equal(rollout.wait, ROLLOUT_WAIT_NOTHING);
+}
+
+static void test_no_step_forward_in_a_freeze_window_and_rollback_always(void **test)
+{
+	struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+	struct rollout_event event = event_of(TICK_PASS, 601000);
+	struct rollout_transition transition;
+	struct error error;
+
+	(void)test;
+	parse_freeze("Fri 16:00 - Mon 08:00", &plan.freezes[plan.freeze_count++]);
+	event.week_minute = week_minute(6, 12, 0);
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), ROLLOUT_CHANGED);
+	assert_int_equal(rollout.wait, ROLLOUT_WAIT_FREEZE);
+	event.type = ROLLOUT_EVENT_PROMOTE;
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), -EBUSY);
+	assert_non_null(strstr(error.text, "Fri 16:00 - Mon 08:00"));
+	event = event_of(TICK_PASS, 602000);
+	event.week_minute = week_minute(1, 8, 0);
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), ROLLOUT_TRANSITION);
+	assert_int_equal(transition.cause, ROLLOUT_CAUSE_PASSED);
+	event = event_of(TICK_FAIL, 603000);
+	event.week_minute = week_minute(6, 12, 0);
+	carry_out(&rollout, 602000);
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), ROLLOUT_TRANSITION);
+	assert_int_equal(transition.to, ROLLOUT_ROLLED_BACK);
+}
+
+static void test_blocked_rollouts_neither_start_nor_go_on(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = {};
+
+	(void)test;
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_BLOCK, 1000), ROLLOUT_CHANGED);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_START, 1000), -EBUSY);
+	apply(&plan, &rollout, ROLLOUT_EVENT_UNBLOCK, 1000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_START, 1000);
+	carry_out(&rollout, 1000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_BLOCK, 1000);
+	apply(&plan, &rollout, TICK_PASS, 601000);
+	assert_int_equal(rollout.wait, ROLLOUT_WAIT_UNBLOCKING);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 0, 500);
+	apply(&plan, &rollout, ROLLOUT_EVENT_UNBLOCK, 601000);
+	apply(&plan, &rollout, TICK_PASS, 602000);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 1, 500);
+}
+
+static void test_the_deadline_does_what_the_plan_says(void **test)
+{
+	struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	apply(&plan, &rollout, TICK_UNDECIDED, 601000);
+	check_state(&rollout, ROLLOUT_INCONCLUSIVE, 1, 2500);
+	assert_int_equal(apply(&plan, &rollout, TICK_UNDECIDED, 7202000), ROLLOUT_CHANGED);
+	assert_true(rollout.late);
+	check_state(&rollout, ROLLOUT_INCONCLUSIVE, 1, 2500);
+	plan.on_deadline = OTHERWISE_ROLLBACK;
+	apply(&plan, &rollout, TICK_UNDECIDED, 7203000);
+	check_state(&rollout, ROLLOUT_ROLLED_BACK, 1, 2500);
+
+	rollout = rollout_in(ROLLOUT_PROGRESSING);
+	plan.on_inconclusive = OTHERWISE_ROLLBACK;
+	apply(&plan, &rollout, TICK_INVALID, 601000);
+	check_state(&rollout, ROLLOUT_INCONCLUSIVE, 1, 2500);
+	apply(&plan, &rollout, TICK_UNDECIDED, 602000);
+	check_state(&rollout, ROLLOUT_ROLLED_BACK, 1, 2500);
+}
+
+static void test_another_weight_pauses_and_resume_begins_the_step_again(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	apply(&plan, &rollout, ROLLOUT_EVENT_MANUAL_WEIGHT, 300000);
+	check_state(&rollout, ROLLOUT_PAUSED, 1, 2500);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_PROMOTE, 300000), -EBUSY);
+	assert_int_equal(apply(&plan, &rollout, TICK_FAIL, 300000), ROLLOUT_UNCHANGED);
+	apply(&plan, &rollout, ROLLOUT_EVENT_RESUME, 301000);
+	assert_int_equal(rollout.pending[0].weight, 2500);
+	carry_out(&rollout, 302000);
+	assert_int_equal(rollout_elapsed(&rollout), 0);
+}
+
+static void test_hooks_come_in_order_and_one_before_a_step_can_stop_it(void **test)
+{
+	struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		snprintf(plan.hooks[hook], sizeof(plan.hooks[hook]), "true");
+	apply(&plan, &rollout, TICK_PASS, 601000);
+	assert_int_equal(rollout.pending_count, 3);
+	assert_int_equal(rollout.pending[0].hook, HOOK_AFTER_STEP);
+	assert_int_equal(rollout.pending[0].step, 1);
+	assert_int_equal(rollout.pending[1].hook, HOOK_BEFORE_STEP);
+	assert_int_equal(rollout.pending[1].step, 2);
+	assert_int_equal(rollout.pending[2].type, ROLLOUT_ACTION_SET_WEIGHT);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_HOOK_FAILED, 602000), ROLLOUT_CHANGED);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_HOOK_FAILED, 603000), ROLLOUT_TRANSITION);
+	check_state(&rollout, ROLLOUT_PAUSED, 2, 2500);
+	assert_int_equal(rollout.pending_count, 0);
+	apply(&plan, &rollout, ROLLOUT_EVENT_RESUME, 604000);
+	carry_out(&rollout, 604000);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 2, 5000);
+	/* Back at once; hooks come after it. */
+	apply(&plan, &rollout, TICK_FAIL, 605000);
+	assert_int_equal(rollout.pending[0].type, ROLLOUT_ACTION_SET_WEIGHT);
+	assert_int_equal(rollout.pending[1].hook, HOOK_ROLLBACK);
+}
+
+static void test_what_cannot_be_carried_out_fails_and_a_rollback_goes_on_trying(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	apply(&plan, &rollout, TICK_PASS, 601000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_ERROR, 601000);
+	check_state(&rollout, ROLLOUT_FAILED, 2, 2500);
+	apply(&plan, &rollout, ROLLOUT_EVENT_RETRY, 601000);
+	carry_out(&rollout, 602000);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 2, 5000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_ROLLBACK, 603000);
+	assert_int_equal(apply(&plan, &rollout, ROLLOUT_EVENT_ERROR, 604000), ROLLOUT_UNCHANGED);
+	assert_int_equal(rollout.pending_count, 1);
+	assert_int_equal(rollout.pending[0].weight, 0);
+}
+
+static void test_a_rollback_can_be_asked_for_again_with_a_reset(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_ROLLED_BACK);
+	struct rollout_event event = event_of(ROLLOUT_EVENT_ROLLBACK, 2000);
+	struct rollout_transition transition;
+	struct error error;
+
+	(void)test;
+	event.reset = true;
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), ROLLOUT_CHANGED);
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), ROLLOUT_CHANGED);
+	assert_int_equal(rollout.pending_count, 1);
+	assert_true(rollout.pending[0].reset);
+}
+
+static void test_a_retried_release_keeps_its_salt_and_a_new_one_gets_another(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = {};
+
+	(void)test;
+	apply(&plan, &rollout, ROLLOUT_EVENT_START, 1000);
+	carry_out(&rollout, 1000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_ROLLBACK, 2000);
+	carry_out(&rollout, 2000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_RETRY, 3000);
+	assert_false(rollout.pending[0].new_salt);
+	carry_out(&rollout, 3000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_ROLLBACK, 4000);
+	carry_out(&rollout, 4000);
+	apply(&plan, &rollout, ROLLOUT_EVENT_START, 5000);
+	assert_true(rollout.pending[0].new_salt);
+	assert_int_equal(rollout.release, 2);
+}
+
+/* A random walk. */
+
+struct walk {
+	struct rollout_plan plan;
+	struct rollout rollout;
+	bool back; /* rolled back, and not started again */
+	int reached; /* the last step whose weight was in force in this run of the release */
+	__u64 recorded; /* number of the last transition */
+};
+
+static void check_walk(const struct walk *walk, const struct rollout *before, int which)
+{
+	const struct rollout *rollout = &walk->rollout;
+	bool out = rollout_owns_weight(rollout) || rollout->state == ROLLOUT_FAILED;
+
+	if (out && rollout->weight > walk->plan.steps[rollout->step].weight)
+		fail_msg("weight %d at step %d", rollout->weight, rollout->step);
+	if (walk->back && !rollout->pending_count && rollout->weight)
+		fail_msg("weight %d after a rollback", rollout->weight);
+	for (size_t i = 0; walk->back && i < rollout->pending_count; i++)
+		assert_int_equal(rollout->pending[i].weight, 0);
+	if (out && rollout->step > walk->reached + 1 && which != ROLLOUT_EVENT_PROMOTE_FULL)
+		fail_msg("from step %d to %d by %s", walk->reached, rollout->step,
+			 rollout_event_name(event_of(which, 0).type));
+	if (before->state != rollout->state || before->step != rollout->step)
+		assert_int_equal(before->transitions + 1, rollout->transitions);
+	assert_in_range(rollout->pending_count, 0, ROLLOUT_MAX_PENDING);
+	assert_in_range(rollout->step, 0, walk->plan.step_count - 1);
+}
+
+static void walk_event(struct walk *walk, struct random *random, __s64 now_ms)
+{
+	int which = (int)(random_bits(random) % CASES);
+	struct rollout_event event = event_of(which, now_ms);
+	struct rollout before = walk->rollout;
+	struct rollout_transition transition;
+	struct error error;
+	int result;
+
+	/* More of what leads on, or most of the walk would be spent rolled back. */
+	if (random_chance(random, 0.4))
+		event = event_of(which = rollout_owns_weight(&before) ? TICK_PASS : ROLLOUT_EVENT_START, now_ms);
+	event.week_minute = (unsigned)(random_bits(random) % WEEK_MINUTES);
+	event.reset = random_chance(random, 0.1);
+	result = rollout_apply(&walk->plan, &walk->rollout, &event, &transition, &error);
+	if (result < 0)
+		return;
+	if (result == ROLLOUT_TRANSITION) {
+		assert_int_equal(transition.number, ++walk->recorded);
+		if (transition.to == ROLLOUT_ROLLED_BACK || transition.to == ROLLOUT_IDLE)
+			walk->back = transition.to == ROLLOUT_ROLLED_BACK;
+		if (event.type == ROLLOUT_EVENT_START || (event.type == ROLLOUT_EVENT_RETRY && walk->back)) {
+			walk->back = false;
+			walk->reached = -1;
+		}
+		if (event.type == ROLLOUT_EVENT_PROMOTE_FULL)
+			walk->reached = transition.to_step - 1;
+	}
+	assert_int_equal(walk->rollout.transitions, walk->recorded);
+	check_walk(walk, &before, which);
+}
+
+static void test_a_million_random_events_break_no_rule(void **test)
+{
+	struct walk walk = {.plan = rollout_plan_default(), .reached = -1};
+	unsigned entered[ROLLOUT_STATE_COUNT] = {};
+	struct random random = random_seeded(1);
+
+	(void)test;
+	walk.plan.steps[2].approval = true;
+	walk.plan.on_deadline = OTHERWISE_ROLLBACK;
+	parse_freeze("22:00 - 06:00", &walk.plan.freezes[walk.plan.freeze_count++]);
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		snprintf(walk.plan.hooks[hook], sizeof(walk.plan.hooks[hook]), "true");
+	for (__s64 now = 1; now <= 1000000; now++) {
+		walk_event(&walk, &random, now * 60000);
+		while (walk.rollout.pending_count && random_chance(&random, 0.8)) {
+			bool sets = walk.rollout.pending[0].type == ROLLOUT_ACTION_SET_WEIGHT;
+
+			rollout_done(&walk.rollout, now * 60000);
+			if (sets && walk.rollout.weight)
+				walk.reached = walk.rollout.step;
+			check_walk(&walk, &walk.rollout, ROLLOUT_EVENT_TICK);
+		}
+		entered[walk.rollout.state]++;
+	}
+	for (int state = 0; state < ROLLOUT_STATE_COUNT; state++) {
+		print_message("%s: %u\n", rollout_state_name(state), entered[state]);
+		assert_true(entered[state] > 1000);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_event_in_every_state),
+		cmocka_unit_test(test_a_healthy_release_goes_through_all_steps),
+		cmocka_unit_test(test_a_finished_release_can_be_taken_back_once),
+		cmocka_unit_test(test_cohorts_that_could_not_be_changed_leave_it_as_it_was),
+		cmocka_unit_test(test_pauses_do_not_count_and_downtime_does),
+		cmocka_unit_test(test_approval_waits_for_a_person_and_stops_the_deadline),
+		cmocka_unit_test(test_no_step_forward_in_a_freeze_window_and_rollback_always),
+		cmocka_unit_test(test_blocked_rollouts_neither_start_nor_go_on),
+		cmocka_unit_test(test_the_deadline_does_what_the_plan_says),
+		cmocka_unit_test(test_another_weight_pauses_and_resume_begins_the_step_again),
+		cmocka_unit_test(test_hooks_come_in_order_and_one_before_a_step_can_stop_it),
+		cmocka_unit_test(test_what_cannot_be_carried_out_fails_and_a_rollback_goes_on_trying),
+		cmocka_unit_test(test_a_rollback_can_be_asked_for_again_with_a_reset),
+		cmocka_unit_test(test_a_retried_release_keeps_its_salt_and_a_new_one_gets_another),
+		cmocka_unit_test(test_a_million_random_events_break_no_rule),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
