@@ -106,7 +106,7 @@ static bool stopped(void)
 	return guard_now().stopped && word() & CANARY_WORD_STOPPED;
 }
 
-/* As a change of the configuration; an idle flow, of idle_timeout 1 s, has gone by then. */
+/* With an idle_timeout of a second. */
 static void wait_for_the_window(void)
 {
 	for (int i = 0; i < 100 && word() & CANARY_WORD_OPEN; i++) {
