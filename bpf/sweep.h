@@ -20,7 +20,7 @@ struct sweep {
 	__u64 now_ns;
 	__u32 first; /* of the words, services or sets of this tick */
 	__u32 bitmap; /* the one that is being made */
-	__u32 number; /* of the shard; the cohort */
+	__u32 number; /* of the shard */
 };
 
 static long sweep_clear_word(__u32 i, struct sweep *sweep)
@@ -194,22 +194,26 @@ static long sweep_service(__u32 i, struct sweep *sweep)
 	if (!service)
 		return 0;
 	word = *(volatile __u64 *)&service->word;
-	if (word)
+	if (word) {
 		guard_lease(id, word, sweep->now_ns);
+		guard_trip(id);
+	}
 	if (word & CANARY_WORD_OPEN)
 		sweep_window(service, id, word, sweep);
 	return 0;
 }
 
 /*
- * Watched flows, stable's in the first half of a pass and the canary's in the second: half-open handshakes come in
- * multitudes, and stable's have to be known before the canary is judged (see canary/breaker.h).
+ * Watched flows, of both cohorts in the order of their hash: half-open handshakes come in multitudes, and one cohort's
+ * after the other's would look like a canary that begins to fail (see canary/breaker.h). What they mean is asked when the
+ * next pass comes to the service.
  */
-#define SWEEP_WATCHED (CANARY_WATCHED_SETS / CANARY_FLOW_SHARDS) /* sets looked at in a tick */
+#define SWEEP_WATCHED (CANARY_WATCHED_SETS / SWEEP_STEPS) /* sets looked at in a tick */
+_Static_assert(SWEEP_WATCHED *SWEEP_STEPS == CANARY_WATCHED_SETS, "a pass goes through all of them");
 
 static long sweep_watched(__u32 i, struct sweep *sweep)
 {
-	watch_sweep(sweep->first + i, sweep->number, sweep->now_ns);
+	watch_sweep(sweep->first + i, sweep->now_ns);
 	return 0;
 }
 
@@ -245,8 +249,7 @@ static int sweep_tick(void *map, __u32 *key, struct canary_sweeper *state)
 		sweep_walk(&sweep, step - CANARY_FLOW_SHARDS);
 	}
 	if (step < SWEEP_STEPS) {
-		sweep.first = step % CANARY_FLOW_SHARDS * SWEEP_WATCHED;
-		sweep.number = step < CANARY_FLOW_SHARDS ? CANARY_STABLE : CANARY_CANARY;
+		sweep.first = step * SWEEP_WATCHED;
 		bpf_loop(SWEEP_WATCHED, sweep_watched, &sweep, 0);
 	}
 	if (step >= SWEEP_STEPS)

@@ -427,7 +427,10 @@ static __always_inline void watch_reply(struct pkt *p, const struct canary_servi
 		guard_trip(p->service);
 }
 
-/* The sweeper's: what was to come by now and did not. */
+/*
+ * The sweeper's: what was to come by now and did not. Many such failures come at a time, so the breaker is not asked for
+ * each of them, but once a pass; where stable is not watched there is nothing to wait for.
+ */
 static __always_inline void watch_expire(struct canary_watched_set *set, __u32 way, __u64 now_ns)
 {
 	__u64 word = *(volatile __u64 *)&set->word[way];
@@ -437,6 +440,7 @@ static __always_inline void watch_expire(struct canary_watched_set *set, __u32 w
 	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
 	struct canary_config *now;
 	__u64 timeout_ns;
+	int trips = 0;
 
 	if (!service)
 		return;
@@ -445,26 +449,26 @@ static __always_inline void watch_expire(struct canary_watched_set *set, __u32 w
 		return;
 	timeout_ns = watch_timeout_ns(now);
 	if (state == WATCH_OPENING && elapsed_ns(now_ns, flow->opened_ns) > timeout_ns) {
-		if (watch_turn(set, way, word, WATCH_LATE) && watch_count(flow, CANARY_OUTCOME_HALF_OPEN))
-			guard_trip(id);
+		if (watch_turn(set, way, word, WATCH_LATE))
+			trips = watch_count(flow, CANARY_OUTCOME_HALF_OPEN);
 	} else if (state == WATCH_LATE && elapsed_ns(now_ns, flow->since_ns) > WATCH_FORGET_NS) {
 		watch_turn(set, way, word, WATCH_FREE);
 	} else if (state > WATCH_LATE && elapsed_ns(now_ns, flow->since_ns) > timeout_ns) {
-		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_ASKED &&
-		    watch_count(flow, CANARY_OUTCOME_NO_REPLY))
-			guard_trip(id);
+		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_ASKED)
+			trips = watch_count(flow, CANARY_OUTCOME_NO_REPLY);
 	}
+	if (trips && !now->watched[CANARY_STABLE])
+		guard_trip(id);
 }
 
-/* Goes through a set for one cohort. */
-static __always_inline void watch_sweep(__u32 place, __u32 cohort, __u64 now_ns)
+static __always_inline void watch_sweep(__u32 place, __u64 now_ns)
 {
 	struct canary_watched_set *set = bpf_map_lookup_elem(&watched, &place);
 
 	if (!set)
 		return;
 	for (__u32 i = 0; i < CANARY_WATCHED_WAYS; i++)
-		if ((set->word[i] & CANARY_WATCHED_STATE) > WATCH_BUSY && set->flow[i].cohort == cohort)
+		if ((set->word[i] & CANARY_WATCHED_STATE) > WATCH_BUSY)
 			watch_expire(set, i, now_ns);
 	watch_off(place);
 }

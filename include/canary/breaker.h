@@ -121,8 +121,9 @@ CANARY_INLINE __u64 canary_breaker_clear(__u64 word)
 }
 
 /*
- * Does the word trip? Half-open handshakes expire many at a time: there, apply the outcomes of a whole pass, stable's
- * first, and ask then; else a flood that begins looks like a bad canary whenever the canary's few come first.
+ * Does the word trip? Half-open handshakes expire many at a time: there, apply the outcomes of a whole pass, those of
+ * the cohorts mixed as they came, and ask then. Asked in between, a flood that begins looks like a bad canary whenever the
+ * canary's few come first; and with the cohorts one after the other, the relative sum forgets stable's before the canary's.
  */
 CANARY_INLINE enum canary_breaker_trip canary_breaker_trip(__u64 word, const struct canary_breaker_rule *rule)
 {
