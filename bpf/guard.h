@@ -212,7 +212,7 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	it.outcomes = canary_breaker_one(cohort, kind);
 	/* At worst, with many CPUs at it, an outcome is left out. */
 	bpf_loop(GUARD_TRIES, guard_add, &it, 0);
-	return canary_breaker_trip(it.sums, &it.rule) != CANARY_BREAKER_CLOSED;
+	return kind != CANARY_KIND_SUCCESS && canary_breaker_trip(it.sums, &it.rule) != CANARY_BREAKER_CLOSED;
 }
 
 /*
