@@ -115,8 +115,7 @@ GLOBAL int guard_lease(__u32 id, __u64 word, __u64 now_ns)
 			guard_hold(id, word, config, guard);
 			return i;
 		}
-		if (guard->stopped_assignment != config->assignment)
-			guard_stop(id, word, config, guard, CANARY_STOP_LEASE, 0);
+		guard_stop(id, word, config, guard, CANARY_STOP_LEASE, 0);
 		word = *(volatile __u64 *)&service->word;
 	}
 	return GUARD_LEASE_TRIES;
