@@ -9,6 +9,8 @@ static const char *const state_names[] = {"closed", "opening", "established", "e
 /* FIN shortens what is left of an entry's life: SWEEP_CLOSING_NS, and that of both sides SWEEP_CLOSED_NS. */
 #define ENDING_NS (10 * WORLD_SECOND_NS)
 #define CLOSED_NS (2 * WORLD_SECOND_NS)
+/* The sweeper comes in between a packet's arrival and its lookups: the connection may fall idle meanwhile. */
+#define UNDER_WAY_NS WORLD_SECOND_NS
 /* How long a handshake takes at most: what the bits of opening flows last, and a little less. */
 #define HANDSHAKE_NS (8 * WORLD_SECOND_NS)
 
@@ -116,7 +118,7 @@ static __u64 patience_ns(const struct flow *flow)
 		return HANDSHAKE_NS;
 	if (flow->state == ENDING)
 		return flow->answered ? CLOSED_NS : ENDING_NS;
-	return WORLD_IDLE_NS;
+	return WORLD_IDLE_NS - UNDER_WAY_NS;
 }
 
 /* A packet of the flow itself. */
