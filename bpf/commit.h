@@ -29,7 +29,6 @@ static long commit_check(__u32 i, struct commit *commit)
 	case CANARY_OP_ADD:
 	case CANARY_OP_CHANGE:
 	case CANARY_OP_DELETE:
-	case CANARY_OP_MATERIALISE:
 		service = commit_service(op->id);
 		if (!service)
 			return 1;
@@ -108,9 +107,6 @@ static long commit_do(__u32 i, struct commit *commit)
 		commit->error = transition_change(service, op->word, op->expected);
 		if (!commit->error)
 			outcome_begin(op->id, op->expected + 1, op->word);
-		break;
-	case CANARY_OP_MATERIALISE:
-		commit->error = transition_materialise(service, op->word, op->expected);
 		break;
 	case CANARY_OP_DELETE:
 		commit_delete(service, op->word);

@@ -8,6 +8,7 @@
 #define BPF_GUARD_H
 
 #define GUARD_TRIES 8
+#define GUARD_LEASE_TRIES 3
 /* Two flows that could not be watched, one so soon after the other, are no accident ... */
 #define GUARD_MISSED_NS (100 * NSEC_PER_MSEC)
 /* ... and handshakes that were open then say nothing of the cohorts. A pass of the sweeper more, as it judges them. */
@@ -88,24 +89,43 @@ static __always_inline bool guard_lease_over(const struct canary_config *config,
 	return guard->renewed_assignment != config->assignment || now_ns >= guard->renewed_ns;
 }
 
-/* Checks the lease. Nonzero: the service is stopped now. */
+/* Notes once that a lease is over which holds. */
+static __always_inline void guard_hold(__u32 id, __u64 word, const struct canary_config *config,
+				       struct canary_guard *guard)
+{
+	struct event_values values = {.value = {config->on_expiry}};
+
+	if (guard->stopped_assignment == config->assignment ||
+	    __sync_lock_test_and_set(&guard->stopped_assignment, config->assignment) == config->assignment)
+		return; /* somebody else notes it */
+	guard_remember(guard, config, CANARY_STOP_LEASE, 0, canary_word_epoch(word));
+	event_put(CANARY_EVENT_LEASE_EXPIRED, id, canary_word_epoch(word), &values);
+}
+
+/*
+ * Checks the lease. Nonzero: it is over, and `word` is not the service's any more: it is stopped now. Somebody else may have
+ * done that, or a change came in between that is no assignment: then it is stopped after that.
+ */
 GLOBAL int guard_lease(__u32 id, __u64 word, __u64 now_ns)
 {
-	struct canary_config *config = config_at(id, canary_view_now(word));
+	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
 	struct canary_guard *guard = guard_of(id);
-	struct event_values values = {};
 
-	if (!config || !guard || word & CANARY_WORD_STOPPED || guard->stopped_assignment == config->assignment ||
-	    !guard_lease_over(config, guard, now_ns))
+	if (!service || !guard)
 		return 0;
-	if (config->on_expiry == CANARY_EXPIRY_STABLE)
-		return guard_stop(id, word, config, guard, CANARY_STOP_LEASE, 0);
-	if (__sync_lock_test_and_set(&guard->stopped_assignment, config->assignment) == config->assignment)
-		return 0; /* somebody else notes it */
-	guard_remember(guard, config, CANARY_STOP_LEASE, 0, canary_word_epoch(word));
-	values.value[0] = config->on_expiry;
-	event_put(CANARY_EVENT_LEASE_EXPIRED, id, canary_word_epoch(word), &values);
-	return 0;
+	for (int i = 0; i < GUARD_LEASE_TRIES; i++) {
+		const struct canary_config *config = config_at(id, canary_view_now(word));
+
+		if (!config || word & CANARY_WORD_STOPPED || !guard_lease_over(config, guard, now_ns))
+			return i;
+		if (config->on_expiry == CANARY_EXPIRY_HOLD) {
+			guard_hold(id, word, config, guard);
+			return i;
+		}
+		guard_stop(id, word, config, guard, CANARY_STOP_LEASE, 0);
+		word = *(volatile __u64 *)&service->word;
+	}
+	return GUARD_LEASE_TRIES;
 }
 
 /* Sums and numbers of another assignment go. How stable fares does not: it is not on trial. */

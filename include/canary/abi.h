@@ -482,16 +482,18 @@ struct canary_interface_counters { /* `interface_counters`, by the interface's p
  */
 enum canary_operation_type {
 	CANARY_OP_ADD = 1, /* service_ids[key] = id; services[id].word = word */
-	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> the view `word` */
+	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> the view `word`, see also CANARY_CHANGE_OLDEST() */
 	CANARY_OP_DELETE =
 		3, /* service_ids[key] removed; services[id].word: expected -> 0; `word` != 0: its address is no other's */
 	CANARY_OP_RETIRE_BACKEND = 4, /* backends[id]: not live, generation + 1 */
-	/*
-	 * services[id].word: `now`, which is stopped, gives way to the record `word`, which says the same with a threshold of
-	 * 0: no window, no other epoch. So that a change that follows has an `oldest` to name.
-	 */
-	CANARY_OP_MATERIALISE = 5,
 };
+/*
+ * In the `word` of a change to a service that is stopped: the slot of a record that means the same, by a threshold of 0. With
+ * no window open it becomes `oldest`, which cannot be stopped.
+ */
+#define CANARY_CHANGE_HAS_OLDEST (1ULL << 8)
+#define CANARY_CHANGE_OLDEST_SHIFT 9
+#define CANARY_CHANGE_OLDEST(slot) (CANARY_CHANGE_HAS_OLDEST | (__u64)(slot) << CANARY_CHANGE_OLDEST_SHIFT)
 struct canary_operation {
 	__u32 type;
 	__u32 id;
