@@ -133,7 +133,7 @@ $(HELPER_PROGRAMS): %: %.o
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
-test-build: all helpers $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+test-build: all helpers $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(UNIT_TESTS) $(MODEL_TESTS)
