@@ -151,7 +151,7 @@ $(HELPER_PROGRAMS): %: %.o
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
-test-build: all helpers $(BENCH_PROGRAM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+test-build: all helpers $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(UNIT_TESTS) $(MODEL_TESTS)

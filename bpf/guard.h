@@ -34,7 +34,7 @@ struct outcome {
 	__u32 epoch; /* the lower half */
 	__u32 bucket;
 	__u32 what; /* enum canary_outcome */
-	bool expired; /* time alone brought it: guard_settle() weighs it */
+	bool expired; /* time alone brought it */
 };
 
 static __always_inline struct canary_guard *guard_of(__u32 service)
@@ -64,7 +64,10 @@ static __always_inline bool guard_stop(__u32 id, __u64 word, const struct canary
 	__u64 epoch = canary_word_epoch(word) + 1;
 	struct event_values values = {};
 
-	if (!service || !transition_stop(service, word))
+	if (!service)
+		return false;
+	guard->stopped_epoch = epoch; /* before the word: who sees that knows whose it is */
+	if (!transition_stop(service, word))
 		return false;
 	outcome_begin(id, epoch, canary_view_now(word) | CANARY_VIEW_STOPPED);
 	guard_remember(guard, config, reason, sum, epoch);
@@ -139,8 +142,8 @@ static __always_inline void guard_turn(struct canary_guard *guard, __u32 assignm
 	for (int i = 0; i < CANARY_COHORTS; i++) {
 		guard->flows[i] = 0;
 		guard->failures[i] = 0;
-		guard->expired[i] = 0;
-		guard->expired_soft[i] = 0;
+		guard->waiting[i] = 0;
+		guard->waiting_soft[i] = 0;
 	}
 }
 
@@ -217,11 +220,16 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 		outcome_add(epoch, cohort, CANARY_OUTCOME_FAILED);
 		__sync_fetch_and_add(&guard->failures[cohort], 1);
 	}
+	/*
+	 * Those that come in multitudes wait for guard_settle(): handshakes that expire, and clients that give up, as they do
+	 * all at once when one of them is switched off.
+	 */
+	if (kind == CANARY_KIND_SOFT) {
+		__sync_fetch_and_add(&guard->waiting_soft[cohort], 1);
+		return 0;
+	}
 	if (outcome->expired) {
-		if (kind == CANARY_KIND_HARD)
-			__sync_fetch_and_add(&guard->expired[cohort], 1);
-		else
-			__sync_fetch_and_add(&guard->expired_soft[cohort], 1);
+		__sync_fetch_and_add(&guard->waiting[cohort], 1);
 		return 0;
 	}
 	it.guard = guard;
@@ -236,8 +244,8 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 }
 
 /*
- * Weighs what expired in a pass of the sweeper, at once: in the order in which the sweeper happens to find them, a flood's
- * half-open handshakes would look like a bad canary now and then. Nonzero: guard_trip() is due.
+ * Weighs what came together in a pass of the sweeper, at once: one by one, in whatever order they came, the failures of a
+ * flood would look like a bad canary now and then. Nonzero: guard_trip() is due.
  */
 GLOBAL int guard_settle(__u32 id)
 {
@@ -248,10 +256,10 @@ GLOBAL int guard_settle(__u32 id)
 
 	if (!service || !guard)
 		return 0;
-	it.outcomes.canary_failed = __sync_lock_test_and_set(&guard->expired[CANARY_CANARY], 0);
-	it.outcomes.canary_soft = __sync_lock_test_and_set(&guard->expired_soft[CANARY_CANARY], 0);
-	it.outcomes.stable_failed = __sync_lock_test_and_set(&guard->expired[CANARY_STABLE], 0);
-	it.outcomes.stable_soft = __sync_lock_test_and_set(&guard->expired_soft[CANARY_STABLE], 0);
+	it.outcomes.canary_failed = __sync_lock_test_and_set(&guard->waiting[CANARY_CANARY], 0);
+	it.outcomes.canary_soft = __sync_lock_test_and_set(&guard->waiting_soft[CANARY_CANARY], 0);
+	it.outcomes.stable_failed = __sync_lock_test_and_set(&guard->waiting[CANARY_STABLE], 0);
+	it.outcomes.stable_soft = __sync_lock_test_and_set(&guard->waiting_soft[CANARY_STABLE], 0);
 	now = config_at(id, canary_word_now(*(volatile __u64 *)&service->word));
 	if (!now || guard->assignment != now->assignment)
 		return 0;

@@ -202,6 +202,8 @@ void change_finish(const struct change *change, int error, const struct model_op
 	retired += change->retired != 0;
 	if (change->retired && options->mutant == MUTANT_GENERATION_IGNORED)
 		datapath_backend(change->retired)->generation--;
+	if (options->mutant == MUTANT_CHANGE_FORGETS_STOP && !is_assignment(change->kind))
+		service->word &= ~CANARY_WORD_STOPPED;
 	spoil(service, change->before, options->mutant, false);
 }
 

@@ -143,12 +143,6 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 		    (struct canary_operation){.type = CANARY_OP_ADD, .id = service->id, .word = service->word}, error);
 }
 
-/* A stop lasts until the next assignment, whatever else is changed. */
-static bool stays_stopped(__u64 word, const struct service_model *actual, const struct service_model *desired)
-{
-	return desired->begin_stopped || (word & CANARY_WORD_STOPPED && desired->assignment == actual->assignment);
-}
-
 /* For the time when no window is open and nothing but the word says that the service is stopped: a record that does. */
 static __u32 materialise(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 			 __u64 word)
@@ -180,13 +174,13 @@ static int prepare_change(struct dataplane *dataplane, struct occupied *occupied
 	}
 	slot = occupied_free_slot(dataplane, occupied, actual->id, taken);
 	*record_at(dataplane, actual->id, slot) = config;
-	result = push(operations,
-		      (struct canary_operation){
-			      .type = CANARY_OP_CHANGE,
-			      .id = actual->id,
-			      .expected = canary_word_epoch(word),
-			      .word = change | slot | (stays_stopped(word, actual, desired) ? CANARY_VIEW_STOPPED : 0)},
-		      error);
+	result = push(
+		operations,
+		(struct canary_operation){.type = CANARY_OP_CHANGE,
+					  .id = actual->id,
+					  .expected = canary_word_epoch(word),
+					  .word = change | slot | (desired->begin_stopped ? CANARY_VIEW_STOPPED : 0)},
+		error);
 	if (!result)
 		result = retire_backends(operations, actual, desired, error);
 	return result;
