@@ -74,7 +74,7 @@ static void test_invariants_hold(void **state)
 	assert_true(sum.moved > 0);
 	assert_true(sum.tripped > 0);
 	assert_true(sum.expired > 0);
-	assert_true(sum.late > 0);
+	assert_int_equal(sum.late, 0); /* the kernel's own stops fail no command */
 }
 
 static void test_every_mutant_is_caught(void **state)
