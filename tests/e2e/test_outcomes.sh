@@ -190,4 +190,9 @@ hop_before canary1 --syn-ack-delay 100 --port 80
 times_agree handshake=connect_us
 eq "$(of canary '[.opened, .completed, .failed]')" "[$connections,$connections,0]" "the canary's outcomes"
 hop_ends canary1
+try 100 --close-after-connect 1/1
+eq "$(of canary '[.completed, .failed]')" "[$connections,0]" "outcomes where clients end with a FIN"
+flaky canary1 --response-delay 100
+try 100 --reset-after-connect 1/8
+eq "$(of canary '[.completed, .client_reset_early]')" "[$connections,$(client .self_reset)]" "outcomes where some end with a reset before the answer"
 contains "$(ctl stats)" 'l2 sees only the clients. packets: refused, server_reset_early, no_reply, syn_ack times, response times need nat' "stats"
