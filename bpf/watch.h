@@ -266,6 +266,16 @@ GLOBAL int watch_open(const struct assignment *a)
 	return trips;
 }
 
+/*
+ * Has the client of a completed connection given up before it got anything? In nat the flow would be gone by then. Else its
+ * acknowledgement says so: many clients end short connections with a RST, and there is nothing wrong with that. A RST without
+ * an acknowledgement answers a packet of the backend's.
+ */
+static __always_inline bool watch_got_nothing(const struct pkt *p, const struct canary_watched *flow, __u32 state)
+{
+	return state != WATCH_SETTLED || (p->tcp_flags & TCP_ACK && p->tcp_ack == flow->isn);
+}
+
 /* What a packet of the client's means to a flow in a state. Where it goes on to, and what is counted (or OPENED: nothing). */
 struct watch_step {
 	__u32 state;
@@ -298,7 +308,9 @@ static __always_inline struct watch_step watch_client(const struct pkt *p, const
 	case WATCH_OPEN:
 	case WATCH_ASKED:
 		if (rst)
-			return early ? (struct watch_step){.what = CANARY_OUTCOME_CLIENT_RESET_EARLY} : gone;
+			return early && watch_got_nothing(p, flow, state)
+				       ? (struct watch_step){.what = CANARY_OUTCOME_CLIENT_RESET_EARLY}
+				       : gone;
 		if (state == WATCH_OPEN && data)
 			return (struct watch_step){.state = WATCH_ASKED};
 		return fin && state != WATCH_ASKED ? gone : stays;
@@ -386,6 +398,8 @@ GLOBAL int watch_packet(__u64 hash)
 		return 0;
 	if (step.state > WATCH_BUSY)
 		flow->since_ns = now_ns; /* before the state: the sweeper goes by it */
+	if (step.state == WATCH_SETTLED)
+		flow->isn = p->tcp_ack;
 	if (!watch_turn(set, way, word, step.state))
 		return 0;
 	watch_time(p, &outcome, state, step.what, opening_ns, elapsed_ns(now_ns, since_ns));

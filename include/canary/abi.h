@@ -287,7 +287,7 @@ struct canary_histogram {
 struct canary_watched {
 	__u64 opened_ns; /* of the first SYN */
 	__u64 since_ns; /* of the last SYN; then of the handshake's end; then of the request's first byte */
-	__u32 isn; /* of the last SYN; host order */
+	__u32 isn; /* of the last SYN; l2, ipip: then what the client acknowledged with the handshake; host order */
 	__u32 epoch; /* the lower half */
 	__u16 service;
 	__u16 bucket;

@@ -73,8 +73,11 @@ for p in 80 81 82; do
 	hold "held-$p" -t 10000 -s 198.51.100.201/20 -p 30000-30004 "$vip" "$p"
 	try_flows 200 "$p"
 	eq "$(failed)" 0 "flows that failed"
+	# Many clients end a short connection with a reset once they have their answer.
+	load "reset-$p" -s 198.51.100.101/50 -p 31000-31007 "$vip" "$p"
 done
 eq "$(ctl events --json | grep -c breaker_tripped)" 0 "trips"
+eq "$(stats '[.services[].cohorts[].outcomes.failed] | add')" 0 "failures"
 eq "$(service web .breaker.state)" '"closed"' "the breaker"
 
 case_ "nat: a canary that refuses everything is out at once"
