@@ -11,12 +11,10 @@
 
 #define DRAIN_MAX (7 * 86400)
 
-#define LEASE_DEFAULT (-1)
-
 /* What a command asks for. */
 struct assignment {
 	int weight; /* in 1/100 percent */
-	int lease; /* s, or LEASE_DEFAULT: what the service says; 0: none */
+	unsigned lease; /* s; 0: none; LEASE_UNSET: what the service says */
 	int reset_after; /* s, or RESET_NEVER */
 };
 
@@ -59,9 +57,9 @@ static void assign(struct service_model *service, const struct assignment *assig
 {
 	service->weight = assignment->weight;
 	service->reset_after = assignment->reset_after;
-	service->lease = (unsigned)assignment->lease;
+	service->lease = assignment->lease;
 	/* Where the canary gets nothing, there is nothing to take away. */
-	if (assignment->lease == LEASE_DEFAULT)
+	if (assignment->lease == LEASE_UNSET)
 		service->lease = assignment->weight ? service->lease_default : 0;
 	/* Also where the weight stays the same: somebody said so now, and that ends what an earlier assignment began. */
 	service->assignment++;
@@ -121,17 +119,13 @@ static void report_weight(const struct cli *cli, const struct service_model *bef
 static int parse_assignment(const struct cli *cli, struct assignment *ret, struct error *error)
 {
 	const char *lease = cli->values[OPT_LEASE];
-	unsigned seconds;
 
-	*ret = (struct assignment){.lease = LEASE_DEFAULT};
+	*ret = (struct assignment){.lease = LEASE_UNSET};
 	if (parse_weight(cli->arguments[0], &ret->weight))
 		return fail(error, CLI_USAGE, "\"%s\" is not a weight: 0 to 100 percent, with at most two decimals",
 			    cli->arguments[0]);
-	if (lease) {
-		if (argument_lease(lease, &seconds, error))
-			return CLI_USAGE;
-		ret->lease = (int)seconds;
-	}
+	if (lease && argument_lease(lease, &ret->lease, error))
+		return CLI_USAGE;
 	return parse_reset(cli, &ret->reset_after, error);
 }
 
