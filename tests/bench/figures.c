@@ -49,6 +49,11 @@ struct bench_figure bench_net_row(const struct bench_result *result, enum bench_
 	return net(result, &result->row[flows], result->group.forward == BENCH_FORWARD_IPIP);
 }
 
+struct bench_figure bench_net_off(const struct bench_result *result, enum bench_flows flows)
+{
+	return net(result, &result->off[flows], result->group.forward == BENCH_FORWARD_IPIP);
+}
+
 enum bench_floor bench_floor_of(const struct bench_group *group)
 {
 	return group->forward == BENCH_FORWARD_IPIP ? BENCH_FLOOR_IPIP : BENCH_FLOOR_SWAP;
@@ -66,6 +71,20 @@ double bench_ratio_to_floor(const struct bench_result *result, enum bench_flows 
 		return 0;
 	return ratio(bench_net_row(result, flows).median,
 		     bench_net_floor(result, bench_floor_of(&result->group)).median);
+}
+
+double bench_ratio_to_off(const struct bench_result *result, enum bench_flows flows)
+{
+	if (!result->row[flows].count || !result->off[flows].count)
+		return 0;
+	return ratio(bench_net_row(result, flows).median, bench_net_off(result, flows).median);
+}
+
+double bench_gross_ratio_to_off(const struct bench_result *result, enum bench_flows flows)
+{
+	if (!result->row[flows].count || !result->off[flows].count)
+		return 0;
+	return ratio(bench_total(&result->row[flows]).median, bench_total(&result->off[flows]).median);
 }
 
 double bench_ratio_of_flows(const struct bench_result *result)
