@@ -98,9 +98,8 @@ static __always_inline int write_addresses_v4(struct xdp_md *ctx, const struct t
 
 	if (!ip)
 		return -1;
-	ip->tot_len = turn->step->length;
 	ip->ttl = 64;
-	ip->check = ~fold(turn->step->ip_sum + halves(source));
+	ip->check = ~fold(frame.ip_sum + halves(source));
 	ip->saddr = source;
 	ip->daddr = frame.service[3];
 	return halves(source);
@@ -113,7 +112,6 @@ static __always_inline int write_addresses_v6(struct xdp_md *ctx, const struct t
 
 	if (!ip)
 		return -1;
-	ip->payload_len = turn->step->length;
 	ip->hop_limit = 64;
 	ip->saddr.in6_u.u6_addr32[3] = source;
 	for (int i = 0; i < 4; i++)

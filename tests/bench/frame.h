@@ -11,12 +11,10 @@ enum bench_frame_limit {
 	BENCH_MAX_STEPS = 16,
 };
 
-/* A packet of a connection. Sums as they stand in the frame. */
+/* A packet of a connection. */
 struct bench_step {
 	__u32 seq; /* host order; of the connection that is its flow's first */
-	__u16 length; /* IPv4: the whole packet's, IPv6: the payload's; as it stands in the frame */
-	__u16 ip_sum; /* of IPv4's header without the source, folded, not inverted */
-	__u16 transport_sum; /* of pseudo-header and transport without source, source port and sequence number; the same */
+	__u16 transport_sum; /* of pseudo-header and transport without source, source port and sequence number; as ip_sum */
 	__u8 tcp_flags;
 	__u8 pad;
 };
@@ -40,7 +38,7 @@ struct bench_frame {
 	__u32 family; /* 4 or 6 */
 	__u32 proto;
 	__u16 dest_port;
-	__u16 pad;
+	__u16 ip_sum; /* of IPv4's header without the source, folded, not inverted */
 	__u32 client[4]; /* of host 0; IPv4: the last word */
 	__u32 service[4];
 	__u8 dmac[8]; /* six bytes each */

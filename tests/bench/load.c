@@ -7,15 +7,13 @@
 
 #include "core/text.h"
 
-#define REQUEST 32 /* bytes of a packet that carries any */
-#define LAST (1 + 12 * REQUEST) /* of the sequence numbers, before the FIN */
+#define DATAGRAM 32 /* bytes; TCP's packets carry none */
 #define BATCH_BITS 8
 #define LIFE_SEQ (1 << 17) /* further apart than what a new connection's first packet may be from its SYN */
 
 struct step {
 	unsigned flags;
 	unsigned seq; /* from the ISN on */
-	bool data;
 };
 
 static const struct load {
@@ -26,34 +24,28 @@ static const struct load {
 } loads[BENCH_PACKETS] = {
 	[BENCH_PACKET_ACK] = {IPPROTO_TCP, .step = {{ACK, 1}}},
 	[BENCH_PACKET_SYN] = {IPPROTO_TCP, .step = {{SYN, 0}}},
-	[BENCH_PACKET_UDP] = {IPPROTO_UDP, .step = {{.data = true}}},
+	[BENCH_PACKET_UDP] = {IPPROTO_UDP},
 	[BENCH_PACKET_HANDSHAKE] = {IPPROTO_TCP, BATCH_BITS, 1, LIFE_SEQ, {{SYN, 0}, {ACK, 1}}},
+#define MIDST                                                                                                          \
+	{ACK, 1}, {ACK, 1}, {ACK, 1},                                                                                  \
+	{                                                                                                              \
+		ACK, 1                                                                                                 \
+	}
 	[BENCH_PACKET_MIXED] = {IPPROTO_TCP,
 				BATCH_BITS,
 				4,
 				LIFE_SEQ,
-				{{SYN, 0},
-				 {ACK, 1},
-#define DATA(n)                                                                                                        \
-	{                                                                                                              \
-		PSH | ACK, 1 + (n)*REQUEST, true                                                                       \
-	}
-				 DATA(0),
-				 DATA(1),
-				 DATA(2),
-				 DATA(3),
-				 DATA(4),
-				 DATA(5),
-				 DATA(6),
-				 DATA(7),
-				 DATA(8),
-				 DATA(9),
-				 DATA(10),
-				 DATA(11),
-#undef DATA
-				 {FIN | ACK, LAST},
-				 {ACK, LAST + 1}}},
+				{{SYN, 0}, {ACK, 1}, MIDST, MIDST, MIDST, {FIN | ACK, 1}, {ACK, 2}}},
+#undef MIDST
 };
+
+/*
+ * What opens flows for good. nat watches on until the server has spoken, or the client says that it has nothing to say:
+ * flows that are closing are steered as others are.
+ */
+static const struct load two_datagrams = {IPPROTO_UDP, BATCH_BITS, .step_bits = 1};
+static const struct load half_closed = {IPPROTO_TCP, BATCH_BITS, 2,
+					.step = {{SYN, 0}, {ACK, 1}, {FIN | ACK, 1}, {ACK, 2}}};
 
 static unsigned step_count(const struct load *load)
 {
@@ -65,29 +57,8 @@ int subject_proto(const struct bench_group *group)
 	return loads[group->packet].proto;
 }
 
-/* What nat would make of a request is to wait for the answer, which is not sent here: then it is the server that speaks. */
-static unsigned payload(const struct bench_group *group, const struct step *step)
-{
-	return step->data && (group->forward != BENCH_FORWARD_NAT || group->packet == BENCH_PACKET_UDP) ? REQUEST : 0;
-}
-
-/* With what follows the packet in a frame whose length is that of the longest step's. */
-static void take_step(const struct subject *subject, const struct step *step, struct spec *spec)
-{
-	const struct load *load = &loads[subject->group.packet];
-	unsigned most = 0;
-
-	for (unsigned i = 0; i < step_count(load); i++)
-		if (payload(&subject->group, &load->step[i]) > most)
-			most = payload(&subject->group, &load->step[i]);
-	spec->flags = step->flags;
-	spec->seq = SUBJECT_ISN + step->seq;
-	spec->payload = payload(&subject->group, step);
-	spec->trailer = most - spec->payload;
-}
-
-/* Of the size that Linux sends: TCP with its timestamps, and never to be fragmented. */
-static struct spec flow_spec(const struct subject *subject, unsigned flow, struct names *names)
+/* A flow's packet, of the size that Linux sends: TCP with its timestamps, and never to be fragmented. */
+static struct spec step_spec(const struct subject *subject, const struct step *step, unsigned flow, struct names *names)
 {
 	struct canary_addr client = make_addr(subject_clients(&subject->group));
 	bool tcp = subject_proto(&subject->group) == IPPROTO_TCP;
@@ -101,7 +72,10 @@ static struct spec flow_spec(const struct subject *subject, unsigned flow, struc
 		.proto = subject_proto(&subject->group),
 		.sport = BENCH_FIRST_PORT + (flow >> BENCH_HOST_BITS),
 		.dport = subject->port,
+		.flags = step->flags,
+		.seq = SUBJECT_ISN + step->seq,
 		.tcp_options = tcp ? 12 : 0,
+		.payload = tcp ? 0 : DATAGRAM,
 	};
 }
 
@@ -126,9 +100,8 @@ struct spec subject_last_spec(const struct subject *subject, unsigned runs, enum
 {
 	const struct load *load = &loads[subject->group.packet];
 	unsigned last = subject_connections(&subject->group, runs) - 1;
-	struct spec spec = flow_spec(subject, subject_flow(last, flows), names);
+	struct spec spec = step_spec(subject, &load->step[step_count(load) - 1], subject_flow(last, flows), names);
 
-	take_step(subject, &load->step[step_count(load) - 1], &spec);
 	spec.seq += (subject->frame.life + last / bench_flow_count(flows)) * load->seq_stride;
 	return spec;
 }
@@ -151,19 +124,15 @@ static __u16 sum_without(__u16 check, __u32 source, __u32 word, __u16 port)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
-/* Of flow 0. Its bytes beyond the headers are those of `frame`, the one that the kernel is given. */
-static struct bench_step frame_step(const struct subject *subject, const struct spec *spec)
+/* Of flow 0. */
+static struct bench_step frame_step(const struct spec *spec, const struct packet *packet)
 {
-	bool v4 = subject->group.family == BENCH_FAMILY_V4, tcp = spec->proto == IPPROTO_TCP;
+	bool tcp = spec->proto == IPPROTO_TCP;
 	__u32 client = make_addr(spec->src).word[3];
-	static struct packet packet;
 
-	packet_build(spec, NULL, &packet);
 	return (struct bench_step){
 		.seq = spec->seq,
-		.length = read16(packet.data + packet.l3 + (v4 ? 2 : 4)),
-		.ip_sum = sum_without(read16(packet.data + packet.l3 + 10), client, ~0U, 0xffff),
-		.transport_sum = sum_without(read16(packet.data + packet.l4 + (tcp ? 16 : 6)), client,
+		.transport_sum = sum_without(read16(packet->data + packet->l4 + (tcp ? 16 : 6)), client,
 					     tcp ? htonl(spec->seq) : ~0U, htons(spec->sport)),
 		.tcp_flags = spec->flags,
 	};
@@ -180,6 +149,7 @@ static void fill_frame(const struct subject *subject, const struct packet *packe
 		.family = subject->group.family == BENCH_FAMILY_V4 ? 4 : 6,
 		.proto = subject_proto(&subject->group),
 		.dest_port = htons(subject->port),
+		.ip_sum = sum_without(read16(packet->data + packet->l3 + 10), client.word[3], ~0U, 0xffff),
 	};
 	memcpy(frame->client, &client, sizeof(frame->client));
 	memcpy(frame->service, &service, sizeof(frame->service));
@@ -187,38 +157,36 @@ static void fill_frame(const struct subject *subject, const struct packet *packe
 	memcpy(frame->smac, packet->data + 6, 6);
 }
 
-void subject_load(struct subject *subject)
+static void make_load(const struct subject *subject, const struct load *load, struct packet *packet,
+		      struct bench_frame *frame)
 {
-	const struct load *load = &loads[subject->group.packet];
-	unsigned longest = 0;
-	struct names names;
-	struct spec spec = flow_spec(subject, 0, &names);
+	for (unsigned i = step_count(load); i-- > 0;) {
+		struct names names;
+		struct spec spec = step_spec(subject, &load->step[i], 0, &names);
 
-	for (unsigned i = 0; i < step_count(load); i++)
-		if (load->step[i].data)
-			longest = i;
-	take_step(subject, &load->step[longest], &spec);
-	packet_build(&spec, NULL, &subject->packet);
-	fill_frame(subject, &subject->packet, &subject->frame);
-	subject->frame.batch_bits = load->batch_bits;
-	subject->frame.step_bits = load->step_bits;
-	subject->frame.seq_stride = load->seq_stride;
-	subject->bytes = 0;
-	for (unsigned i = 0; i < step_count(load); i++) {
-		take_step(subject, &load->step[i], &spec);
-		subject->frame.step[i] = frame_step(subject, &spec);
-		subject->bytes += subject->packet.len - subject->packet.l3 - spec.trailer;
+		packet_build(&spec, NULL, packet);
+		if (i == step_count(load) - 1)
+			fill_frame(subject, packet, frame);
+		frame->step[i] = frame_step(&spec, packet);
 	}
+	frame->batch_bits = load->batch_bits;
+	frame->step_bits = load->step_bits;
+	frame->seq_stride = load->seq_stride;
 }
 
-void subject_packet(const struct subject *subject, unsigned flags, unsigned seq, struct packet *packet,
-		    struct bench_frame *frame)
+void subject_load(struct subject *subject)
 {
-	struct names names;
-	struct spec spec = flow_spec(subject, 0, &names);
+	make_load(subject, &loads[subject->group.packet], &subject->packet, &subject->frame);
+}
 
-	take_step(subject, &(struct step){flags, seq, subject->group.packet == BENCH_PACKET_UDP}, &spec);
-	packet_build(&spec, NULL, packet);
-	fill_frame(subject, packet, frame);
-	frame->step[0] = frame_step(subject, &spec);
+unsigned subject_opening(const struct subject *subject, struct packet *packet, struct bench_frame *frame)
+{
+	const struct load *load = &loads[BENCH_PACKET_HANDSHAKE];
+
+	if (subject_proto(&subject->group) == IPPROTO_UDP)
+		load = &two_datagrams;
+	else if (subject->group.forward == BENCH_FORWARD_NAT && subject->group.observe != BENCH_OBSERVE_OFF)
+		load = &half_closed;
+	make_load(subject, load, packet, frame);
+	return step_count(load);
 }

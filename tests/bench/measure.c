@@ -11,8 +11,6 @@
 
 #include "bench.skel.h"
 
-#define INSERT_CHUNK 1024 /* flows that open at a time: opening ones are in tables that forget, or have few places */
-
 static struct bench_bpf *load(void)
 {
 	static struct bench_bpf *programs; /* until the process ends */
@@ -92,36 +90,20 @@ static unsigned run_row(struct subject *subject, enum bench_flows flows, unsigne
 	return ns;
 }
 
-/* One packet of each of INSERT_CHUNK flows, in another order than they are visited in later. */
-static void insert(const struct subject *subject, unsigned flags, unsigned seq, unsigned from, enum bench_flows flows)
+/* Opens each flow, in another order than they are visited in later. */
+static void establish(const struct subject *subject, enum bench_flows flows)
 {
 	static struct packet packet;
 	static struct outcome out;
 	struct bench_frame frame;
-	unsigned count = bench_flow_count(flows);
+	unsigned steps = subject_opening(subject, &packet, &frame);
 
-	subject_packet(subject, flags, seq, &packet, &frame);
 	frame.stride = SUBJECT_INSERT_STRIDE;
-	frame.counter = from;
+	if (flows == BENCH_FLOWS_1)
+		frame.batch_bits = 0;
 	use(&frame, flows);
-	run(env.program, &packet, count < INSERT_CHUNK ? count : INSERT_CHUNK, &out);
+	run(env.program, &packet, bench_flow_count(flows) * steps, &out);
 	assert_int_equal(out.verdict, XDP_TX);
-}
-
-/*
- * The handshake of each flow, or its first two datagrams. nat watches on until the server has spoken, or the client says
- * that it has nothing to say; flows that are closing are steered as others are.
- */
-static void establish(const struct subject *subject, enum bench_flows flows)
-{
-	bool tcp = subject_proto(&subject->group) == IPPROTO_TCP, nat = subject->group.forward == BENCH_FORWARD_NAT;
-
-	for (unsigned from = 0; from < bench_flow_count(flows); from += INSERT_CHUNK) {
-		insert(subject, tcp ? SYN : 0, 0, from, flows);
-		insert(subject, tcp ? ACK : 0, 1, from, flows);
-		if (nat && subject->group.observe != BENCH_OBSERVE_OFF)
-			insert(subject, FIN | ACK, 1, from, flows);
-	}
 }
 
 /* Flows that packets in the midst of a connection are of: nat remembers them, and what is observed has begun. */

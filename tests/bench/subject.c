@@ -137,13 +137,6 @@ size_t subject_configure(const struct bench_group *group, unsigned last_run, str
 	return count;
 }
 
-/* What follows a packet in its frame is never touched. */
-static void keep_trailer(const struct subject *subject, const struct spec *in, struct packet *want)
-{
-	memcpy(want->data + want->len - in->trailer, subject->packet.data + subject->packet.len - in->trailer,
-	       in->trailer);
-}
-
 static void expected_packet(const struct subject *subject, const struct spec *in, const char *backend,
 			    const struct packet *like, struct packet *ret)
 {
@@ -157,7 +150,6 @@ static void expected_packet(const struct subject *subject, const struct spec *in
 	if (subject->group.forward == BENCH_FORWARD_IPIP)
 		want.outer = &outer;
 	packet_build(&want, like, ret);
-	keep_trailer(subject, in, ret);
 }
 
 void subject_check(const struct subject *subject, enum bench_flows flows, unsigned runs, const struct outcome *got)
@@ -181,7 +173,7 @@ void subject_check_floor(const struct subject *subject, enum bench_floor floor, 
 			 const struct outcome *got)
 {
 	struct names names;
-	struct spec in = subject_last_spec(subject, runs, flows, &names), want = in;
+	struct spec want = subject_last_spec(subject, runs, flows, &names);
 	struct tunnel outer = {want.dst, sides[subject->group.family].clients, .frag = IPV4_DF};
 	static struct packet packet;
 
@@ -197,7 +189,6 @@ void subject_check_floor(const struct subject *subject, enum bench_floor floor, 
 	if (floor == BENCH_FLOOR_IPIP)
 		want.outer = &outer;
 	packet_build(&want, &got->packet, &packet);
-	keep_trailer(subject, &in, &packet);
 	if (!packet_same(&packet, &got->packet))
 		fail_msg("not the packet that the floor %s should have sent", bench_floor_name(floor));
 }

@@ -26,9 +26,8 @@ struct subject {
 	struct bench_group group;
 	const char *name; /* the service's */
 	unsigned port, backend_port;
-	struct packet packet; /* of flow 0: the longest of a connection */
+	struct packet packet; /* of flow 0 */
 	struct bench_frame frame;
-	unsigned bytes; /* of a connection's IP packets */
 	/* Where the last flow of a run goes, before and after the change that opened the window. */
 	struct canary_addr last[BENCH_FLOWS][2];
 };
@@ -41,11 +40,10 @@ size_t subject_configure(const struct bench_group *group, unsigned last_run, str
 const char *subject_clients(const struct bench_group *group);
 const char *subject_address(const struct bench_group *group);
 int subject_proto(const struct bench_group *group);
-/* Fills in packet, frame and bytes. */
+/* Fills in packet and frame. */
 void subject_load(struct subject *subject);
-/* The frame of another packet of the same flows; seq: from the ISN on. */
-void subject_packet(const struct subject *subject, unsigned flags, unsigned seq, struct packet *packet,
-		    struct bench_frame *frame);
+/* The packets that open the same flows. How many each has. */
+unsigned subject_opening(const struct subject *subject, struct packet *packet, struct bench_frame *frame);
 /* How many connections so many runs are; and at least so many runs that all of them are at their end. */
 unsigned subject_connections(const struct bench_group *group, unsigned runs);
 unsigned subject_whole_runs(const struct bench_group *group, unsigned runs);

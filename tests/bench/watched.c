@@ -13,6 +13,8 @@ struct watched_totals watched_take(const struct subject *subject)
 	struct watched_totals totals = {};
 	struct canary_outcomes outcomes;
 
+	if (subject_proto(&subject->group) != IPPROTO_TCP)
+		return totals; /* of datagrams nothing is known */
 	assert_int_equal(dataplane_outcomes(env.dataplane, find_service(subject->name), &outcomes), 0);
 	for (int i = 0; i <= CANARY_EPOCHS; i++) {
 		totals.flooded += outcomes.epochs[i].flooded;
