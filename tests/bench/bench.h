@@ -133,7 +133,7 @@ enum bench_floor bench_floor_of(const struct bench_group *group);
 /* Medians: a row's net to its floor's; the net at a million flows to that at one. 0: one of them did not run. */
 double bench_ratio_to_floor(const struct bench_result *result, enum bench_flows flows);
 double bench_ratio_of_flows(const struct bench_result *result);
-/* A row's net, and its gross, to that with observing off. */
+/* A row's net, and its gross, to that with observing off: the median of the rounds' ratios. 0: one did not run. */
 double bench_ratio_to_off(const struct bench_result *result, enum bench_flows flows);
 double bench_gross_ratio_to_off(const struct bench_result *result, enum bench_flows flows);
 

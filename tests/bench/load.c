@@ -26,17 +26,8 @@ static const struct load {
 	[BENCH_PACKET_SYN] = {IPPROTO_TCP, .step = {{SYN, 0}}},
 	[BENCH_PACKET_UDP] = {IPPROTO_UDP},
 	[BENCH_PACKET_HANDSHAKE] = {IPPROTO_TCP, BATCH_BITS, 1, LIFE_SEQ, {{SYN, 0}, {ACK, 1}}},
-#define MIDST                                                                                                          \
-	{ACK, 1}, {ACK, 1}, {ACK, 1},                                                                                  \
-	{                                                                                                              \
-		ACK, 1                                                                                                 \
-	}
-	[BENCH_PACKET_MIXED] = {IPPROTO_TCP,
-				BATCH_BITS,
-				4,
-				LIFE_SEQ,
-				{{SYN, 0}, {ACK, 1}, MIDST, MIDST, MIDST, {FIN | ACK, 1}, {ACK, 2}}},
-#undef MIDST
+	[BENCH_PACKET_MIXED] =
+		{IPPROTO_TCP, BATCH_BITS, 4, LIFE_SEQ, {{SYN, 0}, [1 ... 13] = {ACK, 1}, {FIN | ACK, 1}, {ACK, 2}}},
 };
 
 /*
