@@ -105,6 +105,8 @@ const char *bench_word(enum bench_axis axis, unsigned index);
 unsigned bench_axis_words(enum bench_axis axis);
 const char *bench_floor_name(enum bench_floor floor);
 unsigned bench_flow_count(enum bench_flows flows);
+/* Are the group's packets those of connections, from the SYN on? */
+bool bench_connects(const struct bench_group *group);
 /* Adds a word to the selection; false: there is no such word. */
 bool bench_select(struct bench_selection *selection, const char *word);
 /* Does the group exist, and has it a row that is asked for? */

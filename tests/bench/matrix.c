@@ -67,13 +67,18 @@ unsigned bench_axis_words(enum bench_axis axis)
 	return axes[axis].count;
 }
 
+bool bench_connects(const struct bench_group *group)
+{
+	return group->packet == BENCH_PACKET_HANDSHAKE || group->packet == BENCH_PACKET_MIXED;
+}
+
 /*
  * An open window is of no concern to nat. What is observed is how TCP's connections begin; a SYN alone says nothing of
  * that, as the same tuple's next one is the same connection's.
  */
 static bool exists(const struct bench_group *group)
 {
-	bool connects = group->packet == BENCH_PACKET_HANDSHAKE || group->packet == BENCH_PACKET_MIXED;
+	bool connects = bench_connects(group);
 	bool window = group->state == BENCH_STATE_WINDOW;
 
 	if (group->forward == BENCH_FORWARD_NONE)
@@ -89,10 +94,9 @@ static bool exists(const struct bench_group *group)
  */
 static bool row_exists(const struct bench_group *group, enum bench_flows flows)
 {
-	bool connects = group->packet == BENCH_PACKET_HANDSHAKE || group->packet == BENCH_PACKET_MIXED;
 	enum bench_flows most = group->observe == BENCH_OBSERVE_OFF ? BENCH_FLOWS_32K : BENCH_FLOWS_16K;
 
-	if (flows == BENCH_FLOWS_1 && connects)
+	if (flows == BENCH_FLOWS_1 && bench_connects(group))
 		return false;
 	if (group->forward != BENCH_FORWARD_NAT)
 		return flows != BENCH_FLOWS_16K && flows != BENCH_FLOWS_32K;

@@ -111,7 +111,7 @@ static void establish_all(const struct subject subjects[], size_t count, enum be
 {
 	const struct bench_group *group = &subjects[0].group;
 
-	if (group->packet == BENCH_PACKET_HANDSHAKE || group->packet == BENCH_PACKET_MIXED)
+	if (bench_connects(group))
 		return;
 	if (group->forward != BENCH_FORWARD_NAT && group->observe == BENCH_OBSERVE_OFF)
 		return;

@@ -65,7 +65,7 @@ struct totals totals_take(const struct subject *subject)
 /* In a window, flows that are not settled and already remembered are not counted again. */
 static void check_flows(const struct bench_group *group, __u64 flows, unsigned runs)
 {
-	if (group->packet == BENCH_PACKET_HANDSHAKE || group->packet == BENCH_PACKET_MIXED)
+	if (bench_connects(group))
 		assert_int_equal(flows, subject_connections(group, runs));
 	else if (group->packet == BENCH_PACKET_ACK || group->forward == BENCH_FORWARD_NAT)
 		assert_int_equal(flows, 0);

@@ -72,11 +72,10 @@ static void expect(const struct subject *subject, enum bench_flows flows, unsign
 void watched_check(const struct subject *subject, const struct watched_totals *before, enum bench_flows flows,
 		   unsigned runs)
 {
-	bool connects = subject->group.packet == BENCH_PACKET_HANDSHAKE || subject->group.packet == BENCH_PACKET_MIXED;
 	struct watched_totals after = watched_take(subject);
 	__u64 expected[CANARY_COHORTS] = {}, missed = after.flooded - before->flooded, all = 0, seen = 0;
 
-	if (connects && subject->group.observe != BENCH_OBSERVE_OFF)
+	if (bench_connects(&subject->group) && subject->group.observe != BENCH_OBSERVE_OFF)
 		expect(subject, flows, runs, expected);
 	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
 		__u64 moved[CANARY_OUTCOMES];

@@ -10,11 +10,11 @@
  */
 static bool worth_a_run(const struct bench_group *group)
 {
-	bool connects = group->packet == BENCH_PACKET_HANDSHAKE || group->packet == BENCH_PACKET_MIXED;
 	bool v4 = group->family == BENCH_FAMILY_V4;
 
 	if (group->observe == BENCH_OBSERVE_OFF)
-		return group->packet == BENCH_PACKET_ACK || (!connects && v4 && group->state == BENCH_STATE_SETTLED);
+		return group->packet == BENCH_PACKET_ACK ||
+		       (!bench_connects(group) && v4 && group->state == BENCH_STATE_SETTLED);
 	if (group->observe == BENCH_OBSERVE_ALL)
 		return v4 && group->packet != BENCH_PACKET_MIXED;
 	return group->packet == BENCH_PACKET_MIXED && (v4 || group->forward == BENCH_FORWARD_IPIP);
