@@ -71,11 +71,30 @@ static __always_inline bool write_link(struct xdp_md *ctx, __be16 type)
 	return true;
 }
 
-/* The sum of source and source port, or a negative number where the frame is too short. */
-static __always_inline int write_addresses_v4(struct xdp_md *ctx, __u32 flow)
+/* What this run's packet is. */
+struct turn {
+	__u32 flow;
+	__u32 seq; /* host order */
+	const struct bench_step *step;
+};
+
+static __always_inline struct turn next_turn(void)
+{
+	__u32 run = frame.counter++, batch_bits = frame.batch_bits % 32, after = batch_bits + frame.step_bits;
+	__u32 connection = run >> after % 32 << batch_bits | (run & ((1U << batch_bits) - 1));
+	__u32 life = frame.life + (connection >> frame.flow_bits % 32);
+	struct turn turn = {.flow = connection * frame.stride & frame.mask};
+
+	turn.step = &frame.step[run >> batch_bits & ((1U << frame.step_bits % 32) - 1) & (BENCH_MAX_STEPS - 1)];
+	turn.seq = turn.step->seq + life * frame.seq_stride;
+	return turn;
+}
+
+/* The sum of the source address, or a negative number where the frame is too short. */
+static __always_inline int write_addresses_v4(struct xdp_md *ctx, const struct turn *turn)
 {
 	struct iphdr *ip = at(ctx, sizeof(struct ethhdr), struct iphdr);
-	__u32 source = frame.client[3] + bpf_htonl(flow % BENCH_HOSTS);
+	__u32 source = frame.client[3] + bpf_htonl(turn->flow % BENCH_HOSTS);
 
 	if (!ip)
 		return -1;
@@ -86,10 +105,10 @@ static __always_inline int write_addresses_v4(struct xdp_md *ctx, __u32 flow)
 	return halves(source);
 }
 
-static __always_inline int write_addresses_v6(struct xdp_md *ctx, __u32 flow)
+static __always_inline int write_addresses_v6(struct xdp_md *ctx, const struct turn *turn)
 {
 	struct ipv6hdr *ip = at(ctx, sizeof(struct ethhdr), struct ipv6hdr);
-	__u32 source = frame.client[3] + bpf_htonl(flow % BENCH_HOSTS);
+	__u32 source = frame.client[3] + bpf_htonl(turn->flow % BENCH_HOSTS);
 
 	if (!ip)
 		return -1;
@@ -100,22 +119,29 @@ static __always_inline int write_addresses_v6(struct xdp_md *ctx, __u32 flow)
 	return halves(source);
 }
 
-static __always_inline bool write_transport(struct xdp_md *ctx, __u32 l4, __u32 flow, __u32 sum)
+static __always_inline bool write_transport(struct xdp_md *ctx, __u32 l4, const struct turn *turn, __u32 sum)
 {
-	__u16 port = bpf_htons(BENCH_FIRST_PORT + (flow >> BENCH_HOST_BITS));
+	__u16 port = bpf_htons(BENCH_FIRST_PORT + (turn->flow >> BENCH_HOST_BITS));
 	struct ports *ports = at(ctx, l4, struct ports);
-	__u16 check = ~fold(frame.transport_sum + sum + port);
-	__u16 *tcp = at(ctx, l4 + offsetof(struct tcphdr, check), __u16);
-	__u16 *udp = at(ctx, l4 + offsetof(struct udphdr, check), __u16);
+	struct tcphdr *tcp = at(ctx, l4, struct tcphdr);
+	struct udphdr *udp = at(ctx, l4, struct udphdr);
+	__be32 seq = bpf_htonl(turn->seq);
+	__u16 check;
 
-	if (!ports || !tcp || !udp)
+	if (!ports || !udp)
 		return false;
 	ports->source = port;
 	ports->dest = frame.dest_port;
-	if (frame.proto == IPPROTO_TCP)
-		*tcp = check;
-	else
-		*udp = check ? check : 0xffff; /* 0 would mean none (RFC 768) */
+	if (frame.proto != IPPROTO_TCP) {
+		check = ~fold(turn->step->transport_sum + sum + port);
+		udp->check = check ? check : 0xffff; /* 0 would mean none (RFC 768) */
+		return true;
+	}
+	if (!tcp)
+		return false;
+	tcp->seq = seq;
+	((__u8 *)tcp)[13] = turn->step->tcp_flags;
+	tcp->check = ~fold(turn->step->transport_sum + sum + port + halves(seq));
 	return true;
 }
 
@@ -127,23 +153,22 @@ SEC("xdp.frags")
 int bench_prologue(struct xdp_md *ctx)
 {
 	long length = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
-	int grown;
-	__u32 flow = frame.counter++ * frame.stride & frame.mask;
-	int sum;
+	struct turn turn = next_turn();
+	int grown, sum;
 
 	barrier_var(length); /* or the compiler subtracts frame.length from a pointer first, cut to 32 bits */
 	grown = length - frame.length;
 	if (grown && bpf_xdp_adjust_head(ctx, grown))
 		return XDP_ABORTED;
 	if (frame.family == 4) {
-		sum = write_addresses_v4(ctx, flow);
+		sum = write_addresses_v4(ctx, &turn);
 		if (sum < 0 || !write_link(ctx, bpf_htons(ETH_P_IP)) ||
-		    !write_transport(ctx, sizeof(struct ethhdr) + sizeof(struct iphdr), flow, sum))
+		    !write_transport(ctx, sizeof(struct ethhdr) + sizeof(struct iphdr), &turn, sum))
 			return XDP_ABORTED;
 	} else {
-		sum = write_addresses_v6(ctx, flow);
+		sum = write_addresses_v6(ctx, &turn);
 		if (sum < 0 || !write_link(ctx, bpf_htons(ETH_P_IPV6)) ||
-		    !write_transport(ctx, sizeof(struct ethhdr) + sizeof(struct ipv6hdr), flow, sum))
+		    !write_transport(ctx, sizeof(struct ethhdr) + sizeof(struct ipv6hdr), &turn, sum))
 			return XDP_ABORTED;
 	}
 	bpf_tail_call_static(ctx, &targets, TARGET);

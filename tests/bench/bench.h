@@ -3,7 +3,8 @@
  * ns per packet of the data plane, beside floors that any balancer stands on. README.md explains the method.
  *
  * A *group* is one state of the balancer and one kind of packet. In each round of a group its floors run first, then
- * the data plane with each number of flows; so a slow moment of the machine is one of all of them.
+ * the data plane with each number of flows, and where observing costs something the same with observing off; so a slow
+ * moment of the machine is one of all of them.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -14,12 +15,15 @@
 /* What a group is made of, and how many flows a row has: each a word of the selection. X(NAME, word) */
 #define BENCH_FORWARD_LIST(X) X(L2, l2) X(IPIP, ipip) X(NAT, nat) X(NONE, none)
 #define BENCH_FAMILY_LIST(X) X(V4, v4) X(V6, v6)
-#define BENCH_PACKET_LIST(X) X(ACK, ack) X(SYN, syn) X(UDP, udp)
+#define BENCH_PACKET_LIST(X) X(ACK, ack) X(SYN, syn) X(UDP, udp) X(HANDSHAKE, handshake) X(MIXED, mixed)
 #define BENCH_STATE_LIST(X) X(SETTLED, settled) X(WINDOW, window)
+/* Whose handshakes are watched: nobody's, so many as by default, everybody's. */
+#define BENCH_OBSERVE_LIST(X) X(OFF, off) X(ON, on) X(ALL, all)
 /* X(NAME, word, flows) */
 #define BENCH_FLOWS_LIST(X)                                                                                            \
 	X(1, 1, 1)                                                                                                     \
 	X(1K, 1k, 1 << 10)                                                                                             \
+	X(16K, 16k, 1 << 14)                                                                                           \
 	X(32K, 32k, 1 << 15)                                                                                           \
 	X(64K, 64k, 1 << 16)                                                                                           \
 	X(1M, 1M, 1 << 20)
@@ -38,6 +42,9 @@ enum bench_packet { BENCH_PACKET_LIST(X) BENCH_PACKETS };
 #define X(NAME, word) BENCH_STATE_##NAME,
 enum bench_state { BENCH_STATE_LIST(X) BENCH_STATES };
 #undef X
+#define X(NAME, word) BENCH_OBSERVE_##NAME,
+enum bench_observe { BENCH_OBSERVE_LIST(X) BENCH_OBSERVES };
+#undef X
 #define X(NAME, word, flows) BENCH_FLOWS_##NAME,
 enum bench_flows { BENCH_FLOWS_LIST(X) BENCH_FLOWS };
 #undef X
@@ -50,9 +57,12 @@ enum bench_axis {
 	BENCH_AXIS_FAMILY,
 	BENCH_AXIS_PACKET,
 	BENCH_AXIS_STATE,
+	BENCH_AXIS_OBSERVE,
 	BENCH_AXIS_FLOWS,
 	BENCH_AXES
 };
+
+#define BENCH_MAX_GROUPS (BENCH_FORWARDS * BENCH_FAMILIES * BENCH_PACKETS * BENCH_STATES * BENCH_OBSERVES)
 
 /* Rows that are asked for: a set of words of each axis, 0 for all of them. */
 struct bench_selection {
@@ -64,6 +74,7 @@ struct bench_group {
 	enum bench_family family;
 	enum bench_packet packet;
 	enum bench_state state;
+	enum bench_observe observe;
 };
 
 struct bench_options {
@@ -82,6 +93,8 @@ struct bench_result {
 	struct bench_group group;
 	struct bench_samples floor[BENCH_FLOORS];
 	struct bench_samples row[BENCH_FLOWS];
+	/* The same packets, to a service that nothing is observed of; not where that is what `row` has. */
+	struct bench_samples off[BENCH_FLOWS];
 };
 
 struct bench_figure {
@@ -89,8 +102,11 @@ struct bench_figure {
 };
 
 const char *bench_word(enum bench_axis axis, unsigned index);
+unsigned bench_axis_words(enum bench_axis axis);
 const char *bench_floor_name(enum bench_floor floor);
 unsigned bench_flow_count(enum bench_flows flows);
+/* Are the group's packets those of connections, from the SYN on? */
+bool bench_connects(const struct bench_group *group);
 /* Adds a word to the selection; false: there is no such word. */
 bool bench_select(struct bench_selection *selection, const char *word);
 /* Does the group exist, and has it a row that is asked for? */
@@ -113,11 +129,15 @@ struct bench_figure bench_total(const struct bench_samples *samples);
 /* Of what the program does by itself: without the prologue, the test run and undoing adjust_head. */
 struct bench_figure bench_net_floor(const struct bench_result *result, enum bench_floor floor);
 struct bench_figure bench_net_row(const struct bench_result *result, enum bench_flows flows);
+struct bench_figure bench_net_off(const struct bench_result *result, enum bench_flows flows);
 /* The floor that a group's rows are compared with. */
 enum bench_floor bench_floor_of(const struct bench_group *group);
 /* Medians: a row's net to its floor's; the net at a million flows to that at one. 0: one of them did not run. */
 double bench_ratio_to_floor(const struct bench_result *result, enum bench_flows flows);
 double bench_ratio_of_flows(const struct bench_result *result);
+/* A row's net, and its gross, to that with observing off: the median of the rounds' ratios. 0: one did not run. */
+double bench_ratio_to_off(const struct bench_result *result, enum bench_flows flows);
+double bench_gross_ratio_to_off(const struct bench_result *result, enum bench_flows flows);
 
 void bench_print_head(FILE *to, const struct bench_options *options, int cpu);
 void bench_print_group(FILE *to, const struct bench_result *result);

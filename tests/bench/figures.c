@@ -12,6 +12,13 @@ static int compare(const void *a, const void *b)
 	return first < second ? -1 : first > second;
 }
 
+static int compare_ratios(const void *a, const void *b)
+{
+	double first = *(const double *)a, second = *(const double *)b;
+
+	return first < second ? -1 : first > second;
+}
+
 struct bench_figure bench_total(const struct bench_samples *samples)
 {
 	unsigned sorted[BENCH_MAX_ROUNDS], n = samples->count;
@@ -49,6 +56,11 @@ struct bench_figure bench_net_row(const struct bench_result *result, enum bench_
 	return net(result, &result->row[flows], result->group.forward == BENCH_FORWARD_IPIP);
 }
 
+struct bench_figure bench_net_off(const struct bench_result *result, enum bench_flows flows)
+{
+	return net(result, &result->off[flows], result->group.forward == BENCH_FORWARD_IPIP);
+}
+
 enum bench_floor bench_floor_of(const struct bench_group *group)
 {
 	return group->forward == BENCH_FORWARD_IPIP ? BENCH_FLOOR_IPIP : BENCH_FLOOR_SWAP;
@@ -66,6 +78,32 @@ double bench_ratio_to_floor(const struct bench_result *result, enum bench_flows 
 		return 0;
 	return ratio(bench_net_row(result, flows).median,
 		     bench_net_floor(result, bench_floor_of(&result->group)).median);
+}
+
+/* The median of the rounds' ratios: the two ran one after the other, so what slowed one down slowed the other. */
+static double ratio_to_off(const struct bench_result *result, enum bench_flows flows, double before)
+{
+	const struct bench_samples *row = &result->row[flows], *off = &result->off[flows];
+	double ratios[BENCH_MAX_ROUNDS];
+	unsigned n = row->count;
+
+	if (!n || off->count != n)
+		return 0;
+	for (unsigned i = 0; i < n; i++)
+		ratios[i] = ratio(row->ns[i] - before, off->ns[i] - before);
+	qsort(ratios, n, sizeof(*ratios), compare_ratios);
+	return (ratios[(n - 1) / 2] + ratios[n / 2]) / 2;
+}
+
+double bench_ratio_to_off(const struct bench_result *result, enum bench_flows flows)
+{
+	return ratio_to_off(result, flows,
+			    bench_total(&result->row[flows]).median - bench_net_row(result, flows).median);
+}
+
+double bench_gross_ratio_to_off(const struct bench_result *result, enum bench_flows flows)
+{
+	return ratio_to_off(result, flows, 0);
 }
 
 double bench_ratio_of_flows(const struct bench_result *result)

@@ -12,8 +12,6 @@
 
 #include "core/text.h"
 
-#define MAX_GROUPS (BENCH_FORWARDS * BENCH_FAMILIES * BENCH_PACKETS * BENCH_STATES)
-
 static const char usage[] =
 	"bench [--repeat N] [--rounds N] [--cpu N] [--json FILE] [WORD...]\n"
 	"\n"
@@ -37,13 +35,10 @@ struct task {
 
 static void print_usage(FILE *to)
 {
-	static const unsigned counts[BENCH_AXES] = {BENCH_FORWARDS, BENCH_FAMILIES, BENCH_PACKETS, BENCH_STATES,
-						    BENCH_FLOWS};
-
 	fputs(usage, to);
 	for (int axis = 0; axis < BENCH_AXES; axis++) {
 		fputs(" ", to);
-		for (unsigned i = 0; i < counts[axis]; i++)
+		for (unsigned i = 0; i < bench_axis_words(axis); i++)
 			fprintf(to, " %s", bench_word(axis, i));
 		fputs("\n", to);
 	}
@@ -108,9 +103,10 @@ static bool statistics_are_on(void)
 static void show_progress(const struct bench_group *group, unsigned done, unsigned count)
 {
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K[%u/%u] %s %s %s %s ...", done + 1, count,
+		fprintf(stderr, "\r\033[K[%u/%u] %s %s %s %s %s ...", done + 1, count,
 			bench_word(BENCH_AXIS_FORWARD, group->forward), bench_word(BENCH_AXIS_FAMILY, group->family),
-			bench_word(BENCH_AXIS_PACKET, group->packet), bench_word(BENCH_AXIS_STATE, group->state));
+			bench_word(BENCH_AXIS_PACKET, group->packet), bench_word(BENCH_AXIS_STATE, group->state),
+			bench_word(BENCH_AXIS_OBSERVE, group->observe));
 }
 
 static void hide_progress(void)
@@ -133,7 +129,7 @@ static int write_json(const struct task *task, int cpu, const struct bench_resul
 
 static int measure(void *arg)
 {
-	static struct bench_result results[MAX_GROUPS];
+	static struct bench_result results[BENCH_MAX_GROUPS];
 	const struct task *task = arg;
 	FILE *table = task->json && !strcmp(task->json, "-") ? stderr : stdout;
 	unsigned index = 0, count = 0, done = 0;

@@ -11,8 +11,6 @@
 
 #include "bench.skel.h"
 
-#define INSERT_CHUNK 8192 /* flows that open at a time: opening ones are in tables that forget */
-
 static struct bench_bpf *load(void)
 {
 	static struct bench_bpf *programs; /* until the process ends */
@@ -61,6 +59,7 @@ static void use(const struct bench_frame *frame, enum bench_flows flows)
 
 	*used = *frame;
 	used->mask = bench_flow_count(flows) - 1;
+	used->flow_bits = __builtin_ctz(bench_flow_count(flows));
 }
 
 static unsigned run_floor(const struct subject *subject, enum bench_floor floor, enum bench_flows flows,
@@ -75,9 +74,10 @@ static unsigned run_floor(const struct subject *subject, enum bench_floor floor,
 	return ns;
 }
 
-static unsigned run_row(const struct subject *subject, enum bench_flows flows, unsigned repeat)
+static unsigned run_row(struct subject *subject, enum bench_flows flows, unsigned repeat)
 {
-	struct totals before = totals_take();
+	struct watched_totals watched = watched_take(subject);
+	struct totals before = totals_take(subject);
 	static struct outcome out;
 	unsigned ns;
 
@@ -85,60 +85,75 @@ static unsigned run_row(const struct subject *subject, enum bench_flows flows, u
 	ns = run(env.program, &subject->packet, repeat, &out);
 	subject_check(subject, flows, repeat, &out);
 	totals_check(subject, &before, repeat);
+	watched_check(subject, &watched, flows, repeat);
+	subject->frame.life += subject_connections(&subject->group, repeat) / bench_flow_count(flows) + 1;
 	return ns;
 }
 
-/* One packet of each of INSERT_CHUNK flows, in another order than they are visited in later. */
-static void insert(const struct bench_group *group, unsigned flags, unsigned seq, unsigned from, enum bench_flows flows)
+/* Opens each flow, in another order than they are visited in later. */
+static void establish(const struct subject *subject, enum bench_flows flows)
 {
 	static struct packet packet;
 	static struct outcome out;
 	struct bench_frame frame;
-	unsigned count = bench_flow_count(flows);
+	unsigned steps = subject_opening(subject, &packet, &frame);
 
-	subject_frame(group, flags, seq, &packet, &frame);
 	frame.stride = SUBJECT_INSERT_STRIDE;
-	frame.counter = from;
+	if (flows == BENCH_FLOWS_1)
+		frame.batch_bits = 0;
 	use(&frame, flows);
-	run(env.program, &packet, count < INSERT_CHUNK ? count : INSERT_CHUNK, &out);
+	run(env.program, &packet, bench_flow_count(flows) * steps, &out);
 	assert_int_equal(out.verdict, XDP_TX);
 }
 
-/* nat remembers its flows: the handshake of each, or its first two datagrams. */
-static void establish(const struct subject *subject, enum bench_flows flows)
+/* Flows that packets in the midst of a connection are of: nat remembers them, and what is observed has begun. */
+static void establish_all(const struct subject subjects[], size_t count, enum bench_flows flows)
 {
-	bool tcp = subject->group.packet != BENCH_PACKET_UDP;
+	const struct bench_group *group = &subjects[0].group;
 
-	for (unsigned from = 0; from < bench_flow_count(flows); from += INSERT_CHUNK) {
-		insert(&subject->group, tcp ? SYN : 0, SUBJECT_ISN, from, flows);
-		insert(&subject->group, tcp ? ACK : 0, SUBJECT_ISN + 1, from, flows);
-	}
-	assert_int_equal(established_flows(), bench_flow_count(flows));
+	if (bench_connects(group))
+		return;
+	if (group->forward != BENCH_FORWARD_NAT && group->observe == BENCH_OBSERVE_OFF)
+		return;
+	for (size_t i = 0; i < count; i++)
+		establish(&subjects[i], flows);
+	if (group->forward != BENCH_FORWARD_NAT)
+		return;
+	assert_int_equal(established_flows(), count * bench_flow_count(flows));
 	assert_int_equal(opening_flows(), 0);
+}
+
+static void run_round(struct subject subjects[], size_t count, enum bench_flows flows, unsigned repeat, unsigned round,
+		      struct bench_result *ret)
+{
+	struct bench_samples *const samples[] = {&ret->row[flows], &ret->off[flows]};
+
+	for (size_t i = 0; i < count; i++) {
+		samples[i]->ns[round ? round - 1 : 0] = run_row(&subjects[i], flows, repeat);
+		samples[i]->count = round;
+	}
 }
 
 void bench_run_group(const struct bench_options *options, const struct bench_selection *selection,
 		     const struct bench_group *group, struct bench_result *ret)
 {
-	static struct subject subject;
+	unsigned repeat = subject_whole_runs(group, options->repeat);
+	static struct subject subjects[2];
+	size_t count = subject_configure(group, repeat, subjects);
 	int last = 0;
 
 	*ret = (struct bench_result){.group = *group};
-	subject_configure(group, options->repeat, &subject);
 	for (int flows = 0; flows < BENCH_FLOWS; flows++)
 		if (bench_row_selected(selection, group, flows))
 			last = flows;
-	if (group->forward == BENCH_FORWARD_NAT)
-		establish(&subject, last);
+	establish_all(subjects, count, last);
 	/* The first round warms up, and is not kept. */
 	for (unsigned round = 0; round <= options->rounds; round++) {
 		for (int floor = 0; floor < BENCH_FLOORS; floor++)
-			ret->floor[floor].ns[round ? round - 1 : 0] = run_floor(&subject, floor, last, options->repeat);
+			ret->floor[floor].ns[round ? round - 1 : 0] = run_floor(&subjects[0], floor, last, repeat);
 		for (int flows = 0; flows < BENCH_FLOWS; flows++)
-			if (bench_row_selected(selection, group, flows)) {
-				ret->row[flows].ns[round ? round - 1 : 0] = run_row(&subject, flows, options->repeat);
-				ret->row[flows].count = round;
-			}
+			if (bench_row_selected(selection, group, flows))
+				run_round(subjects, count, flows, repeat, round, ret);
 	}
 	for (int floor = 0; floor < BENCH_FLOORS; floor++)
 		ret->floor[floor].count = options->rounds;

@@ -36,9 +36,11 @@ void bench_print_head(FILE *to, const struct bench_options *options, int cpu)
 	read_cpu_model(model, sizeof(model));
 	fprintf(to, "%s, Linux %s, CPU %d; %u packets a run, %u rounds\n", model, kernel.release, cpu, options->repeat,
 		options->rounds);
-	fprintf(to, "ns per packet, net of prologue and test run; floor: what the row is compared with\n\n");
-	fprintf(to, "%-7s %-6s %-6s %-8s %6s  %7s %7s  %7s   %-6s %6s %7s\n", "forward", "family", "packet", "state",
-		"flows", "net", "min", "gross", "floor", "net", "times");
+	fprintf(to, "ns per packet, net of prologue and test run; floor: what the row is compared with; off: the same "
+		    "with observing off\n\n");
+	fprintf(to, "%-7s %-6s %-9s %-8s %-7s %6s  %7s %7s  %7s   %-6s %6s %7s   %7s %5s %5s\n", "forward", "family",
+		"packet", "state", "observe", "flows", "net", "min", "gross", "floor", "net", "times", "off", "times",
+		"gross");
 }
 
 void bench_print_group(FILE *to, const struct bench_result *result)
@@ -52,12 +54,15 @@ void bench_print_group(FILE *to, const struct bench_result *result)
 
 		if (!result->row[flows].count)
 			continue;
-		fprintf(to, "%-7s %-6s %-6s %-8s %6s  %7.1f %7.1f  %7.1f   %-6s %6.1f %7.1f",
+		fprintf(to, "%-7s %-6s %-9s %-8s %-7s %6s  %7.1f %7.1f  %7.1f   %-6s %6.1f %7.1f",
 			bench_word(BENCH_AXIS_FORWARD, group->forward), bench_word(BENCH_AXIS_FAMILY, group->family),
 			bench_word(BENCH_AXIS_PACKET, group->packet), bench_word(BENCH_AXIS_STATE, group->state),
-			bench_word(BENCH_AXIS_FLOWS, flows), net.median, net.min,
-			bench_total(&result->row[flows]).median, bench_floor_name(floor),
+			bench_word(BENCH_AXIS_OBSERVE, group->observe), bench_word(BENCH_AXIS_FLOWS, flows), net.median,
+			net.min, bench_total(&result->row[flows]).median, bench_floor_name(floor),
 			bench_net_floor(result, floor).median, bench_ratio_to_floor(result, flows));
+		if (result->off[flows].count)
+			fprintf(to, "   %7.1f %5.2f %5.2f", bench_net_off(result, flows).median,
+				bench_ratio_to_off(result, flows), bench_gross_ratio_to_off(result, flows));
 		if (flows == BENCH_FLOWS_1M && ratio)
 			fprintf(to, "   1M/1 %.2f", ratio);
 		fprintf(to, "\n");
@@ -90,13 +95,21 @@ static json_t *group_json(const struct bench_result *result)
 			     bench_total(&result->row[flows]));
 		json_object_set_new(row, "flows", json_integer(bench_flow_count(flows)));
 		json_object_set_new(row, "times_floor", json_real(bench_ratio_to_floor(result, flows)));
+		if (result->off[flows].count) {
+			json_object_set_new(
+				row, "off",
+				figure("off", bench_net_off(result, flows), bench_total(&result->off[flows])));
+			json_object_set_new(row, "times_off", json_real(bench_ratio_to_off(result, flows)));
+			json_object_set_new(row, "gross_times_off", json_real(bench_gross_ratio_to_off(result, flows)));
+		}
 		json_array_append_new(rows, row);
 	}
 	json = json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "forward", bench_word(BENCH_AXIS_FORWARD, group->forward),
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "forward", bench_word(BENCH_AXIS_FORWARD, group->forward),
 		"family", bench_word(BENCH_AXIS_FAMILY, group->family), "packet",
 		bench_word(BENCH_AXIS_PACKET, group->packet), "state", bench_word(BENCH_AXIS_STATE, group->state),
-		"floor", bench_floor_name(bench_floor_of(group)), "floors", floors, "rows", rows);
+		"observe", bench_word(BENCH_AXIS_OBSERVE, group->observe), "floor",
+		bench_floor_name(bench_floor_of(group)), "floors", floors, "rows", rows);
 	if (ratio)
 		json_object_set_new(json, "ratio_1m_to_1", json_real(ratio));
 	return json;

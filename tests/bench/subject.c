@@ -2,19 +2,20 @@
 #include "subject.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/text.h"
 
 #define ROUTER "192.0.2.254"
 #define PORT 80
-#define BACKEND_PORT 8080
+#define BACKEND_PORT 8080 /* nat's */
+#define NAMES 512
 
 /* All backends are where the clients' router is, so that what goes on goes out where it came in. */
 static const struct side_of_family {
-	const char *service, *no_service, *endpoint;
-	const char *stable, *canary; /* without ports */
-	const char *nat_stable, *nat_canary;
+	const char *service, *no_service;
+	const char *stable, *canary;
 	const char *tunnel_source;
 	const char *clients; /* the benchmarks' own networks (RFC 2544, RFC 5180); the flow's host is added */
 } sides[BENCH_FAMILIES] = {
@@ -22,13 +23,8 @@ static const struct side_of_family {
 		{
 			.service = "203.0.113.10",
 			.no_service = "203.0.113.99",
-			.endpoint = "203.0.113.10:80",
 			.stable = "192.0.2.11 192.0.2.12 192.0.2.13 192.0.2.14 192.0.2.15 192.0.2.16",
 			.canary = "192.0.2.21 192.0.2.22 192.0.2.23 192.0.2.24 192.0.2.25 192.0.2.26",
-			.nat_stable = "192.0.2.11:8080 192.0.2.12:8080 192.0.2.13:8080 192.0.2.14:8080 "
-				      "192.0.2.15:8080 192.0.2.16:8080",
-			.nat_canary = "192.0.2.21:8080 192.0.2.22:8080 192.0.2.23:8080 192.0.2.24:8080 "
-				      "192.0.2.25:8080 192.0.2.26:8080",
 			.tunnel_source = "10.0.0.1",
 			.clients = "198.18.0.0",
 		},
@@ -36,15 +32,10 @@ static const struct side_of_family {
 		{
 			.service = "2001:db8:5::10",
 			.no_service = "2001:db8:5::99",
-			.endpoint = "[2001:db8:5::10]:80",
 			.stable = "2001:db8:2::11 2001:db8:2::12 2001:db8:2::13 2001:db8:2::14 2001:db8:2::15 "
 				  "2001:db8:2::16",
 			.canary = "2001:db8:2::21 2001:db8:2::22 2001:db8:2::23 2001:db8:2::24 2001:db8:2::25 "
 				  "2001:db8:2::26",
-			.nat_stable = "[2001:db8:2::11]:8080 [2001:db8:2::12]:8080 [2001:db8:2::13]:8080 "
-				      "[2001:db8:2::14]:8080 [2001:db8:2::15]:8080 [2001:db8:2::16]:8080",
-			.nat_canary = "[2001:db8:2::21]:8080 [2001:db8:2::22]:8080 [2001:db8:2::23]:8080 "
-				      "[2001:db8:2::24]:8080 [2001:db8:2::25]:8080 [2001:db8:2::26]:8080",
 			.tunnel_source = "2001:db8:10::1",
 			.clients = "2001:2::",
 		},
@@ -60,136 +51,90 @@ static const struct {
 	[BENCH_FORWARD_NONE] = {CANARY_FORWARD_L2, false},
 };
 
-struct names {
-	char client[ADDR_TEXT_LEN], backend[ADDR_TEXT_LEN];
-};
-
-static int proto_of(const struct bench_group *group)
+const char *subject_clients(const struct bench_group *group)
 {
-	return group->packet == BENCH_PACKET_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+	return sides[group->family].clients;
 }
 
-/* A flow's packet, of the size that Linux sends: TCP with its timestamps, and never to be fragmented. */
-static struct spec flow_spec(const struct bench_group *group, unsigned flow, struct names *names)
+const char *subject_address(const struct bench_group *group)
 {
 	const struct side_of_family *side = &sides[group->family];
-	struct canary_addr client = make_addr(side->clients);
-	bool tcp = proto_of(group) == IPPROTO_TCP;
 
-	client.word[3] += htonl(flow % BENCH_HOSTS);
-	format_addr(&client, names->client);
-	return (struct spec){
-		.src = names->client,
-		.dst = forwards[group->forward].service ? side->service : side->no_service,
-		.frag = IPV4_DF,
-		.proto = proto_of(group),
-		.sport = BENCH_FIRST_PORT + (flow >> BENCH_HOST_BITS),
-		.dport = PORT,
-		.flags = !tcp				     ? 0
-			 : group->packet == BENCH_PACKET_SYN ? SYN
-							     : ACK,
-		.seq = group->packet == BENCH_PACKET_SYN ? SUBJECT_ISN : SUBJECT_ISN + 1,
-		.tcp_options = tcp ? 12 : 0,
-		.payload = tcp ? 0 : 32,
-	};
+	return forwards[group->forward].service ? side->service : side->no_service;
 }
 
-static __u16 read16(const __u8 *at)
+/* "a b" -> "a:port b:port" */
+static const char *with_port(const char *list, unsigned port, char ret[NAMES])
 {
-	__u16 value;
+	char copy[NAMES], *rest = copy, *word;
+	size_t at = 0;
 
-	memcpy(&value, at, sizeof(value));
-	return value;
+	snprintf(copy, sizeof(copy), "%s", list);
+	ret[0] = 0;
+	while ((word = strsep(&rest, " ")) && at < NAMES)
+		at += snprintf(ret + at, NAMES - at, strchr(word, ':') ? "%s[%s]:%u" : "%s%s:%u", at ? " " : "", word,
+			       port);
+	return ret;
 }
 
-/* What is left of a checksum's sum without the source's part: one's complement, so to subtract is to add the inverse. */
-static __u16 sum_without(__u16 check, __u32 source, __u16 port)
+/* A service of its own for each subject: side by side, and none's change is the other's window. */
+static void configure_services(const struct subject subjects[], size_t count, int weight)
 {
-	__u32 sum = (__u16)~check + (__u16)~source + (__u16) ~(source >> 16) + (__u16)~port;
+	char endpoint[2][NAMES], stable[2][NAMES], canary[2][NAMES];
+	struct service services[2] = {};
 
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
-}
+	for (size_t i = 0; i < count; i++) {
+		const struct subject *subject = &subjects[i];
+		const struct side_of_family *side = &sides[subject->group.family];
+		/* Two services of nat that share a backend share its view of the clients. */
+		unsigned port = subject->group.forward == BENCH_FORWARD_NAT ? subject->backend_port : 0;
 
-static void fill_frame(const struct bench_group *group, const struct packet *packet, struct bench_frame *frame)
-{
-	const struct side_of_family *side = &sides[group->family];
-	struct canary_addr client = make_addr(side->clients);
-	struct canary_addr service = make_addr(forwards[group->forward].service ? side->service : side->no_service);
-	bool tcp = proto_of(group) == IPPROTO_TCP;
-
-	*frame = (struct bench_frame){
-		.stride = SUBJECT_STRIDE,
-		.length = packet->len,
-		.family = group->family == BENCH_FAMILY_V4 ? 4 : 6,
-		.proto = proto_of(group),
-		.dest_port = htons(PORT),
-		.ip_sum = sum_without(read16(packet->data + packet->l3 + 10), client.word[3], 0xffff),
-		.transport_sum = sum_without(read16(packet->data + packet->l4 + (tcp ? 16 : 6)), client.word[3],
-					     htons(BENCH_FIRST_PORT)),
-	};
-	memcpy(frame->client, &client, sizeof(frame->client));
-	memcpy(frame->service, &service, sizeof(frame->service));
-	memcpy(frame->dmac, packet->data, 6);
-	memcpy(frame->smac, packet->data + 6, 6);
-}
-
-void subject_frame(const struct bench_group *group, unsigned flags, unsigned seq, struct packet *packet,
-		   struct bench_frame *frame)
-{
-	struct names names;
-	struct spec spec = flow_spec(group, 0, &names);
-
-	spec.flags = flags;
-	spec.seq = seq;
-	packet_build(&spec, NULL, packet);
-	fill_frame(group, packet, frame);
-}
-
-static void configure_service(const struct bench_group *group, int weight)
-{
-	const struct side_of_family *side = &sides[group->family];
-	bool nat = group->forward == BENCH_FORWARD_NAT;
-
-	CONFIGURE({.name = "bench",
-		   .endpoint = side->endpoint,
-		   .proto = proto_of(group),
-		   .forward = forwards[group->forward].forward,
-		   .stable = nat ? side->nat_stable : side->stable,
-		   .canary = nat ? side->nat_canary : side->canary,
-		   .weight = weight});
-}
-
-unsigned subject_last_flow(unsigned runs, enum bench_flows flows)
-{
-	return (runs - 1) * SUBJECT_STRIDE & (bench_flow_count(flows) - 1);
+		services[i] = (struct service){
+			.name = subject->name,
+			.endpoint = with_port(side->service, subject->port, endpoint[i]),
+			.proto = subject_proto(&subject->group),
+			.forward = forwards[subject->group.forward].forward,
+			.stable = port ? with_port(side->stable, port, stable[i]) : side->stable,
+			.canary = port ? with_port(side->canary, port, canary[i]) : side->canary,
+			.weight = weight,
+			.no_observing = subject->group.observe == BENCH_OBSERVE_OFF,
+			.observe_cap = subject->group.observe == BENCH_OBSERVE_ALL ? CANARY_WEIGHT_ONE : 0,
+		};
+	}
+	configure(services, count);
 }
 
 static void note_last(struct subject *subject, unsigned runs, int when)
 {
 	for (int flows = 0; flows < BENCH_FLOWS; flows++) {
 		struct names names;
-		struct spec spec = flow_spec(&subject->group, subject_last_flow(runs, flows), &names);
+		struct spec spec = subject_last_spec(subject, runs, flows, &names);
 
-		subject->last[flows][when] = chosen("bench", spec.src, spec.sport, PORT)->addr;
+		subject->last[flows][when] = chosen(subject->name, spec.src, spec.sport, subject->port)->addr;
 	}
 }
 
-void subject_configure(const struct bench_group *group, unsigned last_run, struct subject *ret)
+size_t subject_configure(const struct bench_group *group, unsigned last_run, struct subject ret[2])
 {
-	struct names names;
-	struct spec spec = flow_spec(group, 0, &names);
+	size_t count = group->observe == BENCH_OBSERVE_OFF ? 1 : 2;
+	/* At a quarter, all others are four times the canary's at most. */
+	int weight = group->observe == BENCH_OBSERVE_ALL ? 2500 : 500;
 
-	*ret = (struct subject){.group = *group};
-	packet_build(&spec, NULL, &ret->packet);
-	fill_frame(group, &ret->packet, &ret->frame);
+	ret[0] = (struct subject){.group = *group, .name = "bench", .port = PORT, .backend_port = BACKEND_PORT};
+	ret[1] = (struct subject){.group = *group, .name = "off", .port = PORT + 1, .backend_port = BACKEND_PORT + 1};
+	ret[1].group.observe = BENCH_OBSERVE_OFF;
 	env_fresh(NULL);
-	configure_service(group, 500);
-	note_last(ret, last_run, 0);
+	configure_services(ret, count, weight);
+	for (size_t i = 0; i < count; i++) {
+		subject_load(&ret[i]);
+		note_last(&ret[i], last_run, 0);
+	}
 	/* One flow in twenty is not settled then: it has gone to stable, and new ones like it go to canary. */
 	if (group->state == BENCH_STATE_WINDOW)
-		configure_service(group, 1000);
-	note_last(ret, last_run, 1);
+		configure_services(ret, count, 2 * weight);
+	for (size_t i = 0; i < count; i++)
+		note_last(&ret[i], last_run, 1);
+	return count;
 }
 
 static void expected_packet(const struct subject *subject, const struct spec *in, const char *backend,
@@ -199,7 +144,7 @@ static void expected_packet(const struct subject *subject, const struct spec *in
 	struct spec want = *in;
 
 	if (subject->group.forward == BENCH_FORWARD_NAT)
-		want = translated(*in, FRONT, backend, BACKEND_PORT);
+		want = translated(*in, FRONT, backend, subject->backend_port);
 	else if (subject->group.forward != BENCH_FORWARD_NONE)
 		want = sent_on(*in, FRONT, backend);
 	if (subject->group.forward == BENCH_FORWARD_IPIP)
@@ -210,7 +155,7 @@ static void expected_packet(const struct subject *subject, const struct spec *in
 void subject_check(const struct subject *subject, enum bench_flows flows, unsigned runs, const struct outcome *got)
 {
 	struct names names;
-	struct spec in = flow_spec(&subject->group, subject_last_flow(runs, flows), &names);
+	struct spec in = subject_last_spec(subject, runs, flows, &names);
 	static struct packet want;
 
 	assert_int_equal(got->verdict, subject->group.forward == BENCH_FORWARD_NONE ? XDP_PASS : XDP_TX);
@@ -228,7 +173,7 @@ void subject_check_floor(const struct subject *subject, enum bench_floor floor, 
 			 const struct outcome *got)
 {
 	struct names names;
-	struct spec want = flow_spec(&subject->group, subject_last_flow(runs, flows), &names);
+	struct spec want = subject_last_spec(subject, runs, flows, &names);
 	struct tunnel outer = {want.dst, sides[subject->group.family].clients, .frag = IPV4_DF};
 	static struct packet packet;
 

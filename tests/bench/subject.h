@@ -5,6 +5,8 @@
 
 #include "../bpf/lib_run.h"
 
+#include "core/text.h"
+
 #include "bench.h"
 #include "frame.h"
 
@@ -14,21 +16,42 @@
 /* Of a flow's SYN. */
 #define SUBJECT_ISN 1000
 
+/* Texts that a description of a packet points to. */
+struct names {
+	char client[ADDR_TEXT_LEN], backend[ADDR_TEXT_LEN];
+};
+
+/* A service, and the packets that are for it. */
 struct subject {
 	struct bench_group group;
+	const char *name; /* the service's */
+	unsigned port, backend_port;
 	struct packet packet; /* of flow 0 */
 	struct bench_frame frame;
 	/* Where the last flow of a run goes, before and after the change that opened the window. */
 	struct canary_addr last[BENCH_FLOWS][2];
 };
 
-/* A data plane with the group's service and nothing else. `last_run`: how many packets a timed run has. */
-void subject_configure(const struct bench_group *group, unsigned last_run, struct subject *ret);
-/* The frame of another packet of the same flows: its flags and sequence number are others. */
-void subject_frame(const struct bench_group *group, unsigned flags, unsigned seq, struct packet *packet,
-		   struct bench_frame *frame);
-/* The flow that the last of `runs` runs is of. */
-unsigned subject_last_flow(unsigned runs, enum bench_flows flows);
+/*
+ * A data plane with the group's service and, if something of that is observed, a twin that nothing is observed of; and
+ * no other. How many. `last_run`: how many packets a timed run has.
+ */
+size_t subject_configure(const struct bench_group *group, unsigned last_run, struct subject ret[2]);
+const char *subject_clients(const struct bench_group *group);
+const char *subject_address(const struct bench_group *group);
+int subject_proto(const struct bench_group *group);
+/* Fills in packet and frame. */
+void subject_load(struct subject *subject);
+/* The packets that open the same flows. How many each has. */
+unsigned subject_opening(const struct subject *subject, struct packet *packet, struct bench_frame *frame);
+/* How many connections so many runs are; and at least so many runs that all of them are at their end. */
+unsigned subject_connections(const struct bench_group *group, unsigned runs);
+unsigned subject_whole_runs(const struct bench_group *group, unsigned runs);
+/* The flow that a connection is of. */
+unsigned subject_flow(unsigned connection, enum bench_flows flows);
+/* The packet of the last of `runs` runs. */
+struct spec subject_last_spec(const struct subject *subject, unsigned runs, enum bench_flows flows,
+			      struct names *names);
 /* What is known of the packet that the last run sends: fails where `got` is another. */
 void subject_check(const struct subject *subject, enum bench_flows flows, unsigned runs, const struct outcome *got);
 /* The same for a floor. */
@@ -44,8 +67,18 @@ struct totals {
 	__u64 remembering; /* what only an open window counts */
 	__u64 other;
 };
-struct totals totals_take(void);
+struct totals totals_take(const struct subject *subject);
 /* Fails where the counters did not move by what `runs` runs should move them by. */
 void totals_check(const struct subject *subject, const struct totals *before, unsigned runs);
+
+/* What became of the connections that the service watches: all epochs' sums. */
+struct watched_totals {
+	__u64 count[CANARY_COHORTS][CANARY_OUTCOMES];
+	__u64 flooded;
+};
+struct watched_totals watched_take(const struct subject *subject);
+/* The same, for connections: each of a bucket that is watched has opened and completed, and nothing else was seen. */
+void watched_check(const struct subject *subject, const struct watched_totals *before, enum bench_flows flows,
+		   unsigned runs);
 
 #endif

@@ -39,9 +39,9 @@ static void add_cohort(struct totals *totals, const struct canary_cohort_counter
 		totals->dropped += values->drops[i];
 }
 
-struct totals totals_take(void)
+struct totals totals_take(const struct subject *subject)
 {
-	const struct service_model *service = find_service("bench");
+	const struct service_model *service = find_service(subject->name);
 	struct totals totals = {};
 
 	add_interface(&totals);
@@ -65,7 +65,9 @@ struct totals totals_take(void)
 /* In a window, flows that are not settled and already remembered are not counted again. */
 static void check_flows(const struct bench_group *group, __u64 flows, unsigned runs)
 {
-	if (group->packet == BENCH_PACKET_ACK || group->forward == BENCH_FORWARD_NAT)
+	if (bench_connects(group))
+		assert_int_equal(flows, subject_connections(group, runs));
+	else if (group->packet == BENCH_PACKET_ACK || group->forward == BENCH_FORWARD_NAT)
 		assert_int_equal(flows, 0);
 	else if (group->state == BENCH_STATE_SETTLED || group->packet == BENCH_PACKET_UDP)
 		assert_int_equal(flows, runs);
@@ -77,15 +79,16 @@ void totals_check(const struct subject *subject, const struct totals *before, un
 {
 	const struct bench_group *group = &subject->group;
 	unsigned ours = group->forward == BENCH_FORWARD_NONE ? 0 : runs;
-	struct totals after = totals_take();
+	__u64 bytes = (__u64)ours * subject->packet.ip_len;
+	struct totals after = totals_take(subject);
 
 	assert_int_equal(after.forwarded - before->forwarded, ours);
 	assert_int_equal(after.passed - before->passed, runs - ours);
 	assert_int_equal(after.not_ours - before->not_ours, runs - ours);
 	assert_int_equal(after.packets - before->packets, ours);
-	assert_int_equal(after.bytes - before->bytes, (__u64)ours * subject->packet.ip_len);
+	assert_int_equal(after.bytes - before->bytes, bytes);
 	assert_int_equal(after.backend_packets - before->backend_packets, ours);
-	assert_int_equal(after.backend_bytes - before->backend_bytes, (__u64)ours * subject->packet.ip_len);
+	assert_int_equal(after.backend_bytes - before->backend_bytes, bytes);
 	assert_int_equal(after.dropped, before->dropped);
 	assert_int_equal(after.other, before->other);
 	assert_int_equal(after.backend_flows - before->backend_flows, after.flows - before->flows);

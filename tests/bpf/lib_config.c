@@ -86,6 +86,8 @@ static void add_service(struct model *model, const struct service *from)
 	service->idle_timeout = from->idle_timeout;
 	if (from->handshake_timeout)
 		service->handshake_timeout = from->handshake_timeout;
+	if (from->observe_cap || from->no_observing)
+		service->observe_cap = from->observe_cap;
 	service->breaker = service->breaker && !from->no_breaker;
 	service->lease_default = from->lease;
 	service->on_expiry = from->on_expiry;

@@ -34,7 +34,8 @@ struct service {
 	int weight; /* 1/100 percent, or WEIGHT_KEEP */
 	unsigned idle_timeout; /* s; 0: the default */
 	unsigned handshake_timeout; /* ms; 0: the default */
-	bool no_breaker;
+	bool no_breaker, no_observing;
+	unsigned observe_cap; /* 1/100 percent; 0: the default */
 	unsigned lease; /* s; 0: none */
 	enum canary_on_expiry on_expiry;
 	const char *stable, *canary; /* "10.0.0.11:8080 10.0.0.12:8080*3 !10.0.0.13:8080": weight 3, draining */

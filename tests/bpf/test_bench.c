@@ -4,34 +4,48 @@
 
 #include "../bench/bench.h"
 
-/* A group takes a second, most of it to set up: of IPv6 and of windows, ACKs stand for all packets. */
+/*
+ * A group takes a second, most of it to set up: of IPv6 and of windows, ACKs stand for all packets; what is observed and
+ * what not is worth a look in each way of forwarding, with IPv6 in one.
+ */
 static bool worth_a_run(const struct bench_group *group)
 {
-	return group->packet == BENCH_PACKET_ACK ||
-	       (group->family == BENCH_FAMILY_V4 && group->state == BENCH_STATE_SETTLED);
+	bool v4 = group->family == BENCH_FAMILY_V4;
+
+	if (group->observe == BENCH_OBSERVE_OFF)
+		return group->packet == BENCH_PACKET_ACK ||
+		       (!bench_connects(group) && v4 && group->state == BENCH_STATE_SETTLED);
+	if (group->observe == BENCH_OBSERVE_ALL)
+		return v4 && group->packet != BENCH_PACKET_MIXED;
+	return group->packet == BENCH_PACKET_MIXED && (v4 || group->forward == BENCH_FORWARD_IPIP);
 }
 
 /* Each of these runs checks verdict, packet and counters, and fails where they are not those of so many packets. */
 static void rows_do_what_they_are_timed_for(void **state)
 {
-	static const struct bench_selection all;
+	struct bench_selection all = {}, some = {};
 	static const struct bench_options brief = {.repeat = 4096, .rounds = 1};
 	static struct bench_result result;
 	struct bench_group group;
 	unsigned index = 0, groups = 0;
 
 	(void)state;
+	assert_true(bench_select(&some, "1k"));
 	for (; bench_next_group(&all, &index, &group); groups++) {
+		const struct bench_selection *rows = group.observe == BENCH_OBSERVE_OFF ? &all : &some;
+
 		if (!worth_a_run(&group))
 			continue;
-		bench_run_group(&brief, &all, &group, &result);
+		bench_run_group(&brief, rows, &group, &result);
 		for (int flows = 0; flows < BENCH_FLOWS; flows++) {
-			assert_int_equal(result.row[flows].count, bench_row_selected(&all, &group, flows));
+			assert_int_equal(result.row[flows].count, bench_row_selected(rows, &group, flows));
 			assert_true(!result.row[flows].count || result.row[flows].ns[0] > 0);
+			assert_int_equal(result.off[flows].count,
+					 group.observe == BENCH_OBSERVE_OFF ? 0 : result.row[flows].count);
 		}
 	}
-	/* Windows are for l2 and ipip. */
-	assert_int_equal(groups, (BENCH_FORWARDS + 2) * BENCH_FAMILIES * BENCH_PACKETS);
+	/* All packets where there is a service, those of no connection where there is none, and in the windows of l2 and ipip. */
+	assert_int_equal(groups, BENCH_FAMILIES * (3 * BENCH_PACKETS + 3 + 2 * 3 + 2 * 3 * 3));
 }
 
 /* Far more than a busy machine could make of it; `make bench` has the figure. */
@@ -77,6 +91,11 @@ static void figures_are_net_of_what_is_not_the_program(void **state)
 	assert_true(bench_ratio_to_floor(&result, BENCH_FLOWS_1) == 46.0 / 2);
 	result.row[BENCH_FLOWS_1].count = 0;
 	assert_true(bench_ratio_of_flows(&result) == 0);
+	assert_true(bench_ratio_to_off(&result, BENCH_FLOWS_1M) == 0);
+	/* Round by round. */
+	result.off[BENCH_FLOWS_1M] = (struct bench_samples){3, {50, 55, 80}};
+	assert_true(bench_ratio_to_off(&result, BENCH_FLOWS_1M) == (79.0 - 22) / (55 - 22));
+	assert_true(bench_gross_ratio_to_off(&result, BENCH_FLOWS_1M) == 79.0 / 55);
 	/* Of an even number of rounds, what lies between the two in the middle. */
 	assert_true(bench_total(&(struct bench_samples){4, {9, 1, 4, 3}}).median == 3.5);
 }
@@ -84,6 +103,7 @@ static void figures_are_net_of_what_is_not_the_program(void **state)
 static void words_select_rows(void **state)
 {
 	const struct bench_group nat = {.forward = BENCH_FORWARD_NAT}, ipip = {.forward = BENCH_FORWARD_IPIP};
+	const struct bench_group observed = {.forward = BENCH_FORWARD_NAT, .observe = BENCH_OBSERVE_ON};
 	struct bench_selection selection = {};
 	struct bench_group group;
 	unsigned index = 0;
@@ -103,6 +123,11 @@ static void words_select_rows(void **state)
 	assert_true(bench_row_selected(&selection, &nat, BENCH_FLOWS_32K));
 	assert_false(bench_row_selected(&selection, &nat, BENCH_FLOWS_64K));
 	assert_true(bench_row_selected(&selection, &ipip, BENCH_FLOWS_64K));
+	/* Beside a twin, half as many. */
+	assert_true(bench_select(&selection, "off") && bench_select(&selection, "on") &&
+		    bench_select(&selection, "ack"));
+	assert_true(bench_row_selected(&selection, &observed, BENCH_FLOWS_16K));
+	assert_false(bench_row_selected(&selection, &observed, BENCH_FLOWS_32K));
 	assert_true(bench_select(&selection, "1M"));
 	assert_false(bench_row_selected(&selection, &ipip, BENCH_FLOWS_64K));
 	assert_false(bench_selected(&selection, &nat));
