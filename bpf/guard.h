@@ -29,6 +29,7 @@ static __always_inline __u32 guard_kind(__u32 what)
 
 /* An outcome of a flow that was watched. */
 struct outcome {
+	__u64 opened_ns; /* the flow */
 	__u32 service;
 	__u32 cohort;
 	__u32 epoch; /* the lower half */
@@ -194,7 +195,7 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	id = outcome->service;
 	what = outcome->what;
 	cohort = outcome->cohort & 1;
-	epoch = outcome_epoch(id, outcome->epoch);
+	epoch = outcome_epoch(id, outcome->epoch, outcome->opened_ns);
 	service = bpf_map_lookup_elem(&services, &id);
 	guard = guard_of(id);
 	if (!epoch || !service || !guard || what >= CANARY_OUTCOMES)
