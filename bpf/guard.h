@@ -137,7 +137,7 @@ static __always_inline void guard_turn(struct canary_guard *guard, __u32 assignm
 {
 	__u32 before = guard->assignment;
 
-	if (before == assignment || __sync_val_compare_and_swap(&guard->assignment, before, assignment) != before)
+	if (before == assignment)
 		return;
 	guard->sums = canary_breaker_clear(guard->sums);
 	for (int i = 0; i < CANARY_COHORTS; i++) {
@@ -146,6 +146,8 @@ static __always_inline void guard_turn(struct canary_guard *guard, __u32 assignm
 		guard->waiting[i] = 0;
 		guard->waiting_soft[i] = 0;
 	}
+	/* Last: who sees it does not add to the sums of before. What others added meanwhile may be lost. */
+	__sync_val_compare_and_swap(&guard->assignment, before, assignment);
 }
 
 /*
