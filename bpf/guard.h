@@ -29,6 +29,7 @@ static __always_inline __u32 guard_kind(__u32 what)
 
 /* An outcome of a flow that was watched. */
 struct outcome {
+	__u64 opened_ns; /* the flow */
 	__u32 service;
 	__u32 cohort;
 	__u32 epoch; /* the lower half */
@@ -136,7 +137,7 @@ static __always_inline void guard_turn(struct canary_guard *guard, __u32 assignm
 {
 	__u32 before = guard->assignment;
 
-	if (before == assignment || __sync_val_compare_and_swap(&guard->assignment, before, assignment) != before)
+	if (before == assignment)
 		return;
 	guard->sums = canary_breaker_clear(guard->sums);
 	for (int i = 0; i < CANARY_COHORTS; i++) {
@@ -145,6 +146,8 @@ static __always_inline void guard_turn(struct canary_guard *guard, __u32 assignm
 		guard->waiting[i] = 0;
 		guard->waiting_soft[i] = 0;
 	}
+	/* Last: who sees it does not add to the sums of before. What others added meanwhile may be lost. */
+	__sync_val_compare_and_swap(&guard->assignment, before, assignment);
 }
 
 /*
@@ -194,7 +197,7 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	id = outcome->service;
 	what = outcome->what;
 	cohort = outcome->cohort & 1;
-	epoch = outcome_epoch(id, outcome->epoch);
+	epoch = outcome_epoch(id, outcome->epoch, outcome->opened_ns);
 	service = bpf_map_lookup_elem(&services, &id);
 	guard = guard_of(id);
 	if (!epoch || !service || !guard || what >= CANARY_OUTCOMES)

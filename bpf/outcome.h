@@ -31,6 +31,8 @@ GLOBAL int outcome_begin(__u32 id, __u64 epoch, __u32 view)
 	__sync_fetch_and_add(&older->flooded, mine->flooded);
 	mine->flooded = 0;
 	mine->began_ns = bpf_ktime_get_ns();
+	if (!older->began_ns)
+		older->began_ns = mine->began_ns; /* the service's first epoch: it is not in force yet */
 	mine->assignment = config->assignment;
 	for (int i = 0; i < CANARY_COHORTS; i++) {
 		mine->watched[i] = stopped ? 0 : config->watched[i];
@@ -41,13 +43,16 @@ GLOBAL int outcome_begin(__u32 id, __u64 epoch, __u32 view)
 	return 0;
 }
 
-/* Of an epoch's lower half: its record or, where that is gone, that of the older ones. */
-static __always_inline struct canary_epoch *outcome_epoch(__u32 id, __u32 epoch)
+/*
+ * Of an epoch's lower half: its record or, where that is gone, that of the older ones. NULL for a flow that was opened before
+ * the service began: that was another one's, which was deleted, and whose place this one has.
+ */
+static __always_inline struct canary_epoch *outcome_epoch(__u32 id, __u32 epoch, __u64 opened_ns)
 {
 	struct canary_outcomes *all = bpf_map_lookup_elem(&outcomes, &id);
 	struct canary_epoch *record;
 
-	if (!all)
+	if (!all || opened_ns < all->epochs[CANARY_EPOCHS].began_ns)
 		return NULL;
 	record = &all->epochs[epoch % CANARY_EPOCHS];
 	return (__u32)record->epoch == epoch && record->epoch ? record : &all->epochs[CANARY_EPOCHS];

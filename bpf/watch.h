@@ -135,8 +135,11 @@ static __always_inline bool watch_turn(struct canary_watched_set *set, __u32 way
 /* Is read before the flow is moved on: another may take its place then, and would be charged with what became of it. */
 static __always_inline struct outcome watch_outcome(const struct canary_watched *flow)
 {
-	return (struct outcome){
-		.service = flow->service, .cohort = flow->cohort, .epoch = flow->epoch, .bucket = flow->bucket};
+	return (struct outcome){.service = flow->service,
+				.cohort = flow->cohort,
+				.epoch = flow->epoch,
+				.bucket = flow->bucket,
+				.opened_ns = flow->opened_ns};
 }
 
 /* Nonzero: guard_trip() is due. */
@@ -197,7 +200,7 @@ static __always_inline void watch_begin(struct pkt *p, struct canary_watched_set
 	struct canary_epoch *epoch;
 	__u32 way;
 
-	epoch = outcome_epoch(p->service, canary_word_epoch(p->word));
+	epoch = outcome_epoch(p->service, canary_word_epoch(p->word), now_ns);
 	if (!epoch || !guard || !epoch->epoch)
 		return; /* the epoch has not quite begun */
 	way = watch_take(p->hash);

@@ -249,7 +249,7 @@ _Static_assert(sizeof(struct canary_guard) == 128, "two cache lines");
 /* What became of the watched flows that were assigned in one epoch. */
 struct canary_epoch {
 	__u64 epoch; /* 0: none */
-	__u64 began_ns;
+	__u64 began_ns; /* of the older ones together: when the service did */
 	__u32 assignment;
 	__u32 flooded; /* flows that could not be watched: what handshakes tell is then inconclusive */
 	__u32 watched[CANARY_COHORTS]; /* buckets; w = watched[canary] / (watched[canary] + watched[stable]) */

@@ -252,6 +252,36 @@ static void a_breaker_that_is_off_stays_closed(void **state)
 }
 
 /* By the packet itself: the sweeper may not have come by yet. */
+/* A place is given to another service after a second: handshakes of the one before may still be open then. */
+static void a_new_service_pays_for_no_other(void **state)
+{
+	const struct service web = {.name = "web",
+				    .endpoint = VIP ":80",
+				    .stable = "10.0.0.11",
+				    .canary = "10.0.0.21",
+				    .forward = CANARY_FORWARD_NAT,
+				    .weight = 5000,
+				    .handshake_timeout = 1500};
+	struct canary_outcomes outcomes;
+	unsigned port = 1000;
+	__u32 id;
+
+	(void)state;
+	configure(&web, 1);
+	id = find_service("web")->id;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(cohort_of(canary_port(&port), SYN, 100), CANARY_CANARY);
+	configure(NULL, 0);
+	usleep(1100000);
+	configure(&web, 1);
+	assert_int_equal(find_service("web")->id, id);
+	usleep((1500 + 3 * PASS_MS) * 1000);
+	assert_false(guard_now().stopped);
+	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
+	for (int i = 0; i <= CANARY_EPOCHS; i++)
+		assert_int_equal(outcomes.epochs[i].count[CANARY_CANARY][CANARY_OUTCOME_HALF_OPEN], 0);
+}
+
 static void a_lease_ends_with_the_first_flow_after_it(void **state)
 {
 	struct timespec now, until;
@@ -320,6 +350,7 @@ int main(void)
 		TEST(while_stable_fails_as_well_it_does_not_trip),
 		TEST(a_client_fails_once),
 		TEST(a_breaker_that_is_off_stays_closed),
+		TEST(a_new_service_pays_for_no_other),
 		TEST(a_lease_ends_with_the_first_flow_after_it),
 		TEST(a_renewed_lease_goes_on_and_an_expired_one_does_not),
 		TEST(a_lease_may_hold),

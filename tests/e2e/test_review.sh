@@ -204,6 +204,27 @@ reboot "$work/config.yaml"
 contains "$(cat "$work/output")" "warning: .*cannot be read: $state is damaged" "apply"
 eq "$(stats '.services[0].weight')" 0 "weight"
 
+case_ "what was stopped before a reboot stays so, if the file names the weight that it had or none"
+{
+	web 30 l2
+	echo '    idle_timeout: 1s'
+} | apply
+sed '/^    weight:/d' "$work/config.yaml" >"$work/kept.yaml"
+sed 's/^    weight:.*/    weight: 40/' "$work/config.yaml" >"$work/next.yaml"
+succeeds ctl set-weight 30 --lease 1s
+sleep 2
+succeeds ctl backend add web stable 10.0.0.11 --weight 2 # saves it
+for windows in open closed; do
+	[ "$windows" = open ] || wait_for 20 "the window to close" settled
+	for file in kept config; do
+		reboot "$work/$file.yaml"
+		eq "$(ctl status --json | jq -c '.services[0] | [.weight, .effective_weight, .stopped]')" '[30,0,true]' \
+			"$file.yaml, with its window $windows"
+	done
+done
+reboot "$work/next.yaml"
+eq "$(ctl status --json | jq -c '.services[0] | [.weight, .effective_weight, .stopped]')" '[40,40,false]' "another weight"
+
 survives_reboot() { # FORWARD
 	case_ "$1: connections that follow an older choice live through a reboot while its window is open"
 	ctl service del web >/dev/null 2>&1 || true

@@ -129,6 +129,12 @@ static void test_a_lease_belongs_to_its_assignment(void **state)
 	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
 	assert_int_equal(web->lease, 0);
 	plan_free(&plan);
+	/* A weight of 0 has none to lose. */
+	web->weight = 0;
+	web->lease = LEASE_UNSET;
+	assert_int_equal(plan_make(&actual, &desired, &plan), 0);
+	assert_int_equal(web->lease, 0);
+	plan_free(&plan);
 	model_free(&actual);
 	model_free(&desired);
 }

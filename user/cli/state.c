@@ -122,9 +122,13 @@ void state_settle(const struct saved_state *state, const struct model *actual, s
 		if (!saved || model_find_same(actual, service))
 			continue;
 		service->salt_number = saved->salt_number;
-		if (service->weight != WEIGHT_KEEP || !service_backends_up(service, CANARY_CANARY))
+		if ((service->weight != WEIGHT_KEEP && service->weight != saved->weight) ||
+		    !service_backends_up(service, CANARY_CANARY))
 			continue;
-		/* The assignment goes on: its lease begins anew, and what had stopped it still has. */
+		/*
+		 * The assignment goes on, as in an `apply` with the same weight: its lease begins anew, and what had stopped it
+		 * still has.
+		 */
 		service->weight = saved->weight;
 		service->lease = saved->lease;
 		service->begin_stopped = saved->begin_stopped;

@@ -57,10 +57,7 @@ static void assign(struct service_model *service, const struct assignment *assig
 {
 	service->weight = assignment->weight;
 	service->reset_after = assignment->reset_after;
-	service->lease = assignment->lease;
-	/* Where the canary gets nothing, there is nothing to take away. */
-	if (assignment->lease == LEASE_UNSET)
-		service->lease = assignment->weight ? service->lease_default : 0;
+	service->lease = assignment->lease == LEASE_UNSET ? service_default_lease(service) : assignment->lease;
 	/* Also where the weight stays the same: somebody said so now, and that ends what an earlier assignment began. */
 	service->assignment++;
 }

@@ -226,6 +226,11 @@ unsigned service_max_window(const struct service_model *service)
 	return service->max_window ? service->max_window : MAX_WINDOW;
 }
 
+unsigned service_default_lease(const struct service_model *service)
+{
+	return service->weight ? service->lease_default : 0;
+}
+
 size_t service_backends_up(const struct service_model *service, enum canary_cohort cohort)
 {
 	size_t up = 0;

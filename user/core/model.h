@@ -145,6 +145,9 @@ int segment_compare(const void *a, const void *b);
 unsigned service_idle_timeout(const struct service_model *service);
 unsigned service_max_window(const struct service_model *service);
 
+/* The lease of an assignment that says nothing of one, in s. Where the canary gets nothing, there is nothing to take away. */
+unsigned service_default_lease(const struct service_model *service);
+
 /* How many of a cohort's backends take new flows (are not draining). */
 size_t service_backends_up(const struct service_model *service, enum canary_cohort cohort);
 

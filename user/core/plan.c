@@ -123,7 +123,7 @@ static void settle(struct pair *pair)
 	if (!pair->actual || desired->weight != actual->weight) {
 		desired->assignment++;
 		if (desired->lease == LEASE_UNSET)
-			desired->lease = desired->lease_default;
+			desired->lease = service_default_lease(desired);
 	} else {
 		desired->lease = actual->lease;
 	}

@@ -37,7 +37,7 @@ const char *step_name(enum step_type type); /* "add_service", for JSON */
  * Settles what `desired` leaves open against `actual` (WEIGHT_KEEP, times of 0; a service is the same one if name, address,
  * protocol and port are: then it inherits id, word, salt, assignment with its lease, and deadline, and its backends inherit
  * their index; a new one keeps its salt_number), and lists the steps: deletions, then changes, then additions. A new
- * assignment has the lease that `desired` names, LEASE_UNSET: lease_default. A backend that the file lists is not
+ * assignment has the lease that `desired` names, LEASE_UNSET: service_default_lease(). A backend that the file lists is not
  * draining: apply ends a drain.
  * 0 or -ENOMEM.
  */

@@ -102,6 +102,7 @@ int outcomes_begin(const struct dataplane *dataplane, __u32 service)
 		.assignment = config->assignment,
 		.limit = config->limit,
 	};
+	outcomes.epochs[CANARY_EPOCHS].began_ns = epoch->began_ns;
 	memcpy(epoch->watched, config->watched, sizeof(epoch->watched));
 	memcpy(epoch->step, config->step, sizeof(epoch->step));
 	return make_element(dataplane, MAP_outcomes, &service, &outcomes, BPF_ANY);

@@ -67,7 +67,7 @@ static void place_lease(const struct canary_config *now, const struct service_mo
 		config->lease_ns = now->lease_ns;
 		return;
 	}
-	config->lease = desired->lease == LEASE_UNSET ? desired->lease_default : desired->lease;
+	config->lease = desired->lease == LEASE_UNSET ? service_default_lease(desired) : desired->lease;
 	if (config->lease)
 		config->lease_ns = monotonic_ns() + config->lease * 1000000000ULL;
 }
