@@ -47,14 +47,15 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 DAEMON_UNIT_TESTS := $(filter $(patsubst $(BUILD)/user/io/%.o,$(BUILD)/tests/unit/test_%,$(DAEMON_IO)),$(UNIT_TESTS))
-UNIT_LIB := $(call objects,tests/unit/lib*.c)
+DAEMON_UNIT_LIB := $(call objects,tests/unit/lib_http*.c)
+UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
-USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
+USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(MODEL_LIB) $(addsuffix .o,$(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
 .PHONY: all demo test test-build test-unit test-bpf test-e2e check clean helpers
@@ -108,7 +109,7 @@ $(UNIT_TESTS): %: %.o $(UNIT_LIB) $(CORE) $(IO)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
-$(DAEMON_UNIT_TESTS): $(DAEMON_IO)
+$(DAEMON_UNIT_TESTS): $(DAEMON_IO) $(DAEMON_UNIT_LIB)
 $(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
 
 # The kernel programs once more, compiled for user space.
