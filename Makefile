@@ -23,6 +23,7 @@ CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BU
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
 LDFLAGS = -Wl,--as-needed
 LDLIBS = -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
+DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd
 BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
 ifdef SANITIZE
 CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -39,13 +40,17 @@ MAKEFLAGS += --no-print-directory
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
-IO := $(call objects,user/io/*.c)
+# What canaryd alone links: the libraries behind it would cost every command several milliseconds.
+DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,command health history http_ prometheus watch webhook))
+IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
 CLI := $(call objects,user/cli/*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-UNIT_LIB := $(call objects,tests/unit/lib*.c)
+DAEMON_UNIT_TESTS := $(filter $(patsubst $(BUILD)/user/io/%.o,$(BUILD)/tests/unit/test_%,$(DAEMON_IO)),$(UNIT_TESTS))
+DAEMON_UNIT_LIB := $(call objects,tests/unit/lib_http*.c)
+UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
@@ -56,7 +61,7 @@ BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard t
 SIM := $(BUILD)/tests/sim/sim
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
-USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
+USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
@@ -125,6 +130,9 @@ $(SIM): %: %.o $(BUILD)/tests/unit/lib_sim.o $(BUILD)/tests/unit/lib_random.o $(
 
 sim: $(SIM)
 	$(SIM)
+
+$(DAEMON_UNIT_TESTS): $(DAEMON_IO) $(DAEMON_UNIT_LIB)
+$(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
 
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.

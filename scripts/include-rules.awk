@@ -32,10 +32,12 @@ function quoted_allowed() {
 function angled_allowed() {
 	if ($2 ~ /^<(bpf|xdp)\//)
 		return FILENAME ~ /^(bpf|user\/dataplane|tests)\//
-	if ($2 ~ /^<libmnl\// || $2 ~ /^<(cyaml\/|yaml\.h)/)
+	if ($2 ~ /^<(libmnl|cyaml|curl)\// || $2 ~ /^<(yaml|sqlite3|microhttpd)\.h/)
 		return FILENAME ~ /^(user\/io|tests)\//
 	if ($2 ~ /^<jansson/)
 		return FILENAME ~ /^(user\/(io|cli|daemon)|tests)\//
+	if ($2 ~ /^<systemd\//)
+		return FILENAME ~ /^user\/daemon\//
 	if (FILENAME ~ /^include\/canary\//)
 		return $2 ~ /^<linux\/(bpf|types)\.h>$/
 	if (FILENAME ~ /^user\/core\//)
