@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make               build/canaryctl
+#   make               build/canaryctl and build/canaryd
 #   make demo          what it does, with real HTTP, in network namespaces (root)
 #   make test          unit, bpf and end-to-end tests (root)
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
@@ -44,7 +44,9 @@ CORE := $(call objects,user/core/*.c)
 DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command health history http_ prometheus watch webhook))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
+OPS := $(call objects,user/ops/*.c)
 CLI := $(call objects,user/cli/*.c)
+DAEMON := $(call objects,user/daemon/*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
@@ -61,7 +63,7 @@ BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard t
 SIM := $(BUILD)/tests/sim/sim
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
-USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
+USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
@@ -72,7 +74,12 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(DAE
 
 all: $(BUILD)/canaryctl
 
-$(BUILD)/canaryctl: $(CORE) $(IO) $(DATAPLANE) $(CLI)
+$(BUILD)/canaryctl: $(CORE) $(IO) $(DATAPLANE) $(OPS) $(CLI)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/canaryd: LDLIBS += $(DAEMON_LDLIBS)
+$(BUILD)/canaryd: $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(DAEMON)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

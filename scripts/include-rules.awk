@@ -5,7 +5,7 @@
 #   include/canary ◄── bpf/
 #         ▲
 #   user/core ◄─┬─ user/dataplane ─┐
-#               └─ user/io ────────┴─◄ user/daemon, user/cli
+#               └─ user/io ────────┴─◄ user/ops ◄── user/daemon, user/cli
 #
 # The stages of bpf/ do not include one another: only a .bpf.c composes them. One library, one place that knows it.
 
@@ -22,10 +22,12 @@ function quoted_allowed() {
 		return "^((canary|core|dataplane)/|[a-z]+\\.skel\\.h$)"
 	if (FILENAME ~ /^user\/io\//)
 		return "^(canary|core|io)/"
+	if (FILENAME ~ /^user\/ops\//)
+		return "^(canary|core|io|dataplane|ops)/"
 	if (FILENAME ~ /^user\/cli\//)
-		return "^(canary|core|io|dataplane|cli)/"
+		return "^(canary|core|io|dataplane|ops|cli)/"
 	if (FILENAME ~ /^user\/daemon\//)
-		return "^(canary|core|io|dataplane|daemon)/"
+		return "^(canary|core|io|dataplane|ops|daemon)/"
 	return "."
 }
 

@@ -7,7 +7,7 @@
 #include "cli/apply.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
-#include "cli/state.h"
+#include "ops/state.h"
 #include "io/config.h"
 
 static int check_canaries(const struct change *change, struct error *error)
@@ -96,7 +96,9 @@ static json_t *make_notes(const struct change *change)
 
 int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error)
 {
+	const struct instance instance = {apply->cli->dir, apply->cli->key_file};
 	struct change *change = &apply->change;
+	struct error warning;
 	int err = change_begin(change, apply->cli, access, NULL, error);
 
 	/* Where nothing is yet, a dry run compares with nothing. */
@@ -108,7 +110,8 @@ int apply_begin(struct apply *apply, enum dataplane_access access, bool force, s
 	change->desired = apply->wanted;
 	apply->wanted = (struct model){};
 	if (has_new(change)) {
-		state_load(apply->cli, &apply->saved);
+		if (state_load(&instance, &apply->saved, &warning))
+			print_warning(apply->cli, "%s", warning.text);
 		state_settle(&apply->saved, &change->actual, &change->desired);
 	}
 	if (plan_make(&change->actual, &change->desired, &apply->plan))

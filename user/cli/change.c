@@ -7,7 +7,7 @@
 #include "canary/select.h"
 #include "cli/change.h"
 #include "cli/output.h"
-#include "cli/state.h"
+#include "ops/state.h"
 #include "core/text.h"
 #include "core/validate.h"
 
@@ -41,10 +41,13 @@ int change_begin(struct change *change, const struct cli *cli, enum dataplane_ac
 
 int change_commit_unchecked(struct change *change, struct error *error)
 {
+	const struct instance instance = {change->cli->dir, change->cli->key_file};
 	int err = dataplane_commit(change->dataplane, &change->actual, &change->desired, error);
 
-	if (!err)
-		state_save(change->cli, change->dataplane);
+	struct error warning;
+
+	if (!err && state_save(&instance, change->dataplane, &warning))
+		print_warning(change->cli, "%s", warning.text);
 	return err;
 }
 

@@ -8,7 +8,7 @@
 
 #include "canary/abi.h"
 #include "cli/change.h"
-#include "cli/clock.h"
+#include "ops/clock.h"
 #include "cli/flows.h"
 #include "cli/guard.h"
 #include "cli/output.h"
