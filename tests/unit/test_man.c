@@ -17,7 +17,7 @@
 #include "canary/reasons.h"
 
 static char page[1 << 16];
-static char tables[1 << 16]; /* of commands and options */
+static char tables[1 << 17]; /* of commands and options */
 
 static int read_file(const char *path, char *buf, size_t size)
 {
@@ -33,9 +33,14 @@ static int read_file(const char *path, char *buf, size_t size)
 
 static int read_page(void **state)
 {
+	size_t len;
+
 	(void)state;
-	return read_file("user/man/canaryctl.8.scd", page, sizeof(page)) ||
-	       read_file("user/cli/commands.c", tables, sizeof(tables));
+	if (read_file("user/man/canaryctl.8.scd", page, sizeof(page)) ||
+	    read_file("user/cli/commands.c", tables, sizeof(tables)))
+		return -1;
+	len = strlen(tables);
+	return read_file("user/cli/options.c", tables + len, sizeof(tables) - len);
 }
 
 /* A row of a table: "[[ *name*\n:< help\n" or "|  *name*\n:  help\n". */

@@ -88,7 +88,7 @@ struct service_model *pick_service(const struct model *model, const char *name, 
 		at += snprintf(names + at, sizeof(names) - at, "%s%s", i ? ", " : "", model->services[i].name);
 	if (at >= sizeof(names) - CANARY_NAME_LEN - 8)
 		snprintf(names + at, sizeof(names) - at, ", ...");
-	fail(error, -EINVAL, "there are %zu services: say which with --service NAME (%s)", model->service_count, names);
+	fail(error, -EINVAL, "there are %zu services: say which (%s)", model->service_count, names);
 	return NULL;
 }
 

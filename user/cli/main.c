@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* canaryctl: parsing by the tables of commands.c, and main(). */
+/* canaryctl: parsing by the tables of commands.c and options.c, and main(). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/daemon_client.h"
 #include "cli/output.h"
 #include "dataplane/dataplane.h"
 
@@ -126,6 +127,7 @@ static int parse(struct invocation *invocation, struct error *error)
 	cli->values = args->values;
 	cli->dir = place(args, OPT_BPFFS, "CANARYCTL_BPFFS", DATAPLANE_DEFAULT_DIR);
 	cli->key_file = place(args, OPT_KEY_FILE, "CANARYCTL_KEY_FILE", DATAPLANE_DEFAULT_KEY_FILE);
+	cli->socket = place(args, OPT_SOCKET, "CANARYD_SOCKET", DAEMON_DEFAULT_SOCKET);
 	dataplane_use_key_file(cli->key_file);
 	more = check_arguments(cli, error);
 	return more ? more : 1;

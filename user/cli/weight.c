@@ -7,6 +7,7 @@
 #include "canary/select.h"
 #include "cli/change.h"
 #include "cli/output.h"
+#include "cli/owner.h"
 #include "core/text.h"
 
 #define DRAIN_MAX (7 * 86400)
@@ -67,13 +68,30 @@ static void assign(struct service_model *service, const struct assignment *assig
 	service->assignment++;
 }
 
-static int set_weight(struct change *change, const struct assignment *assignment, struct error *error)
+/* A rollout's weight is the rollout's: set by force, that is seen, and the rollout is paused. */
+static int check_owner(const struct cli *cli, const json_t *owners, const char *service, struct error *error)
+{
+	const char *state = owner_of(owners, service);
+
+	if (!state || cli->values[OPT_FORCE])
+		return 0;
+	return fail(
+		error, -EBUSY,
+		"the weight of %s belongs to its rollout, which is %s: see canaryctl rollout status; roll back with "
+		"canaryctl rollout rollback, or give --force, which pauses the rollout",
+		service, state);
+}
+
+static int set_weight(struct change *change, const struct assignment *assignment, const json_t *owners,
+		      struct error *error)
 {
 	const struct cli *cli = change->cli;
 	struct service_model *service = pick_service(&change->desired, cli->values[OPT_SERVICE], error);
 
 	if (!service)
 		return -ENOENT;
+	if (check_owner(cli, owners, service->name, error))
+		return -EBUSY;
 	if (assignment->weight && !service_backends_up(service, CANARY_CANARY))
 		return fail(error, -EINVAL,
 			    "%s has no canary backend that takes new flows: add one first, with canaryctl backend add "
@@ -139,17 +157,25 @@ int cmd_set_weight(const struct cli *cli, struct error *error)
 {
 	struct assignment assignment;
 	struct change change;
+	json_t *owners;
 	int err;
 
 	if (parse_assignment(cli, &assignment, error))
 		return CLI_USAGE;
+	if (owners_ask(cli, &owners, error) && !cli->values[OPT_FORCE]) {
+		const struct error why = *error;
+
+		return fail(error, CLI_FAILED, "%s; whether a rollout owns the weight is not known: --force sets it",
+			    why.text);
+	}
 
 	/* One service alone is read, where it is named: this is to take a millisecond, however many there are. */
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, cli->values[OPT_SERVICE], error);
 	if (!err)
-		err = set_weight(&change, &assignment, error);
+		err = set_weight(&change, &assignment, owners, error);
 	if (!err)
 		report_weight(cli, &change.actual.services[0], &change.desired.services[0], assignment.reset_after);
+	json_decref(owners);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;
 }
