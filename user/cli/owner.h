@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights that belong to a rollout: commands and files leave them alone. */
+/* Weights that belong to a rollout, with or without a daemon running (io/owners.h): commands and files leave them alone. */
 #ifndef CLI_OWNER_H
 #define CLI_OWNER_H
 
 #include <jansson.h>
 
 #include "cli/cli.h"
+#include "core/model.h"
+#include "io/owners.h"
+
+/* To be called with the data plane's lock before a weight is set; owners_free() is due. 0 or -errno. */
+int owner_read(const struct cli *cli, struct owners *ret, struct error *error);
 
 /*
- * Asks canaryd which rollouts there are. To be called without the data plane's lock, which the daemon may wait for. 0 with
- * *ret to be released, NULL where no daemon runs: what is changed meanwhile, it honours when it comes back; or -errno: it is
- * there and does not say.
+ * With the lock: a weight that belongs to a rollout is set all the same. Above 0 it stays the rollout's, which is paused
+ * when the daemon sees it; at 0 it is nobody's any more. What goes wrong is a warning: this must not stop an emergency brake.
  */
-int owners_ask(const struct cli *cli, json_t **ret, struct error *error);
+void owner_override(const struct cli *cli, struct owners *owners, const char *service, int weight);
 
-/* The state of the rollout that owns the service's weight: "progressing". NULL: none does. */
-const char *owner_of(const json_t *owners, const char *service);
+/* The same of services whose weight is 0 now by a person's will. */
+void owner_disown(const struct cli *cli, const struct service_model *services, size_t count);
+
+/*
+ * In the views of services: `weight` is what was asked for, also where a holdback keeps some of it on stable; and `rollout`
+ * says whether a rollout owns it.
+ */
+void owner_show(const struct cli *cli, json_t *services);
 
 #endif

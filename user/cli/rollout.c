@@ -8,6 +8,7 @@
 #include "cli/change.h"
 #include "cli/daemon_client.h"
 #include "cli/output.h"
+#include "cli/owner.h"
 #include "cli/rollout.h"
 #include "cli/view.h"
 #include "core/text.h"
@@ -180,6 +181,8 @@ static int roll_back_alone(const struct cli *cli, struct error *error)
 		/* Not checked as other edits are: a weight of 0 is never wrong. */
 		err = change_commit_unchecked(&change, error);
 	}
+	if (!err)
+		owner_disown(cli, service, 1);
 	if (!err)
 		report(cli, true,
 		       json_pack("{s:o, s:s, s:f, s:b}", "service", json_text(service->name), "state", "rolled_back",

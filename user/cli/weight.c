@@ -68,41 +68,46 @@ static void assign(struct service_model *service, const struct assignment *assig
 	service->assignment++;
 }
 
-/* A rollout's weight is the rollout's: set by force, that is seen, and the rollout is paused. */
-static int check_owner(const struct cli *cli, const json_t *owners, const char *service, struct error *error)
+/* A rollout's weight is the rollout's, unless somebody insists. */
+static int check_owner(const struct cli *cli, const struct owners *owners, const char *service, struct error *error)
 {
-	const char *state = owner_of(owners, service);
-
-	if (!state || cli->values[OPT_FORCE])
+	if (cli->values[OPT_FORCE] || !owners_find(owners, service))
 		return 0;
-	return fail(
-		error, -EBUSY,
-		"the weight of %s belongs to its rollout, which is %s: see canaryctl rollout status; roll back with "
-		"canaryctl rollout rollback, or give --force, which pauses the rollout",
-		service, state);
+	return fail(error, -EBUSY,
+		    "the weight of %s belongs to its rollout, see canaryctl rollout status: roll back with canaryctl "
+		    "rollout rollback, or give --force, which pauses the rollout",
+		    service);
 }
 
-static int set_weight(struct change *change, const struct assignment *assignment, const json_t *owners,
-		      struct error *error)
+static int set_weight(struct change *change, const struct assignment *assignment, struct error *error)
 {
 	const struct cli *cli = change->cli;
 	struct service_model *service = pick_service(&change->desired, cli->values[OPT_SERVICE], error);
+	struct owners owners;
+	int err;
 
 	if (!service)
 		return -ENOENT;
-	if (check_owner(cli, owners, service->name, error))
-		return -EBUSY;
 	if (assignment->weight && !service_backends_up(service, CANARY_CANARY))
 		return fail(error, -EINVAL,
 			    "%s has no canary backend that takes new flows: add one first, with canaryctl backend add "
 			    "%s canary ADDRESS",
 			    service->name, service->name);
+	err = owner_read(cli, &owners, error);
+	if (err && !cli->values[OPT_FORCE])
+		return err;
+	err = check_owner(cli, &owners, service->name, error);
 	assign(service, assignment);
 	if (cli->values[OPT_NEW_SALT]) {
 		service->salt_number++;
 		service->salt = 0; /* derived from the number */
 	}
-	return change_commit(change, error);
+	if (!err)
+		err = change_commit(change, error);
+	if (!err)
+		owner_override(cli, &owners, service->name, service->weight);
+	owners_free(&owners);
+	return err;
 }
 
 /* What happens at its end. */
@@ -157,25 +162,17 @@ int cmd_set_weight(const struct cli *cli, struct error *error)
 {
 	struct assignment assignment;
 	struct change change;
-	json_t *owners;
 	int err;
 
 	if (parse_assignment(cli, &assignment, error))
 		return CLI_USAGE;
-	if (owners_ask(cli, &owners, error) && !cli->values[OPT_FORCE]) {
-		const struct error why = *error;
-
-		return fail(error, CLI_FAILED, "%s; whether a rollout owns the weight is not known: --force sets it",
-			    why.text);
-	}
 
 	/* One service alone is read, where it is named: this is to take a millisecond, however many there are. */
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, cli->values[OPT_SERVICE], error);
 	if (!err)
-		err = set_weight(&change, &assignment, owners, error);
+		err = set_weight(&change, &assignment, error);
 	if (!err)
 		report_weight(cli, &change.actual.services[0], &change.desired.services[0], assignment.reset_after);
-	json_decref(owners);
 	change_end(&change);
 	return err ? CLI_FAILED : CLI_DONE;
 }
@@ -201,6 +198,8 @@ int cmd_stop(const struct cli *cli, struct error *error)
 	/* Not checked as other edits are: a weight of 0 is never wrong, and an emergency brake asks no questions. */
 	if (!err && change.desired.service_count)
 		err = change_commit_unchecked(&change, error);
+	if (!err)
+		owner_disown(cli, change.desired.services, change.desired.service_count);
 	services = json_array();
 	for (size_t i = 0; !err && i < change.desired.service_count; i++)
 		json_array_append_new(services, service_epoch(&change.desired.services[i]));
