@@ -29,12 +29,11 @@ static long commit_check(__u32 i, struct commit *commit)
 	case CANARY_OP_ADD:
 	case CANARY_OP_CHANGE:
 	case CANARY_OP_DELETE:
-	case CANARY_OP_MATERIALISE:
 		service = commit_service(op->id);
 		if (!service)
 			return 1;
 		commit->error = -CANARY_ESTALE;
-		if (canary_word_epoch(service->word) != op->expected)
+		if (!transition_expected(op->id, service->word, op->expected))
 			return 1;
 		break;
 	case CANARY_OP_RETIRE_BACKEND:
@@ -89,6 +88,7 @@ static long commit_do(__u32 i, struct commit *commit)
 {
 	struct canary_operation *op = bpf_map_lookup_elem(&operations, &i);
 	struct canary_service *service;
+	__u64 word = 0;
 
 	if (!op)
 		return 1;
@@ -105,12 +105,9 @@ static long commit_do(__u32 i, struct commit *commit)
 		commit->error = commit_add(service, op->id, op->word);
 		break;
 	case CANARY_OP_CHANGE:
-		commit->error = transition_change(service, op->word, op->expected);
+		commit->error = transition_change(service, op->id, op->word, op->expected, &word);
 		if (!commit->error)
-			outcome_begin(op->id, op->expected + 1, op->word);
-		break;
-	case CANARY_OP_MATERIALISE:
-		commit->error = transition_materialise(service, op->word, op->expected);
+			outcome_begin(op->id, canary_word_epoch(word), canary_view_now(word));
 		break;
 	case CANARY_OP_DELETE:
 		commit_delete(service, op->word);

@@ -205,8 +205,11 @@ GLOBAL int flow_open(struct assignment *ret)
 	if (established && flow_recall(p, established, ret)) {
 		established->seen_ns = p->now_ns;
 		__sync_fetch_and_and(&established->flags, ~(CANARY_FLOW_CLOSING | CANARY_FLOW_RESET));
-		count_flow(p->service, ret);
-		return 0;
+		/* The sweeper may have ended it just before; from now on it does not. */
+		if (table_find(p)) {
+			count_flow(p->service, ret);
+			return 0;
+		}
 	}
 	verdict = flow_choose(window ? canary_word_oldest(p->word) : canary_view_now(p->word), ret);
 	if (verdict)

@@ -8,6 +8,7 @@
 #define BPF_GUARD_H
 
 #define GUARD_TRIES 8
+#define GUARD_LEASE_TRIES 3
 /* Two flows that could not be watched, one so soon after the other, are no accident ... */
 #define GUARD_MISSED_NS (100 * NSEC_PER_MSEC)
 /* ... and handshakes that were open then say nothing of the cohorts. A pass of the sweeper more, as it judges them. */
@@ -33,7 +34,7 @@ struct outcome {
 	__u32 epoch; /* the lower half */
 	__u32 bucket;
 	__u32 what; /* enum canary_outcome */
-	bool expired; /* time alone brought it: guard_settle() weighs it */
+	bool expired; /* time alone brought it */
 };
 
 static __always_inline struct canary_guard *guard_of(__u32 service)
@@ -63,7 +64,10 @@ static __always_inline bool guard_stop(__u32 id, __u64 word, const struct canary
 	__u64 epoch = canary_word_epoch(word) + 1;
 	struct event_values values = {};
 
-	if (!service || !transition_stop(service, word))
+	if (!service)
+		return false;
+	guard->stopped_epoch = epoch; /* before the word: who sees that knows whose it is */
+	if (!transition_stop(service, word))
 		return false;
 	outcome_begin(id, epoch, canary_view_now(word) | CANARY_VIEW_STOPPED);
 	guard_remember(guard, config, reason, sum, epoch);
@@ -88,24 +92,43 @@ static __always_inline bool guard_lease_over(const struct canary_config *config,
 	return guard->renewed_assignment != config->assignment || now_ns >= guard->renewed_ns;
 }
 
-/* Checks the lease. Nonzero: the service is stopped now. */
+/* Notes once that a lease is over which holds. */
+static __always_inline void guard_hold(__u32 id, __u64 word, const struct canary_config *config,
+				       struct canary_guard *guard)
+{
+	struct event_values values = {.value = {config->on_expiry}};
+
+	if (guard->stopped_assignment == config->assignment ||
+	    __sync_lock_test_and_set(&guard->stopped_assignment, config->assignment) == config->assignment)
+		return; /* somebody else notes it */
+	guard_remember(guard, config, CANARY_STOP_LEASE, 0, canary_word_epoch(word));
+	event_put(CANARY_EVENT_LEASE_EXPIRED, id, canary_word_epoch(word), &values);
+}
+
+/*
+ * Checks the lease. Nonzero: it is over, and `word` is not the service's any more: it is stopped now. Somebody else may have
+ * done that, or a change came in between that is no assignment: then it is stopped after that.
+ */
 GLOBAL int guard_lease(__u32 id, __u64 word, __u64 now_ns)
 {
-	struct canary_config *config = config_at(id, canary_view_now(word));
+	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
 	struct canary_guard *guard = guard_of(id);
-	struct event_values values = {};
 
-	if (!config || !guard || word & CANARY_WORD_STOPPED || guard->stopped_assignment == config->assignment ||
-	    !guard_lease_over(config, guard, now_ns))
+	if (!service || !guard)
 		return 0;
-	if (config->on_expiry == CANARY_EXPIRY_STABLE)
-		return guard_stop(id, word, config, guard, CANARY_STOP_LEASE, 0);
-	if (__sync_lock_test_and_set(&guard->stopped_assignment, config->assignment) == config->assignment)
-		return 0; /* somebody else notes it */
-	guard_remember(guard, config, CANARY_STOP_LEASE, 0, canary_word_epoch(word));
-	values.value[0] = config->on_expiry;
-	event_put(CANARY_EVENT_LEASE_EXPIRED, id, canary_word_epoch(word), &values);
-	return 0;
+	for (int i = 0; i < GUARD_LEASE_TRIES; i++) {
+		const struct canary_config *config = config_at(id, canary_view_now(word));
+
+		if (!config || word & CANARY_WORD_STOPPED || !guard_lease_over(config, guard, now_ns))
+			return i;
+		if (config->on_expiry == CANARY_EXPIRY_HOLD) {
+			guard_hold(id, word, config, guard);
+			return i;
+		}
+		guard_stop(id, word, config, guard, CANARY_STOP_LEASE, 0);
+		word = *(volatile __u64 *)&service->word;
+	}
+	return GUARD_LEASE_TRIES;
 }
 
 /* Sums and numbers of another assignment go. How stable fares does not: it is not on trial. */
@@ -119,8 +142,8 @@ static __always_inline void guard_turn(struct canary_guard *guard, __u32 assignm
 	for (int i = 0; i < CANARY_COHORTS; i++) {
 		guard->flows[i] = 0;
 		guard->failures[i] = 0;
-		guard->expired[i] = 0;
-		guard->expired_soft[i] = 0;
+		guard->waiting[i] = 0;
+		guard->waiting_soft[i] = 0;
 	}
 }
 
@@ -197,11 +220,16 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 		outcome_add(epoch, cohort, CANARY_OUTCOME_FAILED);
 		__sync_fetch_and_add(&guard->failures[cohort], 1);
 	}
+	/*
+	 * Those that come in multitudes wait for guard_settle(): handshakes that expire, and clients that give up, as they do
+	 * all at once when one of them is switched off.
+	 */
+	if (kind == CANARY_KIND_SOFT) {
+		__sync_fetch_and_add(&guard->waiting_soft[cohort], 1);
+		return 0;
+	}
 	if (outcome->expired) {
-		if (kind == CANARY_KIND_HARD)
-			__sync_fetch_and_add(&guard->expired[cohort], 1);
-		else
-			__sync_fetch_and_add(&guard->expired_soft[cohort], 1);
+		__sync_fetch_and_add(&guard->waiting[cohort], 1);
 		return 0;
 	}
 	it.guard = guard;
@@ -212,12 +240,12 @@ GLOBAL int guard_outcome(const struct outcome *outcome)
 	it.outcomes = canary_breaker_one(cohort, kind);
 	/* At worst, with many CPUs at it, an outcome is left out. */
 	bpf_loop(GUARD_TRIES, guard_add, &it, 0);
-	return canary_breaker_trip(it.sums, &it.rule) != CANARY_BREAKER_CLOSED;
+	return kind != CANARY_KIND_SUCCESS && canary_breaker_trip(it.sums, &it.rule) != CANARY_BREAKER_CLOSED;
 }
 
 /*
- * Weighs what expired in a pass of the sweeper, at once: in the order in which the sweeper happens to find them, a flood's
- * half-open handshakes would look like a bad canary now and then. Nonzero: guard_trip() is due.
+ * Weighs what came together in a pass of the sweeper, at once: one by one, in whatever order they came, the failures of a
+ * flood would look like a bad canary now and then. Nonzero: guard_trip() is due.
  */
 GLOBAL int guard_settle(__u32 id)
 {
@@ -228,10 +256,10 @@ GLOBAL int guard_settle(__u32 id)
 
 	if (!service || !guard)
 		return 0;
-	it.outcomes.canary_failed = __sync_lock_test_and_set(&guard->expired[CANARY_CANARY], 0);
-	it.outcomes.canary_soft = __sync_lock_test_and_set(&guard->expired_soft[CANARY_CANARY], 0);
-	it.outcomes.stable_failed = __sync_lock_test_and_set(&guard->expired[CANARY_STABLE], 0);
-	it.outcomes.stable_soft = __sync_lock_test_and_set(&guard->expired_soft[CANARY_STABLE], 0);
+	it.outcomes.canary_failed = __sync_lock_test_and_set(&guard->waiting[CANARY_CANARY], 0);
+	it.outcomes.canary_soft = __sync_lock_test_and_set(&guard->waiting_soft[CANARY_CANARY], 0);
+	it.outcomes.stable_failed = __sync_lock_test_and_set(&guard->waiting[CANARY_STABLE], 0);
+	it.outcomes.stable_soft = __sync_lock_test_and_set(&guard->waiting_soft[CANARY_STABLE], 0);
 	now = config_at(id, canary_word_now(*(volatile __u64 *)&service->word));
 	if (!now || guard->assignment != now->assignment)
 		return 0;

@@ -190,6 +190,7 @@ static __always_inline void parse_transport(struct xdp_md *ctx, struct pkt *p)
 		}
 		p->tcp_flags = ((__u8 *)tcp)[13];
 		p->tcp_seq = bpf_ntohl(tcp->seq);
+		p->tcp_ack = bpf_ntohl(tcp->ack_seq);
 		if (l4_len > tcp->doff * 4u)
 			p->flags |= PKT_DATA;
 		if (!tcp_flags_valid(p->tcp_flags))

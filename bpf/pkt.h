@@ -38,6 +38,7 @@ struct pkt {
 	__u32 ip_len; /* the IP packet's length */
 	__u32 flags; /* enum pkt_flag */
 	__u32 tcp_seq; /* host order */
+	__u32 tcp_ack; /* the same; of packets with the flag ACK */
 	__u32 inner_l3; /* of the packet that an ICMP error quotes */
 	__u32 inner_l4;
 	__u8 family; /* 4 or 6 */

@@ -115,10 +115,22 @@ static __always_inline bool sweep_keeps(const struct canary_flow_key *key, const
 	return false;
 }
 
+/* A packet may have come meanwhile, or another flow taken the tuple: they are looked at in the next pass. */
+static __always_inline bool sweep_changed(void *map, const struct canary_flow_key *key,
+					  const struct canary_flow *before, const struct sweep *sweep)
+{
+	struct canary_flow *after = bpf_map_lookup_elem(map, key);
+
+	if (!after || (after->seen_ns == before->seen_ns && after->isn == before->isn && after->flags == before->flags))
+		return false;
+	held_set(sweep->bitmap, after->held);
+	return true;
+}
+
 static long sweep_flow(struct bpf_map *map, struct canary_flow_key *key, struct canary_flow *flow, struct sweep *sweep)
 {
 	struct canary_flow_key gone = *key;
-	struct canary_flow before = {.flags = *(volatile __u32 *)&flow->flags}, *after;
+	struct canary_flow before = {.flags = *(volatile __u32 *)&flow->flags};
 	struct pkt *p;
 	__u32 zero = 0;
 
@@ -132,16 +144,13 @@ static long sweep_flow(struct bpf_map *map, struct canary_flow_key *key, struct 
 		held_set(sweep->bitmap, before.held);
 		return 0;
 	}
-	/* A packet may have come meanwhile, or another flow taken the tuple: they are looked at in the next pass. */
-	after = bpf_map_lookup_elem(map, &gone);
-	if (after && (after->seen_ns != before.seen_ns || after->isn != before.isn || after->flags != before.flags)) {
-		held_set(sweep->bitmap, after->held);
-		return 0;
-	}
 	p = bpf_map_lookup_elem(&sweep_scratch, &zero);
+	if (sweep_changed(map, &gone, &before, sweep))
+		return 0;
 	if (p)
 		reverse_release(p, &before);
-	if (sweep->shard && !bpf_map_delete_elem(map, &gone))
+	/* And again: what is deleted has to be what was looked at. */
+	if (sweep->shard && !sweep_changed(map, &gone, &before, sweep) && !bpf_map_delete_elem(map, &gone))
 		table_account(gone.service, sweep->number, -1);
 	return 0;
 }

@@ -16,31 +16,60 @@ static __always_inline void transition_retire(struct canary_service *service, __
 }
 
 /*
- * Brings a view into force. With no window open, the record in force until now becomes `oldest`, and a window opens; in an
- * open window `oldest` stays. -ESTALE: the service is not in the epoch that the record was made for, or it is stopped and
- * nothing but a view says so: see CANARY_OP_MATERIALISE.
+ * Is the service in the epoch that a change was made for? If the kernel has stopped it since, it is as good as that: a change
+ * of many services must not fail half-way, nor an emergency brake.
  */
-static __always_inline int transition_change(struct canary_service *service, __u32 view, __u64 epoch)
+static __always_inline bool transition_expected(__u32 id, __u64 word, __u64 epoch)
+{
+	struct canary_guard *guard = bpf_map_lookup_elem(&guards, &id);
+	__u64 now = canary_word_epoch(word);
+
+	return now == epoch || (guard && now == epoch + 1 && word & CANARY_WORD_STOPPED && guard->stopped_epoch == now);
+}
+
+/* A stop lasts until the next assignment. */
+static __always_inline bool transition_stays_stopped(__u32 id, __u64 word, __u64 change)
+{
+	struct canary_config *now = config_at(id, canary_word_now(word)), *next = config_at(id, change);
+
+	return change & CANARY_VIEW_STOPPED ||
+	       (word & CANARY_WORD_STOPPED && now && next && now->assignment == next->assignment);
+}
+
+/*
+ * Brings a view into force (see CANARY_OP_CHANGE). With no window open, the record in force until now becomes `oldest`, and a
+ * window opens; in an open window `oldest` stays. 0 with the new word, or -ESTALE: the service is not in the epoch that the
+ * change was made for, or it is stopped and there is no record that says so.
+ */
+static __always_inline int transition_change(struct canary_service *service, __u32 id, __u64 change, __u64 epoch,
+					     __u64 *ret_word)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 
 	for (int i = 0; i < TRANSITION_TRIES; i++) {
-		__u64 word = service->word, next;
+		__u64 word = *(volatile __u64 *)&service->word, next;
 		bool open = word & CANARY_WORD_OPEN;
 		__u32 oldest = open ? canary_word_oldest(word) : canary_word_now(word);
 
-		if (!word || canary_word_epoch(word) != epoch || (word & CANARY_WORD_STOPPED && !open))
+		if (!word || !transition_expected(id, word, epoch))
 			return -CANARY_ESTALE;
-		next = (view & CANARY_WORD_SLOT_MASK) | oldest << CANARY_WORD_OLDEST_SHIFT | CANARY_WORD_OPEN |
-		       (view & CANARY_VIEW_STOPPED ? CANARY_WORD_STOPPED : 0) | (epoch + 1) << CANARY_WORD_EPOCH_SHIFT;
+		if (word & CANARY_WORD_STOPPED && !open) {
+			if (!(change & CANARY_CHANGE_HAS_OLDEST))
+				return -CANARY_ESTALE;
+			oldest = change >> CANARY_CHANGE_OLDEST_SHIFT & CANARY_WORD_SLOT_MASK;
+		}
+		next = (change & CANARY_WORD_SLOT_MASK) | oldest << CANARY_WORD_OLDEST_SHIFT | CANARY_WORD_OPEN |
+		       (transition_stays_stopped(id, word, change) ? CANARY_WORD_STOPPED : 0) |
+		       (canary_word_epoch(word) + 1) << CANARY_WORD_EPOCH_SHIFT;
 		/* Before the word: the sweeper must not take a new window for an old one. */
 		service->changed_ns = now_ns;
 		if (!open)
 			service->opened_ns = now_ns;
 		if (__sync_val_compare_and_swap(&service->word, word, next) != word)
 			continue;
-		if (open && canary_word_now(word) != oldest)
+		if (canary_word_now(word) != oldest)
 			transition_retire(service, canary_word_now(word), now_ns);
+		*ret_word = next;
 		return 0;
 	}
 	return -CANARY_ESTALE;
@@ -61,21 +90,6 @@ static __always_inline bool transition_stop(struct canary_service *service, __u6
 	if (!open)
 		service->opened_ns = now_ns;
 	return __sync_val_compare_and_swap(&service->word, word, next) == word;
-}
-
-/* Another record for the same view, with no window open: what `slot` says has to be what the stopped record means. */
-static __always_inline int transition_materialise(struct canary_service *service, __u32 slot, __u64 epoch)
-{
-	__u64 word = service->word, next;
-
-	if (canary_word_epoch(word) != epoch || !(word & CANARY_WORD_STOPPED) || word & CANARY_WORD_OPEN)
-		return -CANARY_ESTALE;
-	slot &= CANARY_WORD_SLOT_MASK;
-	next = slot | (__u64)slot << CANARY_WORD_OLDEST_SHIFT | epoch << CANARY_WORD_EPOCH_SHIFT;
-	if (__sync_val_compare_and_swap(&service->word, word, next) != word)
-		return -CANARY_ESTALE;
-	transition_retire(service, canary_word_now(word), bpf_ktime_get_ns());
-	return 0;
 }
 
 /* Closes the window, if the service is still as it was in `word`. The epoch stays: nothing was configured. */

@@ -132,17 +132,18 @@ static __always_inline bool watch_turn(struct canary_watched_set *set, __u32 way
 	return __sync_val_compare_and_swap(&set->word[way], from, to) == from;
 }
 
-/* `expired`: time alone brought it. Nonzero: guard_trip() is due. */
-static __always_inline int watch_count(const struct canary_watched *flow, __u32 what, bool expired)
+/* Is read before the flow is moved on: another may take its place then, and would be charged with what became of it. */
+static __always_inline struct outcome watch_outcome(const struct canary_watched *flow)
 {
-	struct outcome outcome = {.service = flow->service,
-				  .cohort = flow->cohort,
-				  .epoch = flow->epoch,
-				  .bucket = flow->bucket,
-				  .what = what,
-				  .expired = expired};
+	return (struct outcome){
+		.service = flow->service, .cohort = flow->cohort, .epoch = flow->epoch, .bucket = flow->bucket};
+}
 
-	return guard_outcome(&outcome);
+/* Nonzero: guard_trip() is due. */
+static __always_inline int watch_count(struct outcome *outcome, __u32 what)
+{
+	outcome->what = what;
+	return guard_outcome(outcome);
 }
 
 static __always_inline __u64 watch_timeout_ns(const struct canary_config *config)
@@ -229,6 +230,7 @@ GLOBAL int watch_open(const struct assignment *a)
 	struct canary_watched_set *set;
 	struct canary_watched *flow;
 	struct canary_config *now;
+	struct outcome outcome;
 	__u64 now_ns, word;
 	__u32 way, state;
 	int trips = 0;
@@ -246,21 +248,32 @@ GLOBAL int watch_open(const struct assignment *a)
 		flow = &set->flow[way];
 		word = *(volatile __u64 *)&set->word[way];
 		state = word & CANARY_WATCHED_STATE;
+		outcome = watch_outcome(flow);
 		if ((state == WATCH_OPENING || state == WATCH_LATE) && flow->cohort == a->cohort &&
 		    (flow->isn == p->tcp_seq || elapsed_ns(now_ns, flow->since_ns) <= watch_timeout_ns(now))) {
 			flow->isn = p->tcp_seq;
 			flow->since_ns = now_ns;
-			watch_count(flow, CANARY_OUTCOME_SYN_RETRANSMITS, false);
+			watch_count(&outcome, CANARY_OUTCOME_SYN_RETRANSMITS);
 			return 0;
 		}
 		/* Another connection. One that is still opening went to the other cohort meanwhile: it failed where it was. */
 		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_OPENING)
-			trips = watch_count(flow, CANARY_OUTCOME_HALF_OPEN, false);
+			trips = watch_count(&outcome, CANARY_OUTCOME_HALF_OPEN);
 		watch_off(watch_place(p->hash));
 	}
 	if (a->random && watch_wants(now, a))
 		watch_begin(p, set, a, now_ns);
 	return trips;
+}
+
+/*
+ * Has the client of a completed connection given up before it got anything? In nat the flow would be gone by then. Else its
+ * acknowledgement says so: many clients end short connections with a RST, and there is nothing wrong with that. A RST without
+ * an acknowledgement answers a packet of the backend's.
+ */
+static __always_inline bool watch_got_nothing(const struct pkt *p, const struct canary_watched *flow, __u32 state)
+{
+	return state != WATCH_SETTLED || (p->tcp_flags & TCP_ACK && p->tcp_ack == flow->isn);
 }
 
 /* What a packet of the client's means to a flow in a state. Where it goes on to, and what is counted (or OPENED: nothing). */
@@ -295,7 +308,9 @@ static __always_inline struct watch_step watch_client(const struct pkt *p, const
 	case WATCH_OPEN:
 	case WATCH_ASKED:
 		if (rst)
-			return early ? (struct watch_step){.what = CANARY_OUTCOME_CLIENT_RESET_EARLY} : gone;
+			return early && watch_got_nothing(p, flow, state)
+				       ? (struct watch_step){.what = CANARY_OUTCOME_CLIENT_RESET_EARLY}
+				       : gone;
 		if (state == WATCH_OPEN && data)
 			return (struct watch_step){.state = WATCH_ASKED};
 		return fin && state != WATCH_ASKED ? gone : stays;
@@ -330,14 +345,13 @@ static __always_inline struct watch_step watch_backend(const struct pkt *p, __u3
 }
 
 /* Times that a step ends. */
-static __always_inline void watch_time(const struct pkt *p, const struct canary_watched *flow, __u32 state, __u32 what,
-				       __u64 since_ns, __u64 now_ns)
+static __always_inline void watch_time(const struct pkt *p, const struct outcome *outcome, __u32 state, __u32 what,
+				       __u64 opening_ns, __u64 answer_ns)
 {
 	if (what == CANARY_OUTCOME_COMPLETED)
-		outcome_time(flow->service, flow->cohort, CANARY_HISTOGRAM_HANDSHAKE,
-			     elapsed_ns(now_ns, flow->opened_ns));
+		outcome_time(outcome->service, outcome->cohort, CANARY_HISTOGRAM_HANDSHAKE, opening_ns);
 	else if (p->flags & PKT_FROM_BACKEND && p->flags & PKT_DATA && state == WATCH_ASKED && !what)
-		outcome_time(flow->service, flow->cohort, CANARY_HISTOGRAM_RESPONSE, elapsed_ns(now_ns, since_ns));
+		outcome_time(outcome->service, outcome->cohort, CANARY_HISTOGRAM_RESPONSE, answer_ns);
 }
 
 /* A packet, from either side, of a flow that may be watched. Nonzero: guard_trip() is due. */
@@ -348,7 +362,8 @@ GLOBAL int watch_packet(__u64 hash)
 	struct canary_watched *flow;
 	struct canary_config *now;
 	struct watch_step step;
-	__u64 now_ns, since_ns, word;
+	struct outcome outcome;
+	__u64 now_ns, opening_ns, since_ns, word;
 	__u32 way, state;
 	int trips = 0;
 	bool early;
@@ -367,13 +382,14 @@ GLOBAL int watch_packet(__u64 hash)
 		return 0;
 	now_ns = bpf_ktime_get_ns();
 	since_ns = flow->since_ns;
+	opening_ns = elapsed_ns(now_ns, flow->opened_ns);
+	outcome = watch_outcome(flow);
 	early = elapsed_ns(now_ns, since_ns) <= watch_timeout_ns(now);
 	if (p->flags & PKT_FROM_BACKEND) {
 		step = watch_backend(p, state, early);
 		if (p->tcp_flags & TCP_SYN && state == WATCH_OPENING && !flow->answered) {
 			flow->answered = 1;
-			outcome_time(flow->service, flow->cohort, CANARY_HISTOGRAM_SYN_ACK,
-				     elapsed_ns(now_ns, flow->opened_ns));
+			outcome_time(outcome.service, outcome.cohort, CANARY_HISTOGRAM_SYN_ACK, opening_ns);
 		}
 	} else {
 		step = watch_client(p, flow, state, early);
@@ -382,11 +398,13 @@ GLOBAL int watch_packet(__u64 hash)
 		return 0;
 	if (step.state > WATCH_BUSY)
 		flow->since_ns = now_ns; /* before the state: the sweeper goes by it */
+	if (step.state == WATCH_SETTLED)
+		flow->isn = p->tcp_ack;
 	if (!watch_turn(set, way, word, step.state))
 		return 0;
-	watch_time(p, flow, state, step.what, since_ns, now_ns);
+	watch_time(p, &outcome, state, step.what, opening_ns, elapsed_ns(now_ns, since_ns));
 	if (step.what)
-		trips = watch_count(flow, step.what, false);
+		trips = watch_count(&outcome, step.what);
 	if (step.state <= WATCH_BUSY || step.state == WATCH_SETTLED)
 		watch_off(watch_place(hash));
 	return trips;
@@ -434,7 +452,8 @@ static __always_inline void watch_expire(struct canary_watched_set *set, __u32 w
 	__u64 word = *(volatile __u64 *)&set->word[way];
 	__u32 state = word & CANARY_WATCHED_STATE;
 	const struct canary_watched *flow = &set->flow[way];
-	__u32 id = flow->service;
+	struct outcome outcome = watch_outcome(flow);
+	__u32 id = outcome.service;
 	struct canary_service *service = bpf_map_lookup_elem(&services, &id);
 	struct canary_config *now;
 	__u64 timeout_ns;
@@ -445,14 +464,15 @@ static __always_inline void watch_expire(struct canary_watched_set *set, __u32 w
 	if (!now)
 		return;
 	timeout_ns = watch_timeout_ns(now);
+	outcome.expired = true;
 	if (state == WATCH_OPENING && elapsed_ns(now_ns, flow->opened_ns) > timeout_ns) {
 		if (watch_turn(set, way, word, WATCH_LATE))
-			watch_count(flow, CANARY_OUTCOME_HALF_OPEN, true);
+			watch_count(&outcome, CANARY_OUTCOME_HALF_OPEN);
 	} else if (state == WATCH_LATE && elapsed_ns(now_ns, flow->since_ns) > WATCH_FORGET_NS) {
 		watch_turn(set, way, word, WATCH_FREE);
 	} else if (state > WATCH_LATE && elapsed_ns(now_ns, flow->since_ns) > timeout_ns) {
 		if (watch_turn(set, way, word, WATCH_FREE) && state == WATCH_ASKED)
-			watch_count(flow, CANARY_OUTCOME_NO_REPLY, true);
+			watch_count(&outcome, CANARY_OUTCOME_NO_REPLY);
 	}
 }
 

@@ -20,39 +20,13 @@
 #include "counters.h"
 #include "events.h"
 #include "histogram.h"
+#include "limits.h"
 #include "outcomes.h"
 #include "reasons.h"
 
 #define CANARY_ABI_VERSION 3
 /* What dataplane_upgrade() can migrate from: maps of that version are those of this one, but for maps that it lacks. */
 #define CANARY_ABI_PREVIOUS 2
-
-enum canary_limit {
-	CANARY_MAX_SERVICES = 1024, /* ids 1..1023: 0 means none */
-	CANARY_MAX_BACKENDS = 32768, /* indices 1..32767: 0 means none */
-	CANARY_MAX_COHORT_BACKENDS = 1024, /* of one cohort of one service */
-	CANARY_MAX_SEGMENTS = 65536, /* prefixes, over all services and both generations of them */
-	CANARY_MAX_INTERFACES = 256, /* an interface's place is its ifindex modulo this */
-	CANARY_FLOW_SHARDS = 64,
-	CANARY_SHARD_FLOWS = 1024, /* remembered flows of a shard, by default */
-	CANARY_MAX_EMBRYONIC = 65536,
-	CANARY_MAX_REVERSE_EMBRYONIC = 32768,
-	CANARY_HELD_BITS = 1 << 21, /* 32 for each flow that can be remembered */
-	CANARY_MAX_VLANS = 4096,
-	CANARY_MAX_OPERATIONS =
-		34816, /* of one commit: services (twice, where they are stopped) and backends to retire */
-	CANARY_CONFIGS = 8, /* configuration records of a service */
-	CANARY_ARENA_WORDS = 3 << 20, /* 64-bit words for rings, members, segments */
-	CANARY_RING_SLOTS_PER_WORD = 4, /* 16 bits each: a backend's index */
-	CANARY_NAME_LEN = 64, /* with its terminating zero */
-	CANARY_THRESHOLD_ONE = 65536, /* a threshold is a share in 1/65536 */
-	CANARY_WEIGHT_ONE = 10000, /* a weight is a share in 1/100 percent */
-	CANARY_MAX_BACKEND_WEIGHT = 1000,
-	CANARY_WATCHED_SETS = 2048, /* of CANARY_WATCHED_WAYS flows: connections that are watched at a time */
-	CANARY_WATCHED_WAYS = 8,
-	CANARY_EPOCHS = 8, /* of a service, whose outcomes are kept apart */
-	CANARY_EVENTS = 4096, /* that are kept */
-};
 
 enum canary_cohort {
 	CANARY_STABLE = 0,
@@ -266,9 +240,8 @@ struct canary_guard {
 	__s64 stopped_sum; /* of the rule that tripped */
 	__u32 stopped_flows[CANARY_COHORTS];
 	__u32 stopped_failures[CANARY_COHORTS];
-	__u32 expired
-		[CANARY_COHORTS]; /* failures that time alone brought, in this pass of the sweeper; hard ones ... */
-	__u32 expired_soft[CANARY_COHORTS];
+	__u32 waiting[CANARY_COHORTS]; /* failures that the sweeper will weigh together: hard ones ... */
+	__u32 waiting_soft[CANARY_COHORTS]; /* ... and soft ones */
 	__u64 pad;
 };
 _Static_assert(sizeof(struct canary_guard) == 128, "two cache lines");
@@ -314,7 +287,7 @@ struct canary_histogram {
 struct canary_watched {
 	__u64 opened_ns; /* of the first SYN */
 	__u64 since_ns; /* of the last SYN; then of the handshake's end; then of the request's first byte */
-	__u32 isn; /* of the last SYN; host order */
+	__u32 isn; /* of the last SYN; l2, ipip: then what the client acknowledged with the handshake; host order */
 	__u32 epoch; /* the lower half */
 	__u16 service;
 	__u16 bucket;
@@ -482,16 +455,22 @@ struct canary_interface_counters { /* `interface_counters`, by the interface's p
  */
 enum canary_operation_type {
 	CANARY_OP_ADD = 1, /* service_ids[key] = id; services[id].word = word */
-	CANARY_OP_CHANGE = 2, /* services[id].word: expected -> the view `word` */
+	/*
+	 * services[id].word: expected -> the view `word`. A service that is stopped stays so, unless the record is of another
+	 * assignment. See also CANARY_CHANGE_OLDEST().
+	 */
+	CANARY_OP_CHANGE = 2,
 	CANARY_OP_DELETE =
 		3, /* service_ids[key] removed; services[id].word: expected -> 0; `word` != 0: its address is no other's */
 	CANARY_OP_RETIRE_BACKEND = 4, /* backends[id]: not live, generation + 1 */
-	/*
-	 * services[id].word: `now`, which is stopped, gives way to the record `word`, which says the same with a threshold of
-	 * 0: no window, no other epoch. So that a change that follows has an `oldest` to name.
-	 */
-	CANARY_OP_MATERIALISE = 5,
 };
+/*
+ * In the `word` of a change to a service that is stopped: the slot of a record that means the same, by a threshold of 0. With
+ * no window open it becomes `oldest`, which cannot be stopped.
+ */
+#define CANARY_CHANGE_HAS_OLDEST (1ULL << 8)
+#define CANARY_CHANGE_OLDEST_SHIFT 9
+#define CANARY_CHANGE_OLDEST(slot) (CANARY_CHANGE_HAS_OLDEST | (__u64)(slot) << CANARY_CHANGE_OLDEST_SHIFT)
 struct canary_operation {
 	__u32 type;
 	__u32 id;

@@ -29,7 +29,7 @@
 	  "completed, then a request without a byte of an answer within handshake_timeout, or before the backend's "   \
 	  "FIN")                                                                                                       \
 	X(CLIENT_RESET_EARLY, client_reset_early, ALWAYS, SOFT,                                                        \
-	  "completed, then a RST from the client within handshake_timeout, in nat before any byte of the backend")     \
+	  "completed, then a RST from the client before any byte of the backend, within handshake_timeout")            \
 	X(LATE, late, ALWAYS, NONE, "half_open ones that completed after all")                                         \
 	X(SYN_RETRANSMITS, syn_retransmits, ALWAYS, NONE, "SYNs that were sent again")                                 \
 	X(FAILED, failed, ALWAYS, NONE,                                                                                \

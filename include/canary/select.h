@@ -24,7 +24,7 @@ CANARY_INLINE __u64 canary_word_epoch(__u64 word)
 	return word >> CANARY_WORD_EPOCH_SHIFT;
 }
 
-/* The views: a record, and whether its threshold counts as 0. `oldest` is never stopped: see CANARY_OP_MATERIALISE. */
+/* The views: a record, and whether its threshold counts as 0. `oldest` is never stopped: see CANARY_CHANGE_OLDEST(). */
 CANARY_INLINE __u32 canary_view_now(__u64 word)
 {
 	return canary_word_now(word) | (word & CANARY_WORD_STOPPED ? CANARY_VIEW_STOPPED : 0);

@@ -106,7 +106,7 @@ static bool stopped(void)
 	return guard_now().stopped && word() & CANARY_WORD_STOPPED;
 }
 
-/* As a change of the configuration; an idle flow, of idle_timeout 1 s, has gone by then. */
+/* With an idle_timeout of a second. */
 static void wait_for_the_window(void)
 {
 	for (int i = 0; i < 100 && word() & CANARY_WORD_OPEN; i++) {
@@ -435,6 +435,54 @@ static void only_what_can_be_seen_takes_memory(void **state)
 	assert_int_equal(map_count("outcomes", 4) + map_count("histograms", 8), 0);
 }
 
+static unsigned count_time(bool write)
+{
+	struct canary_histogram_key key = {
+		.service = find_service("web")->id, .cohort = CANARY_CANARY, .kind = CANARY_HISTOGRAM_HANDSHAKE};
+	struct canary_histogram histogram;
+	int fd = open_pin("histograms");
+
+	assert_int_equal(bpf_map_lookup_elem(fd, &key, &histogram), 0);
+	if (write) {
+		histogram.count[17] = 5;
+		assert_int_equal(bpf_map_update_elem(fd, &key, &histogram, BPF_ANY), 0);
+	}
+	close(fd);
+	return histogram.count[17];
+}
+
+static void times_are_of_one_assignment(void **state)
+{
+	(void)state;
+	WEB(L2, .weight = 5000);
+	count_time(true);
+	commit(add_backend);
+	commit(stop);
+	WEB(NAT, .weight = 5000);
+	assert_int_equal(count_time(false), 5);
+	commit(assign_the_same);
+	assert_int_equal(count_time(false), 0);
+}
+
+/* A place is given to another service after a second: nothing is left there of the one before. */
+static void a_new_service_inherits_nothing(void **state)
+{
+	__u32 id;
+	struct error error;
+
+	(void)state;
+	WEB(L2, .weight = 5000, .lease = 600);
+	id = find_service("web")->id;
+	count_time(true);
+	assert_int_equal(dataplane_renew_lease(env.dataplane, find_service("web"), 1200, &error), 0);
+	configure(NULL, 0);
+	usleep(1100000);
+	WEB(L2, .weight = 5000, .lease = 600);
+	assert_int_equal(find_service("web")->id, id);
+	expires_in(600);
+	assert_int_equal(count_time(false), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -447,6 +495,8 @@ int main(void)
 		TEST(failed_clients_are_of_one_assignment),
 		TEST(the_bitmap_is_taken),
 		TEST(only_what_can_be_seen_takes_memory),
+		TEST(times_are_of_one_assignment),
+		TEST(a_new_service_inherits_nothing),
 	};
 
 	return RUN(tests);

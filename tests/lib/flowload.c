@@ -19,8 +19,8 @@
  *                         datagram without an answer is sent again until the time of -t is over
  *     -R FILE             hold: is created when all flows are open
  *
- * At the end, or on SIGTERM: "FLOWS ok N failed N" (and "changed N" when holding). Connections end with a reset (but for -F), so that the same
- * ports can be used again at once. Exit code 1 if a flow failed.
+ * At the end, or on SIGTERM: "FLOWS ok N failed N" (and "changed N" when holding). Without -F connections end with a
+ * reset, so that the same ports can be used again at once. Exit code 1 if a flow failed.
  */
 #include <err.h>
 #include <errno.h>

@@ -13,6 +13,9 @@
 #define CANARY_ARENA_WORDS SMALL_ARENA
 #define CANARY_MAX_SEGMENTS 256
 #define CANARY_MAX_OPERATIONS 16
+#define CANARY_WATCHED_SETS SMALL_WATCHED_SETS
+#define CANARY_WATCHED_WAYS SMALL_WATCHED_WAYS
+#define CANARY_EVENTS SMALL_EVENTS
 #define CANARY_MAX_INTERFACES 4
 #define CANARY_MAX_VLANS 4
 #undef CANARY_OPENING_PASSES
@@ -54,6 +57,11 @@ void datapath_init(void)
 	add(SHIM_MAP(cohort_counters), true);
 	add(SHIM_MAP(backend_counters), true);
 	add(SHIM_MAP(interface_counters), true);
+	add(SHIM_MAP(guards), true);
+	add(SHIM_MAP(outcomes), true);
+	add(SHIM_MAP(histograms), true);
+	add(SHIM_MAP(events), true);
+	add(SHIM_MAP(event_head), true);
 	add(SHIM_MAP(next_hops), false);
 	add(SHIM_MAP(pkt_scratches), false);
 	add(SHIM_MAP(sweep_scratch), false);
@@ -63,6 +71,8 @@ void datapath_init(void)
 	add(SHIM_MAP(reverse_embryonic), false);
 	add(SHIM_MAP(held), false);
 	add(SHIM_MAP(sweeper), false);
+	add(SHIM_MAP(watched), false);
+	add(SHIM_MAP(watching), false);
 	add(shim_map_make(&flows, "flows", BPF_MAP_TYPE_ARRAY_OF_MAPS, sizeof(__u32), sizeof(__u32), SMALL_SHARDS),
 	    false);
 	shim_map_nest(datapath_flows(), BPF_MAP_TYPE_HASH, sizeof(struct canary_flow_key), sizeof(struct canary_flow),
@@ -103,7 +113,7 @@ void datapath_steer(struct datapath_packet *packet)
 	p->tuple = packet->tuple;
 	p->tcp_flags = packet->tcp_flags;
 	p->tcp_seq = packet->tcp_seq;
-	p->flags = packet->icmp_error ? PKT_ICMP_ERROR : 0;
+	p->flags = (packet->icmp_error ? PKT_ICMP_ERROR : 0) | (packet->data ? PKT_DATA : 0);
 	p->service = service_find(&p->tuple);
 	packet->backend = 0;
 	packet->verdict = XDP_PASS;
@@ -112,25 +122,43 @@ void datapath_steer(struct datapath_packet *packet)
 	if (!p->service || !config)
 		return;
 	p->now_ns = bpf_ktime_get_coarse_ns();
+	if (config->lease_ns && !packet->lease_unchecked && flow_may_open(p) &&
+	    guard_lease(p->service, p->word, p->now_ns))
+		config = service_config(p);
 	packet->verdict = flow_steer(p, config, &a);
 	if (packet->verdict)
 		return;
 	packet->backend = a.backend;
 	packet->generation = a.generation;
 	packet->cohort = a.cohort;
+	watch(p, config, &a);
 }
 
-__u32 datapath_reply(const struct datapath_packet *packet)
+/* As canary_xdp and from_backend do. */
+__u32 datapath_reply(const struct datapath_packet *packet, __u32 tcp_flags, bool data)
 {
 	const struct canary_backend *backend = datapath_backend(packet->backend);
-	struct pkt p = {.tuple = {.client = backend->addr,
-				  .service = packet->tuple.client,
-				  .client_port = backend->port ? backend->port : packet->tuple.port,
-				  .port = packet->tuple.client_port,
-				  .proto = packet->tuple.proto}};
-	struct canary_reverse *entry = reverse_find(&p);
+	struct canary_service *service;
+	struct canary_reverse *entry;
+	struct pkt *p = pkt_new();
 
-	return entry ? entry->service : 0;
+	p->tuple = (struct canary_tuple){.client = backend->addr,
+					 .service = packet->tuple.client,
+					 .client_port = backend->port ? backend->port : packet->tuple.port,
+					 .port = packet->tuple.client_port,
+					 .proto = packet->tuple.proto};
+	p->tcp_flags = tcp_flags;
+	p->flags = PKT_FROM_BACKEND | (data ? PKT_DATA : 0);
+	entry = reverse_find(p);
+	if (!entry)
+		return 0;
+	service = datapath_service(entry->service);
+	p->word = service->word;
+	p->service = entry->service;
+	p->cohort = entry->cohort;
+	p->backend = entry->backend;
+	watch_reply(p, service, entry->port);
+	return p->service;
 }
 
 void datapath_arm(void)
@@ -151,22 +179,77 @@ int datapath_commit(const struct canary_operation *list, __u32 count)
 	return args.error;
 }
 
-int datapath_trip(__u32 service, __u32 slot)
+bool datapath_trip(__u32 service)
 {
-	struct canary_service *of = datapath_service(service);
+	__u64 word = datapath_service(service)->word;
 
-	return transition_change(of, slot, canary_word_epoch(of->word));
+	return !(word & CANARY_WORD_STOPPED) && guard_stop(service, word, config_at(service, canary_view_now(word)),
+							   guard_of(service), CANARY_STOP_RELATIVE, 0);
 }
 
-__u32 datapath_choose(__u32 service, __u32 slot, const struct canary_tuple *tuple)
+struct datapath_choice datapath_choose(__u32 service, __u32 view, const struct canary_tuple *tuple)
 {
 	struct pkt p = {.tuple = *tuple, .service = service};
 	struct assignment a;
 
 	if (!datapath_service(service)->key.port)
 		p.flags |= PKT_ANY_PORT;
-	backend_choose(&p, config_at(service, slot), &a);
-	return a.backend;
+	backend_choose(&p, config_at(service, view), view, &a);
+	return (struct datapath_choice){.backend = a.backend, .cohort = a.cohort};
+}
+
+void datapath_measure(__u32 service)
+{
+	static const struct canary_outcomes no_outcomes;
+	static const struct canary_histogram no_times;
+	struct canary_histogram_key key = {.service = service};
+
+	if (shim_update(&outcomes, &service, &no_outcomes, BPF_NOEXIST))
+		abort();
+	for (key.cohort = 0; key.cohort < CANARY_COHORTS; key.cohort++)
+		for (key.kind = 0; key.kind < CANARY_HISTOGRAM_KINDS; key.kind++)
+			if (shim_update(&histograms, &key, &no_times, BPF_NOEXIST))
+				abort();
+}
+
+__u64 datapath_outcome(__u32 service, enum canary_outcome what)
+{
+	const struct canary_outcomes *all = shim_lookup(&outcomes, &service);
+	__u64 sum = 0;
+
+	for (__u32 i = 0; i <= CANARY_EPOCHS; i++)
+		for (__u32 cohort = 0; cohort < CANARY_COHORTS; cohort++)
+			sum += all->epochs[i].count[cohort][what];
+	return sum;
+}
+
+__u32 datapath_watched_opening(__u32 service)
+{
+	__u32 count = 0;
+
+	for (__u32 place = 0; place < SMALL_WATCHED_SETS; place++) {
+		const struct canary_watched_set *set = shim_lookup(&watched, &place);
+
+		for (__u32 way = 0; way < SMALL_WATCHED_WAYS; way++)
+			count += (set->word[way] & CANARY_WATCHED_STATE) == WATCH_OPENING &&
+				 set->flow[way].service == service;
+	}
+	return count;
+}
+
+bool datapath_is_watched_word(const void *place)
+{
+	return shim_map_contains(shim_map_of(&watched), place);
+}
+
+struct canary_guard *datapath_guard(__u32 id)
+{
+	return guard_of(id);
+}
+
+__u64 datapath_coarse_ns(void)
+{
+	return bpf_ktime_get_coarse_ns();
 }
 
 struct canary_service *datapath_service(__u32 id)

@@ -20,6 +20,9 @@ enum {
 	SMALL_BACKENDS = 64,
 	SMALL_ARENA = 4096,
 	SMALL_OPENING_PASSES = 12,
+	SMALL_WATCHED_SETS = 64, /* a word of bits */
+	SMALL_WATCHED_WAYS = 2,
+	SMALL_EVENTS = 16,
 	SMALL_PASS = 2 * SMALL_SHARDS + 1, /* ticks */
 };
 #define SMALL_TICK_NS 100000000ULL
@@ -36,6 +39,8 @@ struct datapath_packet {
 	__u32 tcp_flags;
 	__u32 tcp_seq;
 	bool icmp_error;
+	bool data;
+	bool lease_unchecked;
 	/* What became of it. */
 	__u32 service;
 	int verdict; /* 0: it goes to `backend` */
@@ -51,14 +56,28 @@ void datapath_clear(void); /* everything, in both */
 void datapath_forget(void); /* what a reboot forgets, in the current instance */
 
 void datapath_steer(struct datapath_packet *packet);
-/* nat: the service that a reply of the packet's backend to its client would be given to; 0: none. */
-__u32 datapath_reply(const struct datapath_packet *packet);
+/* nat: a reply of the packet's backend to its client. The service that it was given to; 0: none. */
+__u32 datapath_reply(const struct datapath_packet *packet, __u32 tcp_flags, bool data);
 void datapath_arm(void);
 int datapath_commit(const struct canary_operation *operations, __u32 count);
-/* A change that the kernel makes by itself: the breaker's. */
-int datapath_trip(__u32 service, __u32 slot);
-/* What a configuration chooses; 0: none. */
-__u32 datapath_choose(__u32 service, __u32 slot, const struct canary_tuple *tuple);
+/* The breaker trips, for no reason. False: the service was stopped already. */
+bool datapath_trip(__u32 service);
+/* What a view chooses. */
+struct datapath_choice {
+	__u32 backend; /* 0: none */
+	__u32 cohort;
+};
+struct datapath_choice datapath_choose(__u32 service, __u32 view, const struct canary_tuple *tuple);
+
+/* Makes what a service is measured by, as user space does when it adds one. */
+void datapath_measure(__u32 service);
+/* Over all epochs and cohorts. */
+__u64 datapath_outcome(__u32 service, enum canary_outcome what);
+/* Flows whose outcome is yet to come, in the current instance. */
+__u32 datapath_watched_opening(__u32 service);
+bool datapath_is_watched_word(const void *place);
+struct canary_guard *datapath_guard(__u32 id);
+__u64 datapath_coarse_ns(void);
 
 struct canary_service *datapath_service(__u32 id);
 struct canary_config *datapath_config(__u32 id, __u32 slot);

@@ -1,407 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "canary/select.h"
-#include "model/world.h"
+#include "model/history.h"
 
-enum { MAX_FLOWS = 512 };
+struct history history;
 
-enum state {
-	CLOSED,
-	OPENING, /* TCP: the SYN is out */
-	ESTABLISHED,
-	ENDING, /* a FIN was sent */
-};
-static const char *const state_names[] = {"closed", "opening", "established", "ending"};
-
-/* FIN shortens what is left of an entry's life: SWEEP_CLOSING_NS. */
-#define ENDING_NS 10000000000ULL
-/* How long a handshake takes at most: what the bits of opening flows last, and a little less. */
-#define HANDSHAKE_NS 8000000000ULL
-
-struct flow {
-	struct canary_tuple tuple;
-	__u32 service;
-	enum state state;
-	__u32 isn;
-	__u32 sent; /* bytes */
-	__u64 last_ns;
-	__u32 backend;
-	__u32 generation;
-	__u32 instance; /* the balancer that ECMP sends it to */
-	/* An LRU forgot it, or a stranger's SYN took its place there, while it was not yet in the table. */
-	bool lost;
-};
-
-static struct {
-	struct model_options options;
-	struct model_result *result;
-	struct flow flows[MAX_FLOWS];
-	struct flow *busy; /* whose packet is on its way */
-	__u32 retirements; /* before the packet */
-	__u32 countdown; /* operations on maps until something comes in between; 0: nothing does */
-	bool in_tick;
-	bool exhausted; /* limits */
-} m;
-
-static void violation(const struct flow *flow, const char *format, ...)
+__u32 history_service(void)
 {
-	char what[100];
-	va_list arguments;
-
-	if (m.result->violation[0])
-		return;
-	va_start(arguments, format);
-	vsnprintf(what, sizeof(what), format, arguments);
-	va_end(arguments);
-	snprintf(m.result->violation, sizeof(m.result->violation), "flow %d (service %u, %s): %s",
-		 (int)(flow - m.flows), flow->service, state_names[flow->state], what);
-	m.result->step = m.result->operations;
+	return history.options.focus ? history.options.focus : 1 + pick(WORLD_SERVICES);
 }
-
-static struct canary_flow_key key_of(const struct flow *flow)
-{
-	return (struct canary_flow_key){.client = flow->tuple.client,
-					.service = flow->service,
-					.client_port = flow->tuple.client_port,
-					.port = flow->tuple.port};
-}
-
-static struct flow *flow_of(const struct canary_flow_key *key)
-{
-	for (__u32 i = 0; i < m.options.flows; i++) {
-		struct canary_flow_key have = key_of(&m.flows[i]);
-
-		if (!memcmp(&have, key, sizeof(have)))
-			return &m.flows[i];
-	}
-	return NULL;
-}
-
-static __u32 some_service(void)
-{
-	return m.options.focus ? m.options.focus : 1 + pick(WORLD_SERVICES);
-}
-
-static bool tracks_all(__u32 service)
-{
-	return service == WORLD_NAT || service == WORLD_OTHER_NAT || service == WORLD_UDP;
-}
-
-/* Packets. */
-
-static void spoil_packet(struct datapath_packet *packet, const struct flow *flow)
-{
-	struct canary_flow_key key = key_of(flow);
-	struct canary_flow *opening;
-
-	if (m.options.mutant != MUTANT_PROMOTE_ANY_ACK || packet->tcp_flags & MODEL_SYN)
-		return;
-	opening = datapath_opening(&key);
-	if (opening)
-		packet->tcp_seq = opening->isn + 1;
-}
-
-static void spoil_after(const struct datapath_packet *packet, const struct flow *flow, __u64 skipped_ns)
-{
-	struct canary_flow_key key = key_of(flow);
-	struct canary_flow *opening, *established;
-
-	if (m.options.mutant == MUTANT_SKIP_NOT_NOTED)
-		datapath_service(flow->service)->skipped_ns = skipped_ns;
-	if (m.options.mutant != MUTANT_PROMOTE_AT_SYN || !(packet->tcp_flags & MODEL_SYN))
-		return;
-	opening = datapath_opening(&key);
-	established = datapath_find(&key);
-	if (opening && established)
-		*established = *opening;
-}
-
-static bool interleave(enum shim_op op, struct shim_map *map, const void *key, const void *value);
-
-static void trace(const struct datapath_packet *packet, const struct flow *flow, bool between)
-{
-	struct canary_flow_key key = key_of(flow);
-	const struct canary_flow *entry = datapath_find(&key), *opening = datapath_opening(&key);
-
-	printf("  flow %d (%s): %s%s%s%s%sseq isn%+d%s -> %d, backend %u", (int)(flow - m.flows),
-	       state_names[flow->state], packet->icmp_error ? "icmp " : "", packet->tcp_flags & MODEL_SYN ? "SYN " : "",
-	       packet->tcp_flags & MODEL_ACK ? "ACK " : "", packet->tcp_flags & MODEL_FIN ? "FIN " : "",
-	       packet->tcp_flags & MODEL_RST ? "RST " : "", packet->tcp_seq - flow->isn, between ? ", in between" : "",
-	       packet->verdict, packet->backend);
-	if (entry)
-		printf(", remembered: %u, flags %u", entry->backend, entry->flags);
-	if (opening)
-		printf(", opening: %u, flags %u", opening->backend, opening->flags);
-	printf("%s%s\n", m.exhausted ? ", limited" : "", shim_instance ? ", other instance" : "");
-}
-
-/* Sends a packet with the flow's tuple, by the flow itself or by a stranger. */
-static void steer(struct datapath_packet *packet, struct flow *flow)
-{
-	bool (*outer)(enum shim_op, struct shim_map *, const void *, const void *) = shim_hook;
-	__u64 skipped_ns = datapath_service(flow->service)->skipped_ns;
-	struct flow *busy = m.busy;
-
-	packet->tuple = flow->tuple;
-	spoil_packet(packet, flow);
-	if (m.exhausted)
-		datapath_exhaust(true);
-	if (!busy) {
-		m.busy = flow;
-		m.countdown = one_in(4) ? 1 + pick(40) : 0;
-		shim_hook = interleave;
-	}
-	m.retirements = world_retirements();
-	datapath_steer(packet);
-	shim_hook = outer;
-	m.busy = busy;
-	spoil_after(packet, flow, skipped_ns);
-	m.result->packets++;
-	if (m.options.trace)
-		trace(packet, flow, busy);
-}
-
-static __u64 patience_ns(const struct flow *flow)
-{
-	if (flow->state == OPENING)
-		return HANDSHAKE_NS;
-	return flow->state == ENDING ? ENDING_NS : WORLD_IDLE_NS;
-}
-
-/* Is what happened to the flow no defect? It was lost where something had to be, or its backend is gone. */
-static bool excused(struct flow *flow)
-{
-	if (!world_alive(flow->backend, flow->generation)) {
-		m.result->moved++;
-		return true;
-	}
-	if (flow->lost) {
-		m.result->given_up++;
-		return true;
-	}
-	return false;
-}
-
-static void check(struct flow *flow, const struct datapath_packet *packet)
-{
-	struct canary_flow_key key = key_of(flow);
-
-	if (packet->verdict) {
-		if (!excused(flow))
-			violation(flow, "was dropped: %d", packet->verdict);
-		flow->state = CLOSED;
-		return;
-	}
-	if (m.retirements == world_retirements() && (!world_alive(packet->backend, packet->generation) ||
-						     datapath_backend(packet->backend)->service != flow->service)) {
-		violation(flow, "got backend %u, which is no live one of the service", packet->backend);
-		return;
-	}
-	if (packet->backend != flow->backend || packet->generation != flow->generation) {
-		if (!excused(flow))
-			violation(flow, "moved from backend %u to %u", flow->backend, packet->backend);
-		flow->state = CLOSED; /* the new backend knows nothing of it */
-		return;
-	}
-	if (flow->service != WORLD_UDP && tracks_all(flow->service) && datapath_find(&key) &&
-	    world_alive(packet->backend, packet->generation) && datapath_reply(packet) != flow->service)
-		violation(flow, "has no way back");
-}
-
-/* A packet of the flow itself. */
-static void send(struct flow *flow, __u32 tcp_flags)
-{
-	struct datapath_packet packet = {.tcp_flags = tcp_flags, .tcp_seq = flow->isn + 1 + flow->sent};
-	__u32 instance = shim_instance;
-
-	if (flow->state == CLOSED)
-		return;
-	if (shim_now_ns - flow->last_ns > patience_ns(flow)) {
-		flow->state = CLOSED;
-		return;
-	}
-	if (flow->service == WORLD_UDP)
-		packet.tcp_flags = packet.tcp_seq = 0;
-	if (tcp_flags & MODEL_SYN)
-		packet.tcp_seq--;
-	shim_instance = flow->instance;
-	flow->last_ns = shim_now_ns; /* before what may come in between */
-	steer(&packet, flow);
-	check(flow, &packet);
-	shim_instance = instance;
-}
-
-static void open_flow(struct flow *flow)
-{
-	struct datapath_packet packet = {.tcp_flags = MODEL_SYN};
-	__u32 instance = shim_instance;
-
-	flow->isn = shim_random();
-	flow->sent = 0;
-	flow->lost = false;
-	flow->last_ns = shim_now_ns;
-	flow->state = CLOSED;
-	packet.tcp_seq = flow->isn;
-	if (flow->service == WORLD_UDP)
-		packet.tcp_flags = packet.tcp_seq = 0;
-	shim_instance = flow->instance;
-	steer(&packet, flow);
-	shim_instance = instance;
-	if (packet.verdict) /* no backend, or in nat none that is free */
-		return;
-	flow->backend = packet.backend;
-	flow->generation = packet.generation;
-	flow->state = flow->service == WORLD_UDP ? ESTABLISHED : OPENING;
-}
-
-/* The SYN again. A flow whose first SYN was settled is not remembered: a change in between gives it a new backend. */
-static void retransmit(struct flow *flow)
-{
-	struct datapath_packet packet = {.tcp_flags = MODEL_SYN, .tcp_seq = flow->isn};
-	__u32 instance = shim_instance;
-
-	if (shim_now_ns - flow->last_ns > patience_ns(flow)) {
-		flow->state = CLOSED;
-		return;
-	}
-	shim_instance = flow->instance;
-	steer(&packet, flow);
-	shim_instance = instance;
-	if (packet.verdict) {
-		flow->state = CLOSED;
-		return;
-	}
-	flow->last_ns = shim_now_ns;
-	flow->backend = packet.backend;
-	flow->generation = packet.generation;
-}
-
-static void complete(struct flow *flow)
-{
-	struct canary_flow_key key = key_of(flow);
-
-	__u32 instance = shim_instance;
-
-	/* The ACK may be lost, and the first data. Where an earlier flow has the tuple, only that ACK takes it over. */
-	shim_instance = flow->instance;
-	flow->sent = one_in(4) && !datapath_find(&key) ? pick(10000) : 0;
-	shim_instance = instance;
-	send(flow, MODEL_ACK);
-	if (flow->state == OPENING)
-		flow->state = ESTABLISHED;
-}
-
-static void progress(struct flow *flow)
-{
-	switch (flow->state) {
-	case CLOSED:
-		open_flow(flow);
-		break;
-	case OPENING:
-		if (one_in(4))
-			retransmit(flow);
-		else
-			complete(flow);
-		break;
-	case ESTABLISHED:
-		flow->sent += one_in(3) ? pick(100000000) : pick(3000);
-		if (flow->service != WORLD_UDP && one_in(16)) {
-			send(flow, MODEL_FIN | MODEL_ACK);
-			if (flow->state == ESTABLISHED)
-				flow->state = ENDING;
-		} else if (flow->service != WORLD_UDP && one_in(32)) {
-			send(flow, MODEL_RST);
-			flow->state = CLOSED;
-		} else if (one_in(32)) {
-			flow->state = CLOSED; /* the client is gone without a word */
-		} else {
-			send(flow, MODEL_ACK);
-		}
-		break;
-	case ENDING:
-		send(flow, MODEL_ACK);
-		if (one_in(4))
-			flow->state = CLOSED;
-	}
-}
-
-/* A stranger forges a packet with the flow's tuple. */
-static void forge(struct flow *flow)
-{
-	struct datapath_packet packet = {.tcp_seq = shim_random(), .tcp_flags = one_in(2) ? MODEL_SYN : MODEL_ACK};
-	__u32 instance = shim_instance;
-
-	if (flow->service == WORLD_UDP)
-		return; /* is the flow's own */
-	shim_instance = flow->instance;
-	if (one_in(8))
-		packet = (struct datapath_packet){.icmp_error = true};
-	steer(&packet, flow);
-	if (packet.tcp_flags & MODEL_SYN && flow->state == OPENING)
-		flow->lost = true;
-	shim_instance = instance;
-}
-
-/* Packets from tuples that nobody else has. */
-static void flood(void)
-{
-	struct datapath_packet packet;
-	__u32 count = 1 + pick(2 * SMALL_EMBRYONIC), flags = one_in(2) ? MODEL_SYN : MODEL_ACK;
-	__u32 service = some_service();
-
-	for (__u32 i = 0; i < count; i++) {
-		packet = (struct datapath_packet){
-			.tuple = {.client = world_addr(0x50000000 + pick(1 << 24)),
-				  .service = world_addr(0x0a000000 + service),
-				  .client_port = shim_random(),
-				  .port = 80,
-				  .proto = service == WORLD_UDP ? 17 : 6},
-			.tcp_flags = service == WORLD_UDP ? 0 : flags,
-			.tcp_seq = service == WORLD_UDP ? 0 : shim_random(),
-		};
-		if (m.exhausted)
-			datapath_exhaust(true);
-		datapath_steer(&packet);
-		m.result->packets++;
-	}
-}
-
-/* The sweeper. */
 
 static void spoil_sweeper(struct canary_sweeper *state)
 {
-	if (m.options.mutant == MUTANT_CLEAR_EARLY && !state->step)
+	if (history.options.mutant == MUTANT_CLEAR_EARLY && !state->step)
 		for (__u32 bit = 0; bit < SMALL_HELD_BITS; bit += 64)
 			*datapath_held(state->active, bit) = 0;
-	if (m.options.mutant == MUTANT_OPENING_TOO_SHORT)
+	if (history.options.mutant == MUTANT_OPENING_TOO_SHORT)
 		state->passes = SMALL_OPENING_PASSES - 1;
 }
 
+/* One of the sweeper's. */
 static void tick(bool all)
 {
 	bool (*outer)(enum shim_op, struct shim_map *, const void *, const void *) = shim_hook;
 	__u64 before[WORLD_SERVICES + 1];
-	bool inside = m.busy;
+	bool inside = history.busy;
 
+	if (history.options.mutant == MUTANT_LEASE_UNCHECKED)
+		return;
 	for (__u32 id = 1; id <= WORLD_SERVICES; id++)
 		before[id] = datapath_service(id)->word;
 	if (all)
 		shim_now_ns += SMALL_TICK_NS; /* it is not early, the packet is late */
 	spoil_sweeper(datapath_sweeper());
 	if (!inside) {
-		m.in_tick = true;
-		m.countdown = one_in(8) ? 1 + pick(60) : 0;
-		shim_hook = interleave;
+		history.in_tick = true;
+		history.countdown = one_in(8) ? 1 + pick(80) : 0;
+		shim_hook = history_interleave;
 	}
 	shim_timers_run(all);
 	shim_hook = outer;
 	if (!inside)
-		m.in_tick = false;
-	for (__u32 id = 1; m.options.mutant == MUTANT_CLOSE_DROPS_ALL && id <= WORLD_SERVICES; id++)
+		history.in_tick = false;
+	for (__u32 id = 1; history.options.mutant == MUTANT_CLOSE_DROPS_ALL && id <= WORLD_SERVICES; id++)
 		if (before[id] & ~datapath_service(id)->word & CANARY_WORD_OPEN)
 			shim_map_clear(datapath_flows());
 }
@@ -416,44 +60,75 @@ static void advance(__u64 ns)
 			tick(false);
 		shim_instance = 0;
 	}
-	m.exhausted = one_in(6);
-	datapath_exhaust(m.exhausted);
+	history.exhausted = one_in(6);
+	datapath_exhaust(history.exhausted);
 }
 
-/* What comes in between the operations of a packet or a tick. */
+static void change(__u32 service);
 
+/* What comes in between the operations of a packet, a tick or a commit. */
 static void other_cpu(void)
 {
-	struct flow *flow = &m.flows[pick(m.options.flows)];
+	struct flow *flow = &history.flows[pick(history.options.flows)];
 	__u32 instance = shim_instance;
+	bool ours = history.busy;
 
 	shim_cpu = 1;
-	if (m.in_tick && !m.busy)
-		m.busy = flow;
+	if (!ours)
+		history.busy = flow;
 	if (one_in(2))
 		shim_now_ns += pick(6000000);
-	switch (pick(4)) {
+	switch (pick(5)) {
 	case 0:
-		world_change(some_service(), m.options.mutant, one_in(4), m.options.trace);
-		break;
+		if (!history.in_commit) { /* commands take turns */
+			change(history_service());
+			break;
+		}
+		/* fall through */
 	case 1:
-		if (!m.in_tick) {
+		change_trip(history_service(), &history.options);
+		break;
+	case 2:
+		if (!history.in_tick) {
 			tick(true);
 			break;
 		}
 		/* fall through */
-	case 2:
-		if (flow != m.busy || m.in_tick)
-			progress(flow);
+	case 3:
+		if (flow != history.busy || !ours)
+			packets_progress(flow);
 		break;
 	default:
-		if (m.busy != flow && m.busy->state == ESTABLISHED)
-			forge(one_in(2) ? m.busy : flow);
+		if (history.busy != flow && history.busy->state == ESTABLISHED)
+			packets_forge(one_in(2) ? history.busy : flow);
 	}
-	if (m.in_tick)
-		m.busy = NULL;
+	if (!ours)
+		history.busy = NULL;
 	shim_cpu = 0;
 	shim_instance = instance;
+}
+
+/* As user space changes a service: the kernel may come in between its preparations and the commit, and in the commit. */
+static void change(__u32 service)
+{
+	bool (*outer)(enum shim_op, struct shim_map *, const void *, const void *) = shim_hook;
+	struct change change;
+	int error;
+
+	if (!change_prepare(service, history.options.mutant, &change))
+		return;
+	if (!history.busy && !history.in_tick) {
+		history.in_commit = true;
+		if (one_in(8))
+			other_cpu();
+		history.countdown = one_in(2) ? 1 + pick(80) : 0;
+		shim_hook = history_interleave;
+	}
+	error = datapath_commit(change.operations, change.count);
+	shim_hook = outer;
+	history.in_commit = false;
+	change_finish(&change, error, &history.options);
+	history.result->late += error != 0;
 }
 
 /* A writer that is interrupted for long just where the sweeper could take advantage of it. */
@@ -463,27 +138,28 @@ static void slow_writer(void)
 		tick(true);
 }
 
-static bool interleave(enum shim_op op, struct shim_map *map, const void *key, const void *value)
+bool history_interleave(enum shim_op op, struct shim_map *map, const void *key, const void *value)
 {
 	bool table = map && map->value_size == sizeof(struct canary_flow) && map->type == BPF_MAP_TYPE_HASH;
 
-	(void)key;
 	(void)value;
-	if (m.options.mutant == MUTANT_OPEN_NOT_STORED && op == SHIM_UPDATE && map == datapath_embryonic())
+	if (history.options.mutant == MUTANT_OPEN_NOT_STORED && op == SHIM_UPDATE && map == datapath_embryonic())
 		return false;
-	if (m.busy && table && (op == SHIM_UPDATE || op == SHIM_UPDATED))
+	if (history.options.mutant == MUTANT_OUTCOME_NOT_TAKEN && op == SHIM_SWAP && datapath_is_watched_word(key))
+		return false;
+	if (history.busy && table && (op == SHIM_UPDATE || op == SHIM_UPDATED))
 		slow_writer();
 	/* Between its last look at an entry and the deletion the sweeper cannot know better: nanoseconds. */
-	if (m.in_tick && table && op == SHIM_DELETE)
+	if (history.in_tick && table && op == SHIM_DELETE)
 		return true;
-	if (m.countdown && !--m.countdown)
+	if (history.countdown && !--history.countdown)
 		other_cpu();
 	return true;
 }
 
 static void evicted(const struct shim_map *map, const void *key)
 {
-	struct canary_flow_key flow_key;
+	struct canary_flow_key forgotten;
 	const struct canary_flow *entry;
 	struct flow *flow;
 
@@ -492,9 +168,9 @@ static void evicted(const struct shim_map *map, const void *key)
 	if (map != datapath_embryonic())
 		return;
 	shim_hook = NULL;
-	flow_key = *(const struct canary_flow_key *)key;
-	flow = flow_of(&flow_key);
-	entry = datapath_find(&flow_key); /* maybe of an earlier flow */
+	forgotten = *(const struct canary_flow_key *)key;
+	flow = flow_of(&forgotten);
+	entry = datapath_find(&forgotten); /* maybe of an earlier flow */
 	if (flow && flow->instance == shim_instance &&
 	    (flow->state == OPENING || flow->service == WORLD_UDP || !entry || entry->backend != flow->backend))
 		flow->lost = true;
@@ -504,10 +180,10 @@ static void evicted(const struct shim_map *map, const void *key)
 /* All maps are lost, but for what files bring back. What only the table knew is lost too. */
 static void reboot(void)
 {
-	for (__u32 i = 0; i < m.options.flows; i++) {
-		struct flow *flow = &m.flows[i];
+	for (__u32 i = 0; i < history.options.flows; i++) {
+		struct flow *flow = &history.flows[i];
 
-		if (flow->service == WORLD_NAT || flow->service == WORLD_OTHER_NAT)
+		if (world_is_nat(flow->service))
 			flow->lost = !flow->instance; /* its way back may be another's by now */
 		if (flow->state != CLOSED && !flow->instance &&
 		    (flow->service == WORLD_UDP || /* any datagram may open a flow */
@@ -515,20 +191,22 @@ static void reboot(void)
 			flow->state = CLOSED;
 	}
 	shim_instance = 0;
+	for (__u32 id = 1; id <= WORLD_SERVICES; id++)
+		history.forgotten[id] += datapath_watched_opening(id);
 	datapath_forget();
 	datapath_arm();
-	world_restore(m.options.mutant);
-	if (m.options.trace)
+	change_restore(history.options.mutant);
+	if (history.options.trace)
 		printf("  reboot\n");
 }
 
 /* ECMP sends the flow to the other balancer: a settled one lives on. */
 static void reroute(struct flow *flow)
 {
-	struct canary_flow_key key = key_of(flow);
+	struct canary_flow_key key = flow_key(flow);
 	bool known;
 
-	if (flow->state != ESTABLISHED || tracks_all(flow->service) ||
+	if (flow->state != ESTABLISHED || flow_is_tracked(flow) ||
 	    world_choose_now(flow->service, &flow->tuple) != flow->backend ||
 	    world_choose_oldest(flow->service, &flow->tuple) != flow->backend)
 		return;
@@ -538,23 +216,27 @@ static void reroute(struct flow *flow)
 	if (known)
 		return;
 	flow->instance = !flow->instance;
-	if (m.options.trace)
-		printf("  flow %d goes to instance %u\n", (int)(flow - m.flows), flow->instance);
+	if (history.options.trace)
+		printf("  flow %d goes to instance %u\n", (int)(flow - history.flows), flow->instance);
 }
 
 static void step(void)
 {
-	struct flow *flow = &m.flows[pick(m.options.flows)];
+	struct flow *flow = &history.flows[pick(history.options.flows)];
 	__u32 kind = pick(1000);
 
-	if (m.options.trace)
-		printf("step %" PRIu64 " at %.3f s\n", (uint64_t)m.result->operations, (double)shim_now_ns / 1e9);
+	if (history.options.trace)
+		printf("step %" PRIu64 " at %.3f s\n", (uint64_t)history.result->operations, (double)shim_now_ns / 1e9);
 	if (kind < 40)
-		world_change(some_service(), m.options.mutant, one_in(8), m.options.trace);
+		change(history_service());
+	else if (kind < 45)
+		change_trip(history_service(), &history.options);
+	else if (kind < 50)
+		change_renew_lease(history_service());
 	else if (kind < 110)
-		forge(flow);
+		packets_forge(flow);
 	else if (kind < 120)
-		flood();
+		packets_flood();
 	else if (kind < 122)
 		reboot();
 	else if (kind < 126)
@@ -564,15 +246,15 @@ static void step(void)
 	else if (kind < 150)
 		advance((__u64)pick(2 * WORLD_IDLE_NS / 1000000) * 1000000);
 	else
-		progress(flow);
+		packets_progress(flow);
 	advance((__u64)pick(one_in(8) ? 400 : 20) * 1000000);
 }
 
 static void make_flows(void)
 {
-	for (__u32 i = 0; i < m.options.flows; i++) {
-		struct flow *flow = &m.flows[i];
-		__u32 service = some_service();
+	for (__u32 i = 0; i < history.options.flows; i++) {
+		struct flow *flow = &history.flows[i];
+		__u32 service = history_service();
 
 		*flow = (struct flow){.service = service,
 				      .tuple = {.client = world_addr(0xc0000000 + pick(32)),
@@ -590,10 +272,10 @@ static void make_flows(void)
 
 void model_run(const struct model_options *options, struct model_result *ret)
 {
-	memset(&m, 0, sizeof(m));
+	memset(&history, 0, sizeof(history));
 	*ret = (struct model_result){};
-	m.options = *options;
-	m.result = ret;
+	history.options = *options;
+	history.result = ret;
 	shim_seed(options->seed);
 	shim_hook = NULL;
 	shim_evicted = evicted;
@@ -615,5 +297,7 @@ void model_run(const struct model_options *options, struct model_result *ret)
 	while (ret->operations < options->steps && !ret->violation[0]) {
 		ret->operations++;
 		step();
+		check_guards();
 	}
+	check_outcomes();
 }

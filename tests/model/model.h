@@ -2,8 +2,11 @@
 /*
  * Random histories of a balancer: flows open, send, fall idle and end while weights, rings, segments and backends change,
  * windows close, strangers forge packets, tables fill, the sweeper and other CPUs come in between, the machine boots
- * again, and flows come from another balancer. The invariant: while its backend lives and it is not idle for longer than
- * the idle timeout, an established connection never changes its backend.
+ * again, flows come from another balancer, and the kernel guards the canary: by what it sees of handshakes, and by leases.
+ *
+ * The invariants: while its backend lives and it is not idle for longer than the idle timeout, an established connection
+ * never changes its backend. While a service is stopped, or its lease over, no new flow gets to the canary for its bucket.
+ * And each flow whose handshake is watched has one outcome.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -27,7 +30,11 @@
 	X(LRU_TABLE, "the table of flows evicts")                                                                      \
 	X(GENERATION_IGNORED, "a backend's index has a new owner and the same generation")                             \
 	X(REBOOT_LOSES_OLDEST, "after a reboot only `now` is known")                                                   \
-	X(REBOOT_NEW_KEYS, "after a reboot the hashes have other keys")
+	X(REBOOT_NEW_KEYS, "after a reboot the hashes have other keys")                                                \
+	X(MATERIALISE_KEEPS_THRESHOLD, "`oldest` says what was not in force, as the service was stopped")              \
+	X(CHANGE_FORGETS_STOP, "a change that is no assignment gives the canary its new flows back")                   \
+	X(OUTCOME_NOT_TAKEN, "who tells a watched flow's outcome does not see that another did")                       \
+	X(LEASE_UNCHECKED, "packets leave the lease to the sweeper, and that stands still")
 
 enum mutant {
 #define X(NAME, text) MUTANT_##NAME,
@@ -50,6 +57,10 @@ struct model_result {
 	__u64 packets;
 	__u64 moved; /* flows whose backend was retired */
 	__u64 given_up; /* flows that were lost for want of room, or by a reboot that forgot them: see model.c */
+	__u64 outcomes; /* of watched flows */
+	__u64 tripped; /* times that the breaker did, of what it saw */
+	__u64 expired; /* leases */
+	__u64 late; /* changes that the kernel came before */
 	__u32 step; /* of the violation */
 	char violation[160]; /* empty: the invariant held */
 };

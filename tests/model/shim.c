@@ -5,8 +5,6 @@
 
 #include "model/shim.h"
 
-enum { TIMERS = 4 };
-
 /*
  * Elements have a fixed place. Hashes chain them, and give the place that was freed last to the next one that comes, as
  * the kernel's preallocated ones do: what still points there sees another element.
@@ -24,23 +22,14 @@ struct shim_store {
 	char *elements;
 };
 
-struct timer {
-	struct bpf_timer *timer;
-	struct shim_map *map;
-	void *callback;
-	__u64 due_ns; /* 0: not started */
-};
-
 __u64 shim_now_ns;
 __u32 shim_cpu;
 __u32 shim_instance;
 void (*shim_evicted)(const struct shim_map *map, const void *key);
 bool (*shim_hook)(enum shim_op op, struct shim_map *map, const void *key, const void *value);
-long (*shim_fib)(struct bpf_fib_lookup *fib);
 
 static __u64 random_state;
 static __u64 uses;
-static struct timer timers[SHIM_INSTANCES][TIMERS];
 
 void shim_seed(__u64 seed)
 {
@@ -199,6 +188,19 @@ void shim_map_free(struct shim_map *map)
 	for (__u32 i = 0; i < SHIM_INSTANCES; i++)
 		store_free(map->store[i]);
 	free(map);
+}
+
+void *shim_map_first(const struct shim_map *map)
+{
+	return value_at(store_of(map), 0);
+}
+
+bool shim_map_contains(const struct shim_map *map, const void *place)
+{
+	const struct shim_store *store = store_of(map);
+	const char *at = place;
+
+	return at >= store->elements && at < store->elements + (size_t)store->places * store->stride;
 }
 
 __u32 shim_map_count(const struct shim_map *map)
@@ -395,137 +397,4 @@ long shim_for_each(void *object, void *callback, void *context)
 			break;
 	}
 	return turns;
-}
-
-long shim_loop(__u32 turns, void *callback, void *context)
-{
-	long (*call)(__u32, void *) = callback;
-
-	for (__u32 i = 0; i < turns; i++)
-		if (call(i, context))
-			return i + 1;
-	return turns;
-}
-
-static struct timer *timer_find(const struct bpf_timer *timer)
-{
-	for (int i = 0; i < TIMERS; i++)
-		if (timers[shim_instance][i].timer == timer)
-			return &timers[shim_instance][i];
-	return NULL;
-}
-
-long shim_timer_init(struct bpf_timer *timer, void *map)
-{
-	struct timer *place = timer_find(timer);
-
-	if (place)
-		return -EBUSY;
-	place = timer_find(NULL);
-	if (!place)
-		return -ENOMEM;
-	*place = (struct timer){.timer = timer, .map = shim_map_of(map)};
-	return 0;
-}
-
-long shim_timer_callback(struct bpf_timer *timer, void *callback)
-{
-	struct timer *place = timer_find(timer);
-
-	if (!place)
-		return -EINVAL;
-	place->callback = callback;
-	return 0;
-}
-
-long shim_timer_start(struct bpf_timer *timer, __u64 ns)
-{
-	struct timer *place = timer_find(timer);
-
-	if (!place || !place->callback)
-		return -EINVAL;
-	place->due_ns = shim_now_ns + ns + 1;
-	return 0;
-}
-
-void shim_timers_run(bool all)
-{
-	for (int i = 0; i < TIMERS; i++) {
-		struct timer *timer = &timers[shim_instance][i];
-		int (*call)(void *, __u32 *, void *) = timer->callback;
-		__u32 key = 0;
-
-		if (!timer->due_ns || (!all && timer->due_ns > shim_now_ns + 1))
-			continue;
-		timer->due_ns = 0;
-		call(timer->map, &key, value_at(store_of(timer->map), 0));
-	}
-}
-
-void shim_timers_forget(void)
-{
-	memset(timers[shim_instance], 0, sizeof(timers[shim_instance]));
-}
-
-long shim_fib_lookup(struct bpf_fib_lookup *fib)
-{
-	if (shim_fib)
-		return shim_fib(fib);
-	fib->ifindex = 1;
-	fib->mtu_result = 1500;
-	memset(fib->dmac, 2, sizeof(fib->dmac));
-	memset(fib->smac, 4, sizeof(fib->smac));
-	return BPF_FIB_LKUP_RET_SUCCESS;
-}
-
-long shim_redirect(__u32 ifindex)
-{
-	(void)ifindex;
-	return XDP_REDIRECT;
-}
-
-long shim_csum_diff(const __be32 *from, __u32 from_size, const __be32 *to, __u32 to_size, __u32 seed)
-{
-	__u64 sum = seed;
-
-	for (__u32 i = 0; i < from_size / 4; i++)
-		sum += (__u32)~from[i];
-	for (__u32 i = 0; i < to_size / 4; i++)
-		sum += (__u32)to[i];
-	while (sum >> 32)
-		sum = (sum & 0xffffffff) + (sum >> 32);
-	return (__u32)sum;
-}
-
-__u64 shim_frame_length(const struct shim_frame *ctx)
-{
-	return ctx->data_end - ctx->data;
-}
-
-long shim_adjust_head(struct shim_frame *ctx, int delta)
-{
-	unsigned long data = ctx->data + delta;
-
-	if (data < (unsigned long)ctx->start || data + 14 > ctx->data_end)
-		return -EINVAL;
-	ctx->data = data;
-	return 0;
-}
-
-long shim_adjust_tail(struct shim_frame *ctx, int delta)
-{
-	unsigned long end = ctx->data_end + delta;
-
-	if (end > (unsigned long)ctx->end || end < ctx->data + 14)
-		return -EINVAL;
-	ctx->data_end = end;
-	return 0;
-}
-
-long shim_load_bytes(const struct shim_frame *ctx, __u32 offset, void *to, __u32 length)
-{
-	if (offset > shim_frame_length(ctx) || length > shim_frame_length(ctx) - offset)
-		return -EINVAL;
-	memcpy(to, (const char *)ctx->data + offset, length);
-	return 0;
 }

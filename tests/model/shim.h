@@ -33,6 +33,8 @@ enum shim_op {
 	SHIM_UPDATED,
 	SHIM_DELETE,
 	SHIM_SYNC, /* before an atomic operation on *key; false: it is not done */
+	SHIM_SWAP, /* before a compare-and-swap of *key; false: it seems done and is not */
+	SHIM_SWAPPED,
 };
 
 struct shim_store;
@@ -69,6 +71,9 @@ void shim_map_nest(struct shim_map *outer, __u32 type, __u32 key_size, __u32 val
 /* Empties it, in the current instance. */
 void shim_map_clear(struct shim_map *map);
 void shim_map_free(struct shim_map *map);
+/* In the current instance: the first element, and whether an element is there. */
+void *shim_map_first(const struct shim_map *map);
+bool shim_map_contains(const struct shim_map *map, const void *place);
 __u32 shim_map_count(const struct shim_map *map);
 static inline struct shim_map *shim_map_of(const void *object)
 {

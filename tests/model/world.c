@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "canary/breaker.h"
 #include "canary/select.h"
 #include "model/world.h"
 
@@ -10,19 +11,11 @@ enum {
 	RING_SIZE = 7,
 	RING_WORDS = 2,
 	ARENA_FIRST = 16,
-	MEMBERS = 3, /* at most, of a cohort */
-};
-#define GRACE_NS 50000000ULL /* as user space: packets that are on their way may still read a record */
-
-/* The backends of a cohort; draining ones are not in the ring. */
-struct member {
-	__u32 index;
-	bool draining;
+	FAILED_FIRST = SMALL_ARENA / 2, /* the bitmaps of failed clients, of which two take turns */
+	FAILED_WORDS = CANARY_THRESHOLD_ONE / 64,
 };
 
-static struct member members[WORLD_SERVICES + 1][CANARY_COHORTS][MEMBERS];
-static __u32 next_set;
-static __u32 retirements;
+struct world_member world_members[WORLD_SERVICES + 1][CANARY_COHORTS][WORLD_MEMBERS];
 
 struct canary_addr world_addr(__u32 v4)
 {
@@ -36,9 +29,9 @@ bool world_alive(__u32 index, __u32 generation)
 	return backend->flags & CANARY_BACKEND_LIVE && backend->generation == generation;
 }
 
-__u32 world_retirements(void)
+bool world_is_nat(__u32 service)
 {
-	return retirements;
+	return service == WORLD_NAT || service == WORLD_OTHER_NAT;
 }
 
 static __u32 ring_base(__u32 service, __u32 slot, __u32 cohort)
@@ -76,12 +69,12 @@ static __u32 free_index(void)
 	return 0;
 }
 
-static void add_member(__u32 service, __u32 cohort, struct member *member)
+void world_add_member(__u32 service, __u32 cohort, struct world_member *member)
 {
 	struct canary_backend *backend;
 	__u32 index = free_index(), generation;
 
-	*member = (struct member){.index = index};
+	*member = (struct world_member){.index = index};
 	if (!index)
 		return;
 	backend = datapath_backend(index);
@@ -90,22 +83,21 @@ static void add_member(__u32 service, __u32 cohort, struct member *member)
 					   .flags = CANARY_BACKEND_LIVE,
 					   .service = service,
 					   .generation = generation};
-	if (service == WORLD_NAT || service == WORLD_OTHER_NAT) {
+	if (world_is_nat(service)) {
 		/* Shared with the other nat service, but for one cohort of one service there is one of each. */
-		backend->addr = world_addr(0x0a030000 + cohort * 256 + (member - members[service][cohort]));
+		backend->addr = world_addr(0x0a030000 + cohort * 256 + (member - world_members[service][cohort]));
 		backend->port = 8080;
 	}
 }
 
-/* A ring with turns drawn at random; none where the cohort has no backend. */
-static void build_ring(__u32 service, __u32 slot, __u32 cohort)
+void world_build_ring(__u32 service, __u32 slot, __u32 cohort)
 {
 	struct canary_ring *ring = &datapath_config(service, slot)->ring[cohort];
-	const struct member *list = members[service][cohort];
-	__u32 candidates[MEMBERS], count = 0;
+	const struct world_member *list = world_members[service][cohort];
+	__u32 candidates[WORLD_MEMBERS], count = 0;
 	__u64 *word;
 
-	for (__u32 i = 0; i < MEMBERS; i++)
+	for (__u32 i = 0; i < WORLD_MEMBERS; i++)
 		if (list[i].index && !list[i].draining)
 			candidates[count++] = list[i].index;
 	*ring = (struct canary_ring){.base = ring_base(service, slot, cohort), .size = count ? RING_SIZE : 0};
@@ -118,7 +110,7 @@ static void build_ring(__u32 service, __u32 slot, __u32 cohort)
 }
 
 /* A record that copies another: rings are immutable, and so are copied too. */
-static void copy_record(__u32 service, __u32 from, __u32 to)
+void world_copy_record(__u32 service, __u32 from, __u32 to)
 {
 	*datapath_config(service, to) = *datapath_config(service, from);
 	for (__u32 cohort = 0; cohort < CANARY_COHORTS; cohort++) {
@@ -129,184 +121,108 @@ static void copy_record(__u32 service, __u32 from, __u32 to)
 	}
 }
 
+static __s32 fixed_log(double x)
+{
+	return (__s32)lround(log(x) * CANARY_BREAKER_NAT);
+}
+
+/* What user space computes of what was asked for: threshold, observed buckets, the breaker's numbers. */
+void world_derive(struct canary_config *config)
+{
+	__u32 capped = config->cap * (__u32)CANARY_THRESHOLD_ONE / CANARY_WEIGHT_ONE, others;
+	double c, s, r = config->ratio / 100.0;
+
+	config->threshold = config->weight * (__u32)CANARY_THRESHOLD_ONE / CANARY_WEIGHT_ONE;
+	others = CANARY_THRESHOLD_ONE - config->threshold;
+	config->watched[CANARY_CANARY] = config->threshold;
+	if (!config->cap || (config->forward != CANARY_FORWARD_NAT && config->threshold > capped))
+		config->watched[CANARY_CANARY] = capped;
+	config->watched[CANARY_STABLE] = 4 * config->watched[CANARY_CANARY];
+	if (config->watched[CANARY_STABLE] > others)
+		config->watched[CANARY_STABLE] = others;
+	c = config->watched[CANARY_CANARY];
+	s = config->watched[CANARY_STABLE];
+	config->step[CANARY_CANARY] = c && s ? fixed_log(r * (c + s) / (r * c + s)) : 0;
+	config->step[CANARY_STABLE] = c && s ? fixed_log((c + s) / (r * c + s)) : 0;
+	config->limit = config->breaker ? fixed_log(config->arl) : 0;
+}
+
+/* A new assignment: the kernel judges it anew. Some have a lease, which is over soon. */
+void world_assign(__u32 service, struct canary_config *config)
+{
+	__u32 first = FAILED_FIRST + ++config->assignment % 2 * FAILED_WORDS;
+
+	config->on_expiry = pick(CANARY_EXPIRIES);
+	config->lease_ns = one_in(3) ? shim_now_ns + pick(20) * WORLD_SECOND_NS : 0;
+	if (service != WORLD_ANY_PORT)
+		return;
+	for (__u32 i = 0; i < FAILED_WORDS; i++)
+		*datapath_arena(first + i) = 0;
+	config->failed = first;
+}
+
+static struct canary_config first_record(__u32 id)
+{
+	struct canary_config config = {.salt = shim_random(),
+				       .weight = pick(CANARY_WEIGHT_ONE),
+				       .forward = CANARY_FORWARD_L2,
+				       .idle_timeout = WORLD_IDLE_NS / WORLD_SECOND_NS,
+				       .max_window = 1000000,
+				       .handshake_timeout = 1000 + pick(3000),
+				       .breaker = !one_in(4),
+				       .arl = 1000,
+				       .ratio = 1000,
+				       .cap = one_in(4) ? 0 : 1000 + pick(9000)};
+
+	if (world_is_nat(id))
+		config.forward = CANARY_FORWARD_NAT;
+	if (id == WORLD_UDP)
+		config.track = CANARY_TRACK_ALWAYS;
+	if (id == WORLD_ANY_PORT)
+		config.affinity = CANARY_AFFINITY_CLIENT;
+	world_assign(id, &config);
+	world_derive(&config);
+	return config;
+}
+
+static void make_service(__u32 id)
+{
+	const struct canary_operation operation = {
+		.type = CANARY_OP_ADD, .id = id, .word = 1ULL << CANARY_WORD_EPOCH_SHIFT};
+
+	datapath_service(id)->key = (struct canary_service_key){.addr = world_addr(0x0a000000 + id),
+								.port = id == WORLD_ANY_PORT ? 0 : 80,
+								.proto = id == WORLD_UDP ? 17 : 6};
+	*datapath_config(id, 0) = first_record(id);
+	datapath_measure(id);
+	for (__u32 cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		for (__u32 i = 0; i < 2; i++)
+			world_add_member(id, cohort, &world_members[id][cohort][i]);
+		world_build_ring(id, 0, cohort);
+	}
+	if (datapath_commit(&operation, 1))
+		abort();
+}
+
 void world_make(void)
 {
-	memset(members, 0, sizeof(members));
-	next_set = 1;
+	memset(world_members, 0, sizeof(world_members));
 	for (__u32 i = 0; i < sizeof(struct canary_keys) / 4; i++)
 		((__u32 *)&datapath_settings()->keys)[i] = shim_random();
-	for (__u32 id = 1; id <= WORLD_SERVICES; id++) {
-		struct canary_config *config = datapath_config(id, 0);
-		struct canary_service *service = datapath_service(id);
-		const struct canary_operation operation = {
-			.type = CANARY_OP_ADD, .id = id, .word = 1ULL << CANARY_WORD_EPOCH_SHIFT};
-
-		service->key = (struct canary_service_key){
-			.addr = world_addr(0x0a000000 + id), .port = 80, .proto = id == WORLD_UDP ? 17 : 6};
-		if (id == WORLD_ANY_PORT)
-			service->key.port = 0;
-		*config = (struct canary_config){.salt = shim_random(),
-						 .threshold = pick(CANARY_THRESHOLD_ONE),
-						 .forward = CANARY_FORWARD_L2,
-						 .idle_timeout = WORLD_IDLE_NS / 1000000000,
-						 .max_window = 1000000};
-		if (id == WORLD_NAT || id == WORLD_OTHER_NAT)
-			config->forward = CANARY_FORWARD_NAT;
-		if (id == WORLD_UDP)
-			config->track = CANARY_TRACK_ALWAYS;
-		if (id == WORLD_ANY_PORT)
-			config->affinity = CANARY_AFFINITY_CLIENT;
-		for (__u32 cohort = 0; cohort < CANARY_COHORTS; cohort++) {
-			for (__u32 i = 0; i < 2; i++)
-				add_member(id, cohort, &members[id][cohort][i]);
-			build_ring(id, 0, cohort);
-		}
-		if (datapath_commit(&operation, 1))
-			abort();
-	}
-}
-
-static int free_slot(const struct canary_service *service)
-{
-	__u64 word = service->word;
-
-	for (__u32 slot = 0; slot < CANARY_CONFIGS; slot++)
-		if (slot != canary_word_now(word) && slot != canary_word_oldest(word) &&
-		    (!service->retired_ns[slot] || shim_now_ns - service->retired_ns[slot] >= GRACE_NS))
-			return slot;
-	return -1;
-}
-
-static void change_segments(struct canary_config *config)
-{
-	struct canary_addr addr = world_addr(0xc0000000 + pick(8) * 4);
-
-	config->segment_set = one_in(3) ? 0 : next_set++;
-	if (!config->segment_set)
-		return;
-	datapath_segment(config->segment_set, &addr, 126, pick(2));
-	addr = world_addr(0xc0000000 + pick(32));
-	datapath_segment(config->segment_set, &addr, 128, pick(2));
-}
-
-/* Changes a member of the cohort. The index of one that is to be retired, or 0. */
-static __u32 change_member(__u32 service, __u32 cohort)
-{
-	struct member *member = &members[service][cohort][pick(MEMBERS)];
-	__u32 retired = 0;
-
-	if (!member->index) {
-		add_member(service, cohort, member);
-	} else if (one_in(2)) {
-		member->draining = !member->draining;
-	} else {
-		retired = member->index;
-		*member = (struct member){};
-	}
-	return retired;
-}
-
-static void change_record(__u32 id, __u32 slot, __u32 kind, struct canary_operation *retire)
-{
-	static const __u32 thresholds[] = {0, 6554, 32768, CANARY_THRESHOLD_ONE};
-	struct canary_config *config = datapath_config(id, slot);
-	__u32 cohort = pick(2);
-
-	switch (kind) {
-	case 0:
-		config->salt = shim_random();
-		break;
-	case 1:
-		build_ring(id, slot, cohort);
-		break;
-	case 2:
-	case 3:
-		retire->id = change_member(id, cohort);
-		build_ring(id, slot, cohort);
-		break;
-	case 4:
-		change_segments(config);
-		break;
-	case 5:
-		config->overflow = pick(CANARY_OVERFLOWS);
-		break;
-	default:
-		config->threshold = thresholds[pick(4)];
-	}
-}
-
-/* What the mutants do to a change that was made. */
-static void spoil(struct canary_service *service, __u64 before, enum mutant mutant, bool trip)
-{
-	__u64 oldest = (__u64)canary_word_now(before) << CANARY_WORD_OLDEST_SHIFT;
-
-	if (mutant == MUTANT_OLDEST_REPLACED && before & CANARY_WORD_OPEN)
-		service->word = (service->word & ~(CANARY_WORD_SLOT_MASK << CANARY_WORD_OLDEST_SHIFT)) | oldest;
-	if (mutant == MUTANT_CHANGE_NO_WINDOW || (mutant == MUTANT_TRIP_NO_WINDOW && trip))
-		service->word =
-			(service->word & ~(CANARY_WORD_OPEN | CANARY_WORD_SLOT_MASK << CANARY_WORD_OLDEST_SHIFT)) |
-			(__u64)canary_word_now(service->word) << CANARY_WORD_OLDEST_SHIFT;
-	if (mutant == MUTANT_WINDOW_TOO_SHORT && service->changed_ns > WORLD_IDLE_NS / 2)
-		service->changed_ns -= WORLD_IDLE_NS / 2;
-}
-
-void world_change(__u32 id, enum mutant mutant, bool trip, bool trace)
-{
-	struct canary_service *service = datapath_service(id);
-	struct canary_operation operations[2] = {{.type = CANARY_OP_CHANGE, .id = id},
-						 {.type = CANARY_OP_RETIRE_BACKEND}};
-	__u64 before = service->word;
-	int slot = free_slot(service);
-	__u32 kind = pick(10);
-
-	if (slot < 0)
-		return;
-	copy_record(id, canary_word_now(before), slot);
-	if (trip) {
-		datapath_config(id, slot)->threshold = 0;
-		if (datapath_trip(id, slot))
-			abort();
-	} else {
-		change_record(id, slot, kind, &operations[1]);
-		operations[0].expected = canary_word_epoch(before);
-		operations[0].word = slot;
-		if (datapath_commit(operations, operations[1].id ? 2 : 1))
-			abort();
-		if (mutant == MUTANT_GENERATION_IGNORED && operations[1].id)
-			datapath_backend(operations[1].id)->generation--;
-	}
-	spoil(service, before, mutant, trip);
-	if (trace)
-		printf("  service %u %s %u: slot %d, oldest %u, threshold %u, retired %u\n", id,
-		       trip ? "trip" : "change", kind, slot, canary_word_oldest(service->word),
-		       datapath_config(id, slot)->threshold, operations[1].id);
-	retirements += operations[1].id != 0;
-}
-
-void world_restore(enum mutant mutant)
-{
-	for (__u32 id = 1; id <= WORLD_SERVICES; id++) {
-		struct canary_service *service = datapath_service(id);
-
-		service->flows = 0;
-		service->changed_ns = service->opened_ns = shim_now_ns;
-		service->skipped_ns = service->closing_epoch = 0;
-		if (mutant == MUTANT_REBOOT_LOSES_OLDEST)
-			spoil(service, service->word, MUTANT_CHANGE_NO_WINDOW, false);
-	}
-	if (mutant == MUTANT_REBOOT_NEW_KEYS)
-		datapath_settings()->keys.slot = shim_random();
+	for (__u32 id = 1; id <= WORLD_SERVICES; id++)
+		make_service(id);
 }
 
 __u32 world_choose_now(__u32 service, const struct canary_tuple *tuple)
 {
-	return datapath_choose(service, canary_word_now(datapath_service(service)->word), tuple);
+	return datapath_choose(service, canary_view_now(datapath_service(service)->word), tuple).backend;
 }
 
 __u32 world_choose_oldest(__u32 service, const struct canary_tuple *tuple)
 {
 	__u64 word = datapath_service(service)->word;
 
-	return datapath_choose(service, word & CANARY_WORD_OPEN ? canary_word_oldest(word) : canary_word_now(word),
-			       tuple);
+	return datapath_choose(service, word & CANARY_WORD_OPEN ? canary_word_oldest(word) : canary_view_now(word),
+			       tuple)
+		.backend;
 }

@@ -26,7 +26,7 @@ double sim_flows_to_fail(struct random *random, double tolerance, double w, doub
 	for (unsigned run = 0; run < runs; run++) {
 		struct eprocess process = eprocess_new(tolerance, SIM_ALPHA);
 
-		while (!process.failed) {
+		while (!process.failed && process.canary + process.stable < 1000000) {
 			bool canary = random_chance(random, share);
 
 			eprocess_add(&process, w, canary, !canary);
@@ -128,7 +128,7 @@ double sim_flows_to_mismatch(struct random *random, double w, double real, unsig
 		do {
 			canary += random_binomial(random, 50, real);
 			all += 50;
-		} while (sample_ratio_log(canary, all, w) < SAMPLE_RATIO_BOUND);
+		} while (sample_ratio_log(canary, all, w) < SAMPLE_RATIO_BOUND && all < 1000000);
 		flows += (double)all;
 	}
 	return flows / runs;

@@ -127,6 +127,13 @@ static void test_looks_at_every_tick_roll_back_no_more_healthy_canaries_than_alp
 			      SIM_ALPHA / 4);
 }
 
+/* All that is known of a tick's events is how many they are: no order of them may be better than another. */
+static void test_many_events_in_a_tick_are_no_excuse(void **state)
+{
+	(void)state;
+	check_false_rollbacks((struct sim_rollout){.tolerance = 1, .worse = 1, .ticks = 50, .events = 40}, SIM_ALPHA);
+}
+
 static void test_a_base_rate_that_drifts_is_not_taken_for_the_canary(void **state)
 {
 	(void)state;
@@ -195,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_the_same_calls_give_the_same_state),
 		cmocka_unit_test(test_millions_of_events_at_once_are_judged_too),
 		cmocka_unit_test(test_looks_at_every_tick_roll_back_no_more_healthy_canaries_than_alpha),
+		cmocka_unit_test(test_many_events_in_a_tick_are_no_excuse),
 		cmocka_unit_test(test_a_base_rate_that_drifts_is_not_taken_for_the_canary),
 		cmocka_unit_test(test_first_failures_of_clients_roll_back_no_more_than_alpha),
 		cmocka_unit_test(test_finds_worse_canaries_no_later_than_the_design_asks),

@@ -65,7 +65,7 @@ char *breaker_sentence(enum canary_stop_reason reason, const json_t *flows, cons
 
 static bool is_trip(const struct guard *guard)
 {
-	return guard->stopped && guard->reason != CANARY_STOP_LEASE;
+	return guard->stopped && (guard->reason == CANARY_STOP_RELATIVE || guard->reason == CANARY_STOP_ABSOLUTE);
 }
 
 static json_t *view_breaker(const struct service_model *service, const struct guard *guard)
@@ -152,9 +152,13 @@ void guard_print_alarms(const struct cli *cli, const json_t *view)
 		printf("%s  STOPPED: the breaker tripped at %s: %s. New flows go to stable until the next "
 		       "set-weight%s\n",
 		       begin, text_of(breaker, "tripped_at"), text_of(breaker, "reason"), end);
-	else if (stopped)
+	else if (stopped && expired)
 		printf("%s  STOPPED: the lease expired at %s. New flows go to stable until the next set-weight%s\n",
 		       begin, text_of(lease, "expires_at"), end);
+	else if (stopped)
+		printf("%s  STOPPED, as it was before the host restarted. New flows go to stable until the next "
+		       "set-weight%s\n",
+		       begin, end);
 	else if (expired)
 		printf("%s  the lease expired at %s; the weight is held%s\n", begin, text_of(lease, "expires_at"), end);
 	if (json_is_true(json_object_get(view, "flooded")))

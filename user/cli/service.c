@@ -72,7 +72,7 @@ static int add_service(struct change *change, const struct service_model *wanted
 
 int cmd_service_add(const struct cli *cli, struct error *error)
 {
-	struct service_model wanted = {.reset_after = RESET_NEVER};
+	struct service_model wanted = service_defaults();
 	struct change change;
 	int err = parse_service(cli, &wanted, error);
 

@@ -105,15 +105,9 @@ int model_copy(const struct model *model, struct model *ret)
 	return 0;
 }
 
-struct service_model *model_add_service(struct model *model)
+struct service_model service_defaults(void)
 {
-	struct service_model *services = array_grow(model->services, model->service_count, sizeof(*services));
-
-	if (!services)
-		return NULL;
-	model->services = services;
-	services += model->service_count++;
-	*services = (struct service_model){
+	return (struct service_model){
 		.weight = WEIGHT_KEEP,
 		.reset_after = RESET_NEVER,
 		.observe_cap = OBSERVE_CAP,
@@ -123,6 +117,17 @@ struct service_model *model_add_service(struct model *model)
 		.breaker_arl = BREAKER_ARL,
 		.lease = LEASE_UNSET,
 	};
+}
+
+struct service_model *model_add_service(struct model *model)
+{
+	struct service_model *services = array_grow(model->services, model->service_count, sizeof(*services));
+
+	if (!services)
+		return NULL;
+	model->services = services;
+	services += model->service_count++;
+	*services = service_defaults();
 	return services;
 }
 

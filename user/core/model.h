@@ -127,6 +127,7 @@ int model_copy(const struct model *model, struct model *ret);
  * The new element is zeroed but for defaults: of a service weight WEIGHT_KEEP, reset_after RESET_NEVER, lease
  * LEASE_UNSET, and what is watched and what the kernel does by itself; of a backend weight 1 and PORT_DEFAULT.
  */
+struct service_model service_defaults(void);
 struct service_model *model_add_service(struct model *model);
 struct backend_model *service_add_backend(struct service_model *service);
 struct segment_model *service_add_segment(struct service_model *service);

@@ -142,7 +142,7 @@ static int check_step(const struct rollout_plan *plan, size_t at, struct problem
 static int check_bake(const struct rollout_plan *plan, size_t at, struct problem *problem)
 {
 	unsigned bake = rollout_step_bake(plan, at), warmup = plan->steps[at].warmup;
-	char path[32] = "final_bake", text[DURATION_TEXT_LEN];
+	char path[48] = "final_bake", text[DURATION_TEXT_LEN];
 
 	if (at + 1 < plan->step_count)
 		snprintf(path, sizeof(path), "steps[%zu].bake", at);

@@ -33,7 +33,7 @@ void turn_advance(struct rollout *rollout, __s64 now_ms)
 	__s64 passed = rollout->now_ms ? now_ms - rollout->now_ms : 0;
 
 	rollout->now_ms = now_ms;
-	if (passed <= 0 || !turn_is_running(rollout) || turn_is_weight_pending(rollout))
+	if (passed <= 0 || !turn_is_running(rollout))
 		return;
 	rollout->step_ms += passed;
 	if (rollout->wait == ROLLOUT_WAIT_NOTHING)

@@ -143,33 +143,21 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 		    (struct canary_operation){.type = CANARY_OP_ADD, .id = service->id, .word = service->word}, error);
 }
 
-/* A stop lasts until the next assignment, whatever else is changed. */
-static bool stays_stopped(__u64 word, const struct service_model *actual, const struct service_model *desired)
-{
-	return desired->begin_stopped || (word & CANARY_WORD_STOPPED && desired->assignment == actual->assignment);
-}
-
-/* With no window open, nothing but the word says that the service is stopped: then a record has to. */
-static int materialise(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
-		       __u64 word, struct operations *operations, __u32 *ret_slot, struct error *error)
+/* For the time when no window is open and nothing but the word says that the service is stopped: a record that does. */
+static __u32 materialise(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
+			 __u64 word)
 {
 	__u32 slot = occupied_free_slot(dataplane, occupied, actual->id, CANARY_CONFIGS);
 
 	*record_at(dataplane, actual->id, slot) =
 		record_materialise(record_at(dataplane, actual->id, canary_word_now(word)));
-	*ret_slot = slot;
-	return push(operations,
-		    (struct canary_operation){.type = CANARY_OP_MATERIALISE,
-					      .id = actual->id,
-					      .expected = canary_word_epoch(word),
-					      .word = slot},
-		    error);
+	return slot;
 }
 
 static int prepare_change(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 			  struct service_model *desired, struct operations *operations, struct error *error)
 {
-	__u64 word = word_to_change(dataplane, actual);
+	__u64 word = word_to_change(dataplane, actual), change = 0;
 	__u32 slot, taken = CANARY_CONFIGS;
 	struct canary_config config;
 	int result;
@@ -178,19 +166,21 @@ static int prepare_change(struct dataplane *dataplane, struct occupied *occupied
 	result = record_build(dataplane, occupied, actual, desired, &config, error);
 	if (!result && actual->forward != desired->forward && outcomes_make(dataplane, actual->id, desired, false))
 		result = fail(error, -ENOMEM, "%s: there is no memory for its histograms", desired->name);
-	if (!result && word & CANARY_WORD_STOPPED && !(word & CANARY_WORD_OPEN))
-		result = materialise(dataplane, occupied, actual, word, operations, &taken, error);
 	if (result)
 		return result;
+	if (word & CANARY_WORD_STOPPED) {
+		taken = materialise(dataplane, occupied, actual, word);
+		change = CANARY_CHANGE_OLDEST(taken);
+	}
 	slot = occupied_free_slot(dataplane, occupied, actual->id, taken);
 	*record_at(dataplane, actual->id, slot) = config;
-	result = push(operations,
-		      (struct canary_operation){
-			      .type = CANARY_OP_CHANGE,
-			      .id = actual->id,
-			      .expected = canary_word_epoch(word),
-			      .word = slot | (stays_stopped(word, actual, desired) ? CANARY_VIEW_STOPPED : 0)},
-		      error);
+	result = push(
+		operations,
+		(struct canary_operation){.type = CANARY_OP_CHANGE,
+					  .id = actual->id,
+					  .expected = canary_word_epoch(word),
+					  .word = change | slot | (desired->begin_stopped ? CANARY_VIEW_STOPPED : 0)},
+		error);
 	if (!result)
 		result = retire_backends(operations, actual, desired, error);
 	return result;

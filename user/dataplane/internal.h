@@ -141,7 +141,7 @@ __u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occ
 /* record.c: builds a service's configuration record from the model. */
 int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 		 struct service_model *desired, struct canary_config *ret, struct error *error);
-/* What a record means while its service is stopped, as a record: see CANARY_OP_MATERIALISE. */
+/* What a record means while its service is stopped, as a record: see CANARY_CHANGE_OLDEST(). */
 struct canary_config record_materialise(const struct canary_config *stopped);
 int record_zero_service(const struct dataplane *dataplane, __u32 service);
 

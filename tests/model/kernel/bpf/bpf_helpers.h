@@ -34,7 +34,16 @@
 	(shim_point(SHIM_SYNC, (pointer)) ? (__sync_fetch_and_and(pointer, value)) : 0)
 #define __sync_fetch_and_add(pointer, value)                                                                           \
 	(shim_point(SHIM_SYNC, (pointer)) ? (__sync_fetch_and_add(pointer, value)) : 0)
+#define __sync_lock_test_and_set(pointer, value)                                                                       \
+	(shim_point(SHIM_SYNC, (pointer)), __sync_lock_test_and_set(pointer, value))
 #define __sync_val_compare_and_swap(pointer, from, to)                                                                 \
-	(shim_point(SHIM_SYNC, (pointer)), __sync_val_compare_and_swap(pointer, from, to))
+	({                                                                                                             \
+		__typeof__(*(pointer)) shim_found = (from);                                                            \
+                                                                                                                       \
+		if (shim_point(SHIM_SWAP, (pointer)))                                                                  \
+			shim_found = __sync_val_compare_and_swap(pointer, from, to);                                   \
+		shim_point(SHIM_SWAPPED, (pointer));                                                                   \
+		shim_found;                                                                                            \
+	})
 
 #endif

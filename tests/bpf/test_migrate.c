@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The upgrade of maps of the ABI before. Such maps are made of this one's: without the maps that are new, with zeros where
+ * the records were shorter, and with the older number.
+ */
+#include "lib_run.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "canary/select.h"
+
+#define CLIENT "198.51.100.7"
+#define VIP "203.0.113.10"
+#define FLOWS 40
+
+static const char *const new_maps[] = {"guards",     "watched", "watching",  "outcomes",
+				       "histograms", "events",	"event_head"};
+enum { NEW_MAPS = sizeof(new_maps) / sizeof(*new_maps), OLD_CONFIG = 80 };
+
+static void unlink_pin(const char *name)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/%s", env.dir, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void cut_records(void)
+{
+	int fd = open_pin("configs");
+
+	for (__u32 key = 0; key < CANARY_MAX_SERVICES * CANARY_CONFIGS; key++) {
+		struct canary_config config;
+
+		assert_int_equal(bpf_map_lookup_elem(fd, &key, &config), 0);
+		memset((char *)&config + OLD_CONFIG, 0, sizeof(config) - OLD_CONFIG);
+		assert_int_equal(bpf_map_update_elem(fd, &key, &config, BPF_ANY), 0);
+	}
+	close(fd);
+}
+
+static void write_abi(__u32 abi)
+{
+	struct canary_settings settings;
+	__u32 zero = 0;
+	int fd = open_pin("settings");
+
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &settings), 0);
+	settings.abi = abi;
+	assert_int_equal(bpf_map_update_elem(fd, &zero, &settings, BPF_ANY), 0);
+	close(fd);
+}
+
+static __u32 read_abi(void)
+{
+	struct canary_settings settings;
+	__u32 zero = 0;
+	int fd = open_pin("settings");
+
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &settings), 0);
+	close(fd);
+	return settings.abi;
+}
+
+static void configure_some(void)
+{
+	CONFIGURE({.name = "web",
+		   .endpoint = VIP ":80",
+		   .stable = "10.0.0.11:8080 10.0.0.12:8080",
+		   .canary = "10.0.0.21:8080",
+		   .weight = 5000},
+		  {.name = "mail",
+		   .endpoint = VIP ":25",
+		   .forward = CANARY_FORWARD_L2,
+		   .affinity = CANARY_AFFINITY_CLIENT,
+		   .stable = "10.0.0.11",
+		   .canary = "10.0.0.21",
+		   .weight = 300,
+		   .segments = "198.51.100.0/24>canary"},
+		  {.name = "dns",
+		   .endpoint = VIP ":53",
+		   .proto = IPPROTO_UDP,
+		   .forward = CANARY_FORWARD_IPIP,
+		   .stable = "10.0.0.11"});
+}
+
+/* The last number of the address of the host that gets a packet. */
+static unsigned host_of(unsigned sport, unsigned flags, unsigned seq)
+{
+	struct spec spec = {.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = flags, .seq = seq};
+	struct packet in;
+	struct outcome out;
+
+	packet_build(&spec, NULL, &in);
+	run_packet(FRONT, &in, &out);
+	assert_int_equal(out.verdict, XDP_REDIRECT);
+	return out.packet.data[5];
+}
+
+/*
+ * Makes a state of the ABI before, of which some of the new maps are there already: an upgrade was killed. Returns what
+ * was configured.
+ */
+static struct model make_older(unsigned present)
+{
+	struct model before;
+
+	env_fresh(NULL);
+	configure_some();
+	for (unsigned i = 0; i < FLOWS; i++) {
+		host_of(1000 + i, SYN, 100);
+		host_of(1000 + i, ACK, 101);
+	}
+	before = read_model();
+	dataplane_close(env.dataplane);
+	env.dataplane = NULL;
+	for (unsigned i = present; i < NEW_MAPS; i++)
+		unlink_pin(new_maps[i]);
+	cut_records();
+	write_abi(CANARY_ABI_PREVIOUS);
+	return before;
+}
+
+static void upgrade(void)
+{
+	struct error error;
+
+	if (dataplane_open(env.dir, DATAPLANE_UPGRADE, &env.dataplane, &error))
+		fail_msg("%s", error.text);
+	if (dataplane_upgrade(env.dataplane, &error))
+		fail_msg("%s", error.text);
+	dataplane_close(env.dataplane);
+	if (dataplane_open(env.dir, DATAPLANE_CHANGE, &env.dataplane, &error))
+		fail_msg("%s", error.text);
+	close(env.program);
+	env.program = open_pin("canary_xdp");
+	env_refresh();
+}
+
+static void assert_kept(const struct model *before)
+{
+	assert_int_equal(env.model.service_count, before->service_count);
+	for (size_t i = 0; i < before->service_count; i++) {
+		const struct service_model *was = &before->services[i], *is = &env.model.services[i];
+
+		assert_string_equal(is->name, was->name);
+		assert_int_equal(is->word, was->word);
+		assert_int_equal(is->salt, was->salt);
+		assert_int_equal(is->weight, was->weight);
+		assert_int_equal(is->assignment, was->assignment);
+		assert_int_equal(is->segment_count, was->segment_count);
+		assert_int_equal(is->backend_count, was->backend_count);
+		assert_memory_equal(is->backends, was->backends, was->backend_count * sizeof(*was->backends));
+	}
+}
+
+static void assert_defaults(const char *name)
+{
+	const struct service_model *service = find_service(name);
+
+	assert_int_equal(service->observe_cap, OBSERVE_CAP);
+	assert_int_equal(service->handshake_timeout, HANDSHAKE_TIMEOUT);
+	assert_true(service->breaker);
+	assert_int_equal(service->breaker_ratio, BREAKER_RATIO);
+	assert_int_equal(service->breaker_arl, BREAKER_ARL);
+	assert_int_equal(service->lease, 0);
+	assert_int_equal(service->lease_default, 0);
+	assert_int_equal(service->on_expiry, CANARY_EXPIRY_STABLE);
+}
+
+static int keep_last(const struct canary_event *event, void *last)
+{
+	*(struct canary_event *)last = *event;
+	return 0;
+}
+
+static void assert_told(void)
+{
+	struct canary_event last = {};
+	__u64 number, lost;
+
+	assert_int_equal(dataplane_events(env.dataplane, 0, keep_last, &last, &number, &lost), 0);
+	assert_int_equal(last.type, CANARY_EVENT_UPGRADED);
+	assert_int_equal(last.value[0], CANARY_ABI_PREVIOUS);
+	assert_int_equal(last.value[1], CANARY_ABI_VERSION);
+}
+
+static void what_is_older_is_refused_and_says_what_to_do(void **state)
+{
+	static const enum dataplane_access accesses[] = {DATAPLANE_READ, DATAPLANE_CHANGE, DATAPLANE_CREATE};
+	struct dataplane *dataplane = NULL;
+	struct model before = make_older(0);
+	struct error error;
+
+	(void)state;
+	model_free(&before);
+	for (int i = 0; i < 3; i++) {
+		error.text[0] = 0;
+		assert_int_equal(dataplane_open(env.dir, accesses[i], &dataplane, &error), -EPROTO);
+		assert_non_null(strstr(error.text, "ABI 2"));
+		assert_non_null(strstr(error.text, "'canaryctl upgrade'"));
+		assert_null(strchr(error.text, '\n'));
+	}
+	upgrade();
+}
+
+static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
+{
+	(void)state;
+	/* Killed at any moment, it is completed by the next. */
+	for (unsigned present = 0; present <= NEW_MAPS; present += 2) {
+		struct model before = make_older(present);
+		unsigned hosts[FLOWS], flows;
+		struct canary_cohort_counters counters, counters_now;
+		struct canary_outcomes outcomes;
+		struct canary_histogram histogram;
+		const struct service_model *web;
+
+		upgrade();
+		assert_kept(&before);
+		assert_int_equal(read_abi(), CANARY_ABI_VERSION);
+		assert_defaults("web");
+		assert_defaults("mail");
+		assert_defaults("dns");
+		assert_told();
+		/* The connections are where they were, and counted. */
+		flows = established_flows();
+		assert_int_equal(flows, FLOWS);
+		web = find_service("web");
+		assert_int_equal(dataplane_cohort_counters(env.dataplane, web->id, CANARY_CANARY, &counters), 0);
+		assert_true(counters.count[CANARY_COHORT_FLOWS] > 0);
+		for (unsigned i = 0; i < FLOWS; i++)
+			hosts[i] = host_of(1000 + i, ACK, 102);
+		for (unsigned i = 0; i < FLOWS; i++)
+			assert_int_equal(host_of(1000 + i, ACK, 103), hosts[i]);
+		assert_int_equal(established_flows(), flows);
+		assert_int_equal(dataplane_cohort_counters(env.dataplane, web->id, CANARY_CANARY, &counters_now), 0);
+		assert_int_equal(counters_now.count[CANARY_COHORT_FLOWS], counters.count[CANARY_COHORT_FLOWS]);
+		/* What is new works: the epoch has begun. */
+		host_of(port_for("web", CLIENT, "10.0.0.21:8080", 5000), SYN, 100);
+		assert_int_equal(dataplane_outcomes(env.dataplane, web, &outcomes), 0);
+		assert_int_equal(outcomes.epochs[1].epoch, 1);
+		assert_int_equal(outcomes.epochs[1].count[CANARY_CANARY][CANARY_OUTCOME_OPENED], 1);
+		for (int kind = 0; kind < CANARY_HISTOGRAM_KINDS; kind++)
+			assert_int_equal(dataplane_histogram(env.dataplane, web, CANARY_STABLE, kind, &histogram), 0);
+		assert_int_equal(map_count("outcomes", 4), 2);
+		assert_int_equal(map_count("histograms", 8), 6 + 2);
+		model_free(&before);
+	}
+}
+
+static void clients_that_fail_are_counted_after_an_upgrade(void **state)
+{
+	struct model before = make_older(0);
+	struct canary_config config;
+	__u32 key;
+	int fd;
+
+	(void)state;
+	model_free(&before);
+	upgrade();
+	key = find_service("mail")->id * CANARY_CONFIGS + canary_word_now(find_service("mail")->word);
+	fd = open_pin("configs");
+	assert_int_equal(bpf_map_lookup_elem(fd, &key, &config), 0);
+	close(fd);
+	assert_true(config.failed > 0);
+	assert_int_equal(config.watched[CANARY_CANARY], config.threshold);
+	assert_int_equal(config.watched[CANARY_STABLE], 4 * config.threshold);
+	assert_true(config.limit > 0);
+	assert_true(config.step[CANARY_CANARY] > 0);
+	assert_true(config.step[CANARY_STABLE] < 0);
+}
+
+static void an_upgrade_within_an_abi_keeps_settings(void **state)
+{
+	struct model actual, desired;
+	struct error error;
+
+	(void)state;
+	configure_some();
+	actual = read_model();
+	assert_int_equal(model_copy(&actual, &desired), 0);
+	desired.services[0].handshake_timeout = 500;
+	desired.services[0].breaker = false;
+	assert_int_equal(dataplane_commit(env.dataplane, &actual, &desired, &error), 0);
+	model_free(&actual);
+	model_free(&desired);
+	dataplane_close(env.dataplane);
+	env.dataplane = NULL;
+	upgrade();
+	assert_int_equal(find_service("web")->handshake_timeout, 500);
+	assert_false(find_service("web")->breaker);
+	assert_int_equal(read_abi(), CANARY_ABI_VERSION);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(what_is_older_is_refused_and_says_what_to_do),
+		TEST(an_upgrade_keeps_all_and_adds_what_is_new),
+		TEST(clients_that_fail_are_counted_after_an_upgrade),
+		TEST(an_upgrade_within_an_abi_keeps_settings),
+	};
+
+	return RUN(tests);
+}
