@@ -72,7 +72,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 .SECONDARY:
 .SUFFIXES:
 
-all: $(BUILD)/canaryctl
+all: $(BUILD)/canaryctl $(BUILD)/canaryd
 
 $(BUILD)/canaryctl: $(CORE) $(IO) $(DATAPLANE) $(OPS) $(CLI)
 	$(call say,LINK)
