@@ -13,11 +13,17 @@
 static void *serve(void *arg)
 {
 	struct test_server *server = arg;
-	struct pollfd polled[2] = {{.fd = http_server_fd(server->server), .events = POLLIN},
-				   {.fd = server->quit[0], .events = POLLIN}};
+	struct pollfd polled[3] = {{.fd = http_server_fd(server->server), .events = POLLIN},
+				   {.fd = server->quit[0], .events = POLLIN},
+				   {.fd = server->other[0], .events = POLLIN}};
+	char byte;
 
-	while (poll(polled, 2, -1) >= 0 && !polled[1].revents)
-		http_server_run(server->server);
+	while (poll(polled, 3, -1) >= 0 && !polled[1].revents) {
+		if (polled[0].revents)
+			http_server_run(server->server);
+		if (polled[2].revents && read(server->other[0], &byte, 1) == 1)
+			server->on_other();
+	}
 	return NULL;
 }
 
@@ -33,6 +39,7 @@ void test_server_start(struct test_server *server, const char *path, const struc
 	server->port = http_server_port(server->server);
 	snprintf(server->path, sizeof(server->path), "%s", path ? path : "");
 	assert_int_equal(pipe(server->quit), 0);
+	assert_int_equal(pipe(server->other), 0);
 	assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
 }
 
@@ -41,6 +48,8 @@ void test_server_stop(struct test_server *server)
 	close(server->quit[1]);
 	assert_int_equal(pthread_join(server->thread, NULL), 0);
 	close(server->quit[0]);
+	close(server->other[0]);
+	close(server->other[1]);
 	http_server_close(server->server);
 	server->server = NULL;
 }

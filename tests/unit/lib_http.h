@@ -11,6 +11,8 @@ struct test_server {
 	struct http_server *server;
 	pthread_t thread;
 	int quit[2];
+	int other[2]; /* a byte into [1]: the loop calls on_other(), as for an event that is none of the server's */
+	void (*on_other)(void);
 	char path[100];
 	int port;
 };

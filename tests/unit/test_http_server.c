@@ -385,6 +385,25 @@ static void test_one_can_wait_for_an_answer(void **state)
 	assert_state("\"waiting\":0,\"gone\":0");
 }
 
+static void answer_waiters(void)
+{
+	while (waiter_count)
+		http_reply(waiters[--waiter_count], 200, json_pack("{s:i}", "said", 2));
+}
+
+static void test_an_answer_that_another_event_brings_is_sent_at_once(void **state)
+{
+	int waiter = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+
+	(void)state;
+	assert_state("\"waiting\":1");
+	server.on_other = answer_waiters;
+	assert_int_equal(write(server.other[1], "x", 1), 1);
+	assert_reads(waiter, "{\"said\":2}");
+	close(waiter);
+	assert_state("\"waiting\":0,\"gone\":0");
+}
+
 static void test_one_who_waited_and_left_is_forgotten(void **state)
 {
 	int waiters_here[3];
@@ -606,6 +625,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_is_wrong_is_said, start, stop),
 		cmocka_unit_test_setup_teardown(test_large_bodies_are_refused_and_the_reason_is_read, start, stop),
 		cmocka_unit_test_setup_teardown(test_one_can_wait_for_an_answer, start, stop),
+		cmocka_unit_test_setup_teardown(test_an_answer_that_another_event_brings_is_sent_at_once, start, stop),
 		cmocka_unit_test_setup_teardown(test_one_who_waited_and_left_is_forgotten, start, stop),
 		cmocka_unit_test_setup_teardown(test_a_stream_brings_what_is_sent_until_its_end, start, stop),
 		cmocka_unit_test_setup_teardown(test_a_reader_too_far_behind_is_cut_off, start, stop),

@@ -64,6 +64,8 @@ void http_call_resume(struct http_call *call)
 	call->suspended = false;
 	watch_remove(&call->listener->server->watch, call->fd);
 	MHD_resume_connection(call->connection);
+	/* It goes on in MHD_run(), for which nothing else may call: whoever answers may do so from another event. */
+	watch_arm(&call->listener->server->watch, 0);
 }
 
 void http_call_gone(struct http_call *call)
