@@ -5,6 +5,7 @@
 
 #include "daemon/supervisor.h"
 
+#define TIMES_MIN_CANARY 50 /* of the canary's samples, before it says anything that none of them were too slow */
 #define VALUE_MIN_FLOWS 100 /* of the canary's, before a share of them means anything */
 #define VALUE_MIN_PACKETS 1000
 #define DROPS_FLOOR 0.1 /* percent: what is lost now and then is no reason to compare */
@@ -43,6 +44,17 @@ static struct finding judge_failures(const struct supervisor *supervisor, size_t
 	return judge_part(gate, canary.bad, canary.finished, VALUE_MIN_FLOWS, value);
 }
 
+/* Edges may have been set only just now: until some samples were held against them, nothing was compared. */
+static struct finding compare_times(const struct supervisor *supervisor, size_t at, enum canary_histogram_kind kind)
+{
+	struct finding finding = times_finding(&supervisor->measure.gates[at].times);
+	__u64 samples = histogram_count(supervisor->now.histograms[kind][CANARY_CANARY].count);
+
+	if (finding.verdict == VERDICT_PASS && samples < supervisor->edges_samples[at] + TIMES_MIN_CANARY)
+		return too_few;
+	return finding;
+}
+
 static struct finding judge_times(const struct supervisor *supervisor, size_t at, double *value)
 {
 	const struct rollout_gate *gate = &supervisor->record.plan.gates[at];
@@ -52,7 +64,7 @@ static struct finding judge_times(const struct supervisor *supervisor, size_t at
 	if (!supervisor->now.has_histogram[kind])
 		return unavailable;
 	if (gate->compare)
-		return times_finding(&supervisor->measure.gates[at].times);
+		return compare_times(supervisor, at, kind);
 	*value = supervisor_percentile(supervisor, kind, CANARY_CANARY, 0.99);
 	if (isnan(*value) || tally_of(supervisor, CANARY_CANARY).finished < VALUE_MIN_FLOWS)
 		return too_few;

@@ -82,8 +82,11 @@ static void sample_times(struct supervisor *supervisor, size_t at, struct times_
 	if (supervisor->edges_visit[at] != supervisor->record.visit) {
 		if (set_edges(gate, &supervisor->baseline[kind], ret)) {
 			supervisor->edges_visit[at] = supervisor->record.visit;
+			supervisor->edges_samples[at] = 0;
 		} else if (set_edges(gate, &supervisor->now.histograms[kind][CANARY_STABLE], ret)) {
 			supervisor->edges_visit[at] = supervisor->record.visit;
+			supervisor->edges_samples[at] =
+				histogram_count(supervisor->now.histograms[kind][CANARY_CANARY].count);
 			return;
 		}
 	}

@@ -40,6 +40,7 @@ struct supervisor {
 	__u64 mark_visit;
 	struct canary_histogram baseline[CANARY_HISTOGRAM_KINDS]; /* stable's, of the visit before */
 	__u64 edges_visit[ROLLOUT_MAX_GATES]; /* the visit that a gate's edges are of */
+	__u64 edges_samples[ROLLOUT_MAX_GATES]; /* the canary's when they were set, which were not held against them */
 	__s64 flooded_until_ms;
 	__u64 unhappy[CANARY_COHORTS], words[CANARY_COHORTS]; /* feedback since the last sample */
 	__u8 heard[CANARY_THRESHOLD_ONE / 8]; /* buckets of clients that were unhappy in this run */
