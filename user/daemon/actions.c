@@ -40,7 +40,8 @@ static void broken(struct supervisor *supervisor, enum rollout_event_type type, 
 		supervisor_note_error(supervisor, why);
 }
 
-static void note_assignment(struct supervisor *supervisor, __u32 assignment)
+/* weight: as asked for, of which `holdback` is kept back. */
+static void note_assignment(struct supervisor *supervisor, __u32 assignment, int weight, int holdback)
 {
 	struct record *record = &supervisor->record;
 
@@ -49,8 +50,9 @@ static void note_assignment(struct supervisor *supervisor, __u32 assignment)
 	if (!record->first && record->run)
 		record->first = assignment;
 	record->visit++;
-	/* Until the next look: nobody is to take the change for somebody else's. */
+	/* Until the next look: nobody is to take the change for somebody else's, or be told what was before. */
 	supervisor->running.assignment = assignment;
+	supervisor->running.weight = weight < CANARY_WEIGHT_ONE - holdback ? weight : CANARY_WEIGHT_ONE - holdback;
 }
 
 static int set_weight(struct supervisor *supervisor, const struct rollout_action *action, struct error *error)
@@ -71,7 +73,7 @@ static int set_weight(struct supervisor *supervisor, const struct rollout_action
 
 	if (err)
 		return err;
-	note_assignment(supervisor, assignment);
+	note_assignment(supervisor, assignment, change.weight, change.holdback);
 	log_info("%s: weight %d.%02d%%", supervisor->name, action->weight / 100, action->weight % 100);
 	return 0;
 }
@@ -97,7 +99,7 @@ static int swap(struct supervisor *supervisor, bool back, struct error *error)
 	}
 	err = swap_make(instance, supervisor->name, record->swap, back, &assignment, error);
 	if (!err)
-		note_assignment(supervisor, assignment);
+		note_assignment(supervisor, assignment, 0, 0);
 	return err;
 }
 
@@ -254,7 +256,8 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 		record->first = assignment;
 		supervisor->before.reading = (struct reading){};
 	}
-	note_assignment(supervisor, assignment);
+	note_assignment(supervisor, assignment, record->rollout.weight_due ? supervisor->running.weight : change.weight,
+			change.holdback);
 	if (supervisor_save(supervisor, &error))
 		supervisor_note_error(supervisor, &error);
 }
