@@ -76,11 +76,12 @@ static int parse_command(struct invocation *invocation, struct error *error)
 static int check_arguments(const struct cli *cli, struct error *error)
 {
 	const struct command *command = cli->command;
+	char text[64];
 
 	for (int i = 0; i < OPTIONS; i++) {
 		if ((command->required >> i & 1) && !cli->values[i])
-			return fail(error, -EINVAL, "%s needs -%c %s: see canaryctl help %s", command->name,
-				    cli_options[i].letter, cli_options[i].value, command->name);
+			return fail(error, -EINVAL, "%s needs %s %s: see canaryctl help %s", command->name,
+				    arg_option_text(&cli_options[i], text), cli_options[i].value, command->name);
 	}
 	if (!*command->arguments && cli->argument_count)
 		return fail(error, -EINVAL, "%s takes no arguments, but \"%s\" is given: see canaryctl help %s",
