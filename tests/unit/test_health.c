@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -55,7 +57,7 @@ static void drive(const int *count, int wanted, int milliseconds)
 	__s64 end = clock_ms() + milliseconds;
 
 	while (*count < wanted && clock_ms() < end) {
-		wait_for(health_prober_fd(prober), 50);
+		wait_for(health_prober_fd(prober), milliseconds < 50 ? milliseconds : 50);
 		health_prober_run(prober);
 	}
 }
@@ -79,8 +81,8 @@ static struct seen check(struct health_target target, struct health_check check)
 	struct seen seen = {};
 	struct error error = {};
 
-	check.interval = check.interval ? check.interval : 300;
-	check.timeout = check.timeout ? check.timeout : 300;
+	check.interval = check.interval ? check.interval : 500;
+	check.timeout = check.timeout ? check.timeout : 500;
 	if (health_probe_add(prober, &target, &check, note, &seen, &probe, &error))
 		fail_msg("%s", error.text);
 	drive(&seen.count, 1, 8000);
@@ -171,8 +173,9 @@ static void set_up_backend(void)
 	netns_run(netns_there, "ip link set lo up");
 	netns_run(netns_there, "ip address add 203.0.113.10/32 dev lo");
 	netns_run(netns_there, "ip address add 2001:db8:99::10/128 dev lo");
-	netns_run(netns_here, "ip route add 203.0.113.0/24 via 10.1.0.2");
-	netns_run(netns_here, "ip route add 2001:db8:99::/64 via 2001:db8:1::2");
+	/* The host's own way to the service leads nowhere: what the kernel sends by itself does not help. */
+	netns_run(netns_here, "ip route add 203.0.113.0/24 via 10.1.0.66");
+	netns_run(netns_here, "ip route add 2001:db8:99::/64 via 2001:db8:1::66");
 	assert_int_equal(setns(netns_there, CLONE_NEWNET), 0);
 	tun = make_tun();
 	assert_true(tun >= 0);
@@ -263,7 +266,7 @@ static void try_all(enum canary_forward forward, const char *address, const char
 {
 	struct health_target target = make_target(forward, address, backend);
 	/* The first check of a backend may only have found out its link-layer address. */
-	const struct health_check once = {.interval = 300, .timeout = 300};
+	const struct health_check once = {.interval = 500, .timeout = 500};
 	int fd = listen_there(address, 80);
 	struct seen seen;
 
@@ -273,6 +276,9 @@ static void try_all(enum canary_forward forward, const char *address, const char
 	/* No connection was ever complete. */
 	assert_int_equal(accept(fd, NULL, NULL), -1);
 	assert_int_equal(errno, EAGAIN);
+	/* The last RST may still be in the tunnel. Without one it would be seconds. */
+	for (int i = 0; i < 50 && half_open_there(); i++)
+		usleep(10000);
 	assert_int_equal(half_open_there(), 0);
 	close(fd);
 	assert_seen(check(target, once), HEALTH_BAD, "it refuses connections to the service's address");
@@ -301,6 +307,61 @@ static void test_tcp_with_ipip_tries_it_in_the_tunnel(void **state)
 	try_all(CANARY_FORWARD_IPIP, "2001:db8:99::10", "2001:db8:99::10/128", "2001:db8:1::2");
 	try_all(CANARY_FORWARD_IPIP, "203.0.113.10", "203.0.113.10/32", "2001:db8:1::2");
 	try_all(CANARY_FORWARD_IPIP, "2001:db8:99::10", "2001:db8:99::10/128", "10.1.0.2");
+}
+
+/* Answers every SYN for the service, as nobody on the host does, with these flags and a number that is off. */
+static void answer_wrongly(int fd, __u8 flags, __u32 off)
+{
+	struct sockaddr_ll from;
+	socklen_t len = sizeof(from);
+	struct frame asked, answer;
+	__u8 packet[FRAME_MAX];
+	ssize_t got = recvfrom(fd, packet, sizeof(packet), 0, (struct sockaddr *)&from, &len);
+
+	if (got < 0 || !frame_read(packet, got, &asked) || asked.flags != FRAME_SYN)
+		return;
+	answer = (struct frame){.tuple = {asked.tuple.destination, asked.tuple.source, asked.tuple.destination_port,
+					  asked.tuple.source_port},
+				.sequence = 1,
+				.acknowledged = asked.sequence + 1 + off,
+				.flags = flags};
+	assert_true(sendto(fd, packet, frame_write(&answer, packet), 0, (struct sockaddr *)&from, len) > 0);
+}
+
+static struct seen check_answered(__u8 flags, __u32 off)
+{
+	struct health_target target = make_target(CANARY_FORWARD_L2, "203.0.113.10", "10.1.0.2");
+	const struct health_check once = {.interval = 500, .timeout = 500};
+	struct health_probe *probe;
+	struct seen seen = {};
+	struct error error;
+	int fd;
+
+	assert_int_equal(setns(netns_there, CLONE_NEWNET), 0);
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, htons(ETH_P_IP));
+	assert_int_equal(setns(netns_here, CLONE_NEWNET), 0);
+	assert_int_equal(health_probe_add(prober, &target, &once, note, &seen, &probe, &error), 0);
+	for (int i = 0; i < 1000 && !seen.count; i++) {
+		answer_wrongly(fd, flags, off);
+		drive(&seen.count, 1, 1);
+	}
+	health_probe_remove(probe);
+	close(fd);
+	return seen;
+}
+
+static void test_only_an_answer_to_our_own_syn_counts(void **state)
+{
+	(void)state;
+	netns_needed();
+	netns_run(netns_there, "ip address del 203.0.113.10/32 dev lo");
+	check_answered(FRAME_SYN | FRAME_ACK, 0);
+	assert_seen(check_answered(FRAME_SYN | FRAME_ACK, 0), HEALTH_GOOD, "");
+	assert_seen(check_answered(FRAME_RST | FRAME_ACK, 0), HEALTH_BAD, "it refuses");
+	assert_seen(check_answered(FRAME_SYN | FRAME_ACK, 1), HEALTH_BAD, "no answer in time");
+	assert_seen(check_answered(FRAME_RST | FRAME_ACK, 1), HEALTH_BAD, "no answer in time");
+	assert_seen(check_answered(FRAME_SYN, 0), HEALTH_BAD, "no answer in time");
+	netns_run(netns_there, "ip address add 203.0.113.10/32 dev lo");
 }
 
 static void test_a_backend_that_is_not_there_is_bad(void **state)
@@ -516,6 +577,7 @@ int main(void)
 		cmocka_unit_test(test_tcp_with_nat_connects_to_the_backend),
 		cmocka_unit_test(test_tcp_with_l2_tries_the_services_address),
 		cmocka_unit_test(test_tcp_with_ipip_tries_it_in_the_tunnel),
+		cmocka_unit_test(test_only_an_answer_to_our_own_syn_counts),
 		cmocka_unit_test(test_a_backend_that_is_not_there_is_bad),
 		cmocka_unit_test(test_http_asks_for_a_status),
 		cmocka_unit_test(test_a_command_says_what_it_says),
