@@ -16,6 +16,7 @@
 struct health_sockets {
 	bool open;
 	struct netlink *netlink;
+	__u16 secret; /* the first half of our initial sequence numbers */
 	int receive[2];
 	int frames; /* l2 */
 	int tunnels[2][2]; /* ipip: by the outer and the inner family */

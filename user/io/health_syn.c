@@ -22,28 +22,21 @@ static int family_index(const struct canary_addr *addr)
 	return addr_is_v4(addr) ? V4 : V6;
 }
 
-/* TCP segments with SYN and ACK, or with RST. Offsets are from the IP header on. */
-static struct sock_filter answers_v4[] = {
-	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 7),
-	BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
-	BPF_STMT(BPF_LD | BPF_B | BPF_IND, 13),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FRAME_RST, 3, 0),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FRAME_SYN, 0, 3),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FRAME_ACK, 0, 2),
-	BPF_STMT(BPF_RET | BPF_K, 128),
-	BPF_STMT(BPF_RET | BPF_K, 128),
-	BPF_STMT(BPF_RET | BPF_K, 0),
+/*
+ * Our initial sequence numbers begin with the same 16 secret bits, and so do the answers' acknowledgements. All else stays
+ * in the kernel: a flood of segments to this host cannot wash out the answers. Offsets are from the IP header on.
+ */
+#define ANSWER_LEN 128
+static const struct sock_filter answers_v4[] = {
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),	      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 4),
+	BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),	      BPF_STMT(BPF_LD | BPF_H | BPF_IND, 8),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1), /* the secret */
+	BPF_STMT(BPF_RET | BPF_K, ANSWER_LEN),	      BPF_STMT(BPF_RET | BPF_K, 0),
 };
-static struct sock_filter answers_v6[] = {
-	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 5),
-	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 40 + 13),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FRAME_RST, 2, 0),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FRAME_SYN, 0, 2),
-	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, FRAME_ACK, 0, 1),
-	BPF_STMT(BPF_RET | BPF_K, 128),
-	BPF_STMT(BPF_RET | BPF_K, 0),
+static const struct sock_filter answers_v6[] = {
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 3),
+	BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 40 + 8), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1), /* the secret */
+	BPF_STMT(BPF_RET | BPF_K, ANSWER_LEN),	    BPF_STMT(BPF_RET | BPF_K, 0),
 };
 /* A raw socket to send on is also given all that comes in, which is not for us. */
 static struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
@@ -62,7 +55,22 @@ static int open_filtered(int family, int type, int protocol, struct sock_filter 
 	return fd < 0 ? -errno : fd;
 }
 
-#define FILTER(filter) filter, sizeof(filter) / sizeof((filter)[0])
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static int open_receiver(int ethertype, const struct sock_filter *answers, size_t count, __u16 secret)
+{
+	struct sock_filter filter[COUNT(answers_v4)];
+
+	memcpy(filter, answers, count * sizeof(*filter));
+	filter[count - 3].k = secret;
+	return open_filtered(AF_PACKET, SOCK_DGRAM, htons(ethertype), filter, count);
+}
+
+/* Outgoing only, of family and protocol. */
+static int open_sender(int family, int type, int protocol)
+{
+	return open_filtered(family, type, protocol, nothing, COUNT(nothing));
+}
 
 void health_sockets_close(struct health_prober *prober)
 {
@@ -91,14 +99,14 @@ static int sockets_open(struct health_prober *prober)
 		return 0;
 	sockets->open = true;
 	sockets->netlink = netlink_open();
-	if (!sockets->netlink)
+	if (!sockets->netlink || getrandom(&sockets->secret, sizeof(sockets->secret), 0) < 0)
 		error = -errno;
-	sockets->receive[V4] = open_filtered(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP), FILTER(answers_v4));
-	sockets->receive[V6] = open_filtered(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IPV6), FILTER(answers_v6));
-	sockets->frames = open_filtered(AF_PACKET, SOCK_DGRAM, 0, FILTER(nothing));
+	sockets->receive[V4] = open_receiver(ETH_P_IP, answers_v4, COUNT(answers_v4), sockets->secret);
+	sockets->receive[V6] = open_receiver(ETH_P_IPV6, answers_v6, COUNT(answers_v6), sockets->secret);
+	sockets->frames = open_sender(AF_PACKET, SOCK_DGRAM, 0);
 	for (int i = V4; i <= V6; i++)
 		for (int j = V4; j <= V6; j++) {
-			int fd = open_filtered(families[i], SOCK_RAW, inner[j], FILTER(nothing));
+			int fd = open_sender(families[i], SOCK_RAW, inner[j]);
 
 			sockets->tunnels[i][j] = fd;
 			/* A host without IPv6 has no such tunnels, and needs none. */
@@ -166,6 +174,17 @@ static int reserve_port(struct health_probe *probe, const struct canary_addr *so
 	return 0;
 }
 
+static int choose_isn(struct health_probe *probe)
+{
+	__u16 rest;
+
+	if (getrandom(&rest, sizeof(rest), 0) < 0)
+		return -errno;
+	/* One more than it still begins with the secret. */
+	probe->syn.isn = (__u32)probe->prober->sockets.secret << 16 | (rest & 0xfffeU);
+	return 0;
+}
+
 static int send_frame(struct health_probe *probe, __u8 flags, __u32 sequence)
 {
 	const struct health_target *target = &probe->target;
@@ -216,8 +235,8 @@ void health_syn_start(struct health_probe *probe)
 		return;
 	}
 	error = reserve_port(probe, &syn->tuple.source);
-	if (!error && getrandom(&syn->isn, sizeof(syn->isn), GRND_NONBLOCK) != sizeof(syn->isn))
-		error = -errno;
+	if (!error)
+		error = choose_isn(probe);
 	if (!error)
 		error = send_frame(probe, FRAME_SYN, syn->isn);
 	if (error)
@@ -250,10 +269,12 @@ static bool answers(const struct frame *frame, const struct health_probe *probe)
 
 static void take_answer(struct health_prober *prober, const struct frame *frame)
 {
-	for (struct health_probe *probe = prober->probes; probe; probe = probe->next) {
+	bool refused = frame->flags & FRAME_RST, accepted = frame->flags == (FRAME_SYN | FRAME_ACK);
+
+	for (struct health_probe *probe = prober->probes; probe && (refused || accepted); probe = probe->next) {
 		if (!answers(frame, probe))
 			continue;
-		if (frame->flags & FRAME_RST) {
+		if (refused) {
 			health_finish(probe, HEALTH_BAD, "it refuses connections to the service's address");
 		} else {
 			health_syn_stop(probe);
@@ -265,7 +286,7 @@ static void take_answer(struct health_prober *prober, const struct frame *frame)
 
 void health_syn_receive(struct health_prober *prober, int family)
 {
-	__u8 packet[128];
+	__u8 packet[ANSWER_LEN];
 
 	for (int i = 0; i < RECEIVED_AT_ONCE; i++) {
 		ssize_t len = recv(prober->sockets.receive[family], packet, sizeof(packet), 0);
