@@ -20,7 +20,7 @@ static __s64 now;
 static int reset(void **state)
 {
 	(void)state;
-	settings = HEALTH_DEFAULTS;
+	settings = (struct health_settings){.rise = 2, .fall = 3, .half_life = 60000, .max_hold = 300000};
 	now = 1000000;
 	health = health_new(true, now);
 	return 0;

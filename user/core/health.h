@@ -21,11 +21,10 @@
 
 struct health_settings {
 	unsigned rise, fall; /* 1 or more */
-	unsigned half_life, max_hold; /* ms; half_life 0: no damping */
+	unsigned half_life,
+		max_hold; /* ms; half_life 0: no damping. A fifth of max_hold holds the third flap in a row */
 	unsigned slow_start; /* ms until the full share; 0: at once */
 };
-#define HEALTH_DEFAULTS                                                                                                \
-	((struct health_settings){.rise = 2, .fall = 3, .half_life = 60000, .max_hold = 300000, .slow_start = 0})
 
 enum health_state {
 	HEALTH_UP,
