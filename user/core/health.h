@@ -21,8 +21,7 @@
 
 struct health_settings {
 	unsigned rise, fall; /* 1 or more */
-	unsigned half_life,
-		max_hold; /* ms; half_life 0: no damping. A fifth of max_hold holds the third flap in a row */
+	unsigned half_life, max_hold; /* ms; half_life 0: no damping; usually a fifth of max_hold */
 	unsigned slow_start; /* ms until the full share; 0: at once */
 };
 
