@@ -614,6 +614,24 @@ static void test_other_databases_are_left_alone(void **state)
 	assert_not_opened(-EPROTONOSUPPORT, "has version 99, of a later canaryd");
 }
 
+/* systemd makes a state directory that way (DynamicUser=). */
+static void test_its_directory_may_be_behind_a_link(void **state)
+{
+	char link[80], through[120];
+	struct history *history;
+	struct error error = {};
+
+	(void)state;
+	snprintf(link, sizeof(link), "%s/link", directory);
+	snprintf(through, sizeof(through), "%s/history.db", link);
+	assert_int_equal(symlink(directory, link), 0);
+	if (history_open(through, &history, &error))
+		fail_msg("%s", error.text);
+	history_close(history);
+	unlink(link);
+	history_close(open_history());
+}
+
 static void test_where_no_file_can_be_that_is_said(void **state)
 {
 	struct history *history = NULL;
@@ -637,6 +655,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_disks_that_are_full_or_read_only, remove_files),
 		cmocka_unit_test_teardown(test_a_damaged_file_is_named_and_kept, remove_files),
 		cmocka_unit_test_teardown(test_other_databases_are_left_alone, remove_files),
+		cmocka_unit_test_teardown(test_its_directory_may_be_behind_a_link, remove_files),
 		cmocka_unit_test_teardown(test_where_no_file_can_be_that_is_said, remove_files),
 	};
 

@@ -120,7 +120,7 @@ static int open_database(const char *path, sqlite3 **ret, struct error *error)
 	sqlite3 *db = NULL;
 	int result = 0;
 
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL))
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL))
 		result = db ? history_failed(db, path, "cannot be opened", error)
 			    : fail(error, -ENOMEM, "out of memory");
 	if (!result) {

@@ -77,16 +77,18 @@ __attribute__((format(printf, 3, 4))) void http_reply_error(struct http_call *ca
 							    ...);
 
 /*
- * Says that a reply comes later (long polling). Until then `gone` may be called, once, when the client has closed its
- * side or the server is closed: the call is over then. -EBUSY: too many wait already, and 503 has been answered.
+ * Says that a reply comes later (long polling; the caller bounds how long). Until then `gone` may be called, once, when
+ * the client has closed its side or the server is closed: the call is over then. -EBUSY: too many wait already, and 503
+ * has been answered.
  */
 typedef void http_gone(struct http_call *call, void *arg);
 int http_wait(struct http_call *call, http_gone *gone, void *arg);
 
 /*
  * Begins a reply, of status 200, that is sent piece by piece (server-sent events: type "text/event-stream"). gone and
- * -EBUSY as in http_wait(). http_stream_send() is never waited for; -ENOBUFS: the reader is too far behind, it has been
- * cut off and the call is over (`gone` is not called).
+ * -EBUSY as in http_wait(). A client that vanished without a word is found out when something is sent: do so now and
+ * then. http_stream_send() is never waited for; -ENOBUFS: the reader is too far behind, it has been cut off and the call
+ * is over (`gone` is not called).
  */
 int http_stream(struct http_call *call, const char *type, http_gone *gone, void *arg);
 int http_stream_send(struct http_call *call, const char *bytes, size_t len);
