@@ -10,6 +10,7 @@
 #include "daemon/api_wait.h"
 #include "daemon/explain.h"
 #include "daemon/feedback.h"
+#include "daemon/health.h"
 #include "daemon/status.h"
 #include "io/config.h"
 #include "io/plan_json.h"
@@ -268,6 +269,13 @@ static void post_feedback(struct http_call *call, void *arg)
 			json_pack("{s:s, s:s, s:s?}", "service", supervisor->name, "client", client, "cohort", cohort));
 }
 
+static void get_health(struct http_call *call, void *arg)
+{
+	const struct daemon *daemon = arg;
+
+	http_reply(call, 200, keeper_view(daemon->keeper));
+}
+
 const struct http_route api_routes[] = {
 	{"GET", "/v1/version", false, get_version},
 	{"GET", "/v1/services", true, get_services},
@@ -276,6 +284,7 @@ const struct http_route api_routes[] = {
 	{"GET", "/v1/services/{service}/rollout/history", false, get_history},
 	{"GET", "/v1/services/{service}/rollout/explain", false, get_explanation},
 	{"POST", "/v1/services/{service}/rollout/{verb}", false, post_verb},
+	{"GET", "/v1/health", false, get_health},
 	{"POST", "/v1/feedback", true, post_feedback},
 	{},
 };

@@ -24,7 +24,7 @@
  *                                                     "cohort" null: which one the client was in is not known (with
  *                                                     affinity `flow` it takes the port of a connection that lives)
  *   GET  /v1/health                                   {"backends": [{"service", "backend", "cohort", "state": "up" |
- *                                                     "down" | "unknown", "since", "text"}]}
+ *                                                     "down" | "held" | "unknown", "since", "text"}]}
  *
  * [A]: also on --listen. Errors are {"error": "a sentence"}: 404 no such service or release, 409 not in this state (the
  * sentence says what to do instead), 400 the body, 500 it cannot be written down or done, 507 the disk is full. Times are

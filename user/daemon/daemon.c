@@ -15,6 +15,7 @@
 
 #include "daemon/api.h"
 #include "daemon/api_wait.h"
+#include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/supervisor.h"
 #include "io/config.h"
@@ -88,6 +89,7 @@ int daemon_reload(struct daemon *daemon, struct error *error)
 		return err;
 	model_free(&daemon->model);
 	daemon->model = model;
+	keeper_configure(daemon->keeper);
 	return supervise_model(daemon, error);
 }
 
@@ -155,6 +157,8 @@ static void tick(struct daemon *daemon)
 	tick_all(daemon, err ? NULL : dataplane, &heads);
 	model_free(&heads);
 	dataplane_close(dataplane);
+	if (!err)
+		keeper_tick(daemon->keeper);
 	waiters_tick(daemon);
 }
 
@@ -307,6 +311,8 @@ int daemon_open(struct daemon *daemon, const struct daemon_options *options, str
 	if (!err && sd_event_default(&daemon->loop) < 0)
 		err = fail(error, -ENOMEM, "there is no event loop to be had");
 	if (!err)
+		err = keeper_open(daemon, &daemon->keeper, error);
+	if (!err)
 		err = supervise_model(daemon, error);
 	if (!err)
 		err = supervise_history(daemon, error);
@@ -334,6 +340,7 @@ void daemon_close(struct daemon *daemon)
 	for (size_t i = 0; i < daemon->supervisor_count; i++)
 		supervisor_free(daemon->supervisors[i]);
 	free(daemon->supervisors);
+	keeper_close(daemon->keeper);
 	http_client_close(daemon->client);
 	history_close(daemon->history);
 	model_free(&daemon->model);

@@ -14,6 +14,7 @@
 
 #define DAEMON_TICK_MS 1000
 
+struct keeper;
 struct supervisor;
 struct waiter;
 
@@ -34,6 +35,7 @@ struct daemon {
 	struct model model; /* the configuration */
 	struct supervisor **supervisors;
 	size_t supervisor_count;
+	struct keeper *keeper; /* of backends' health */
 	struct waiter *waiters; /* calls that wait for a transition, see api_wait.c */
 	char boot[BOOT_ID_LEN];
 	__s64 started_ms;

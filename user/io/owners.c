@@ -2,15 +2,14 @@
 #include "io/owners.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "io/json_file.h"
 
 void owners_free(struct owners *owners)
 {
@@ -101,60 +100,7 @@ static json_t *pack(const struct owners *owners)
 	return json_pack("{s:i, s:o}", "format", 1, "services", services);
 }
 
-static int write_new(const char *path, const char *new, const struct owners *owners)
-{
-	int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	json_t *root = pack(owners);
-	int err = 0;
-
-	if (fd < 0) {
-		err = -errno;
-		json_decref(root);
-		return err;
-	}
-	errno = 0;
-	if (json_dumpfd(root, fd, JSON_COMPACT) || fsync(fd))
-		err = errno ? -errno : -EIO;
-	json_decref(root);
-	close(fd);
-	if (!err && rename(new, path))
-		err = -errno;
-	return err;
-}
-
-/* So that the new name is on the disk as well. */
-static int sync_directory(const char *path)
-{
-	char directory[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int fd, err;
-
-	snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = fsync(fd) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
 int owners_save(const char *path, const struct owners *owners, struct error *error)
 {
-	char new[PATH_MAX];
-	int err = 0;
-
-	if (!owners->count) {
-		if (unlink(path) && errno != ENOENT)
-			return fail(error, -errno, "%s: cannot be removed: %s", path, strerror(errno));
-		return 0;
-	}
-	if (snprintf(new, sizeof(new), "%s.new", path) >= (int)sizeof(new))
-		err = -ENAMETOOLONG;
-	if (!err)
-		err = write_new(path, new, owners);
-	if (err)
-		unlink(new);
-	else
-		err = sync_directory(path);
-	return err ? fail(error, err, "%s: cannot be written: %s", path, strerror(-err)) : 0;
+	return json_file_save(path, owners->count ? pack(owners) : NULL, error);
 }
