@@ -2,6 +2,7 @@
 #
 #   make               build/canaryctl and build/canaryd
 #   make demo          what it does, with real HTTP, in network namespaces (root)
+#   make demo-rollout  two rollouts that run themselves, a good one and a bad one (root)
 #   make test          unit, bpf and end-to-end tests (root)
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
 #   make sim           the simulations of the analysis, in full: tables, some minutes
@@ -67,7 +68,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo sim test test-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all bench demo demo-rollout sim test test-build test-unit test-bpf test-e2e check clean helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -194,6 +195,11 @@ demo:
 	scripts/deps
 	$(MAKE) -j$$(nproc) all $(BUILD)/tests/lib/xdp_pass.bpf.o
 	BUILD=$(BUILD) scripts/demo
+
+demo-rollout:
+	scripts/deps
+	$(MAKE) -j$$(nproc) all $(BUILD)/tests/lib/viewers $(BUILD)/tests/lib/xdp_pass.bpf.o
+	BUILD=$(BUILD) scripts/demo-rollout
 
 clean:
 	rm -rf $(BUILD)

@@ -12,6 +12,7 @@
 #include "cli/rollout.h"
 #include "cli/table.h"
 #include "cli/view.h"
+#include "core/analysis.h"
 #include "core/text.h"
 
 #define LIMIT_DEFAULT "50"
@@ -28,18 +29,33 @@ static const char *who(const json_t *entry, char buf[32])
 	return buf;
 }
 
-static const char *numbers(const json_t *entry, char buf[128])
+/* "canary 5 failures in 89 flows, stable 0 in 347; E 200": as far as the gate counts flows, or events at all. */
+static const char *numbers(const json_t *entry, char buf[160])
 {
-	char evidence[EVIDENCE_TEXT_LEN] = "";
+	long long canary = integer_of(entry, "canary_failures"), stable = integer_of(entry, "stable_failures");
+	long long canary_flows = integer_of(entry, "canary_flows"), stable_flows = integer_of(entry, "stable_flows");
 	const json_t *log_e = json_object_get(entry, "log_e");
+	size_t len = 0;
 
-	if (json_is_number(log_e))
-		snprintf(evidence, sizeof(evidence), "; E %.3g", exp(json_number_value(log_e)));
-	snprintf(buf, 128, "canary %lld failures in %lld flows, stable %lld in %lld%s",
-		 (long long)integer_of(entry, "canary_failures"), (long long)integer_of(entry, "canary_flows"),
-		 (long long)integer_of(entry, "stable_failures"), (long long)integer_of(entry, "stable_flows"),
-		 evidence);
+	buf[0] = '\0';
+	if (canary_flows || stable_flows)
+		len = (size_t)snprintf(buf, 160, " (canary %lld failures in %lld flows, stable %lld in %lld", canary,
+				       canary_flows, stable, stable_flows);
+	else if (json_is_number(log_e))
+		len = (size_t)snprintf(buf, 160, " (%lld events of the canary's, %lld of stable's", canary, stable);
+	if (len && json_is_number(log_e))
+		len += (size_t)snprintf(buf + len, 160 - len, "; E %.3g", exp(json_number_value(log_e)));
+	if (len)
+		snprintf(buf + len, 160 - len, ")");
 	return buf;
+}
+
+/* What a reason means; "none" is what every gate that passes has. */
+static const char *clause_of(const json_t *entry)
+{
+	enum reason reason;
+
+	return parse_reason(text_of(entry, "reason"), &reason) ? text_of(entry, "reason") : reason_text(reason);
 }
 
 /* The cells that are a kind's own. */
@@ -58,12 +74,11 @@ static void add_transition(struct table *table, const json_t *entry)
 
 static void add_verdict(struct table *table, const json_t *entry)
 {
-	char text[128];
+	char text[160];
 
 	table_left(table, STYLE_PLAIN, "verdict");
-	table_left(table, STYLE_PLAIN, "%s of %s, step %lld: %s (%s)", text_of(entry, "verdict"),
-		   text_of(entry, "gate"), (long long)integer_of(entry, "step"), text_of(entry, "reason"),
-		   numbers(entry, text));
+	table_left(table, STYLE_PLAIN, "%s of %s, step %lld: %s%s", text_of(entry, "verdict"), text_of(entry, "gate"),
+		   (long long)integer_of(entry, "step"), clause_of(entry), numbers(entry, text));
 }
 
 static void add_entry(struct table *table, const json_t *entry)
@@ -90,21 +105,22 @@ static void add_entry(struct table *table, const json_t *entry)
 	table_end_row(table);
 }
 
-/* Oldest first: the last line is what happened last. */
-static void print_entries(const struct cli *cli, const json_t *entries)
+static void print_entries(const struct cli *cli, const json_t *entries, bool newest_first)
 {
+	size_t count = json_array_size(entries);
 	static const char *const titles[] = {"TIME", "RELEASE", "WHO", "WHAT", ""};
 	struct table table = {};
 
-	if (!json_array_size(entries)) {
+	if (!count) {
 		puts("nothing has happened yet");
 		return;
 	}
 	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
 		table_left(&table, STYLE_BOLD, "%s", titles[i]);
 	table_end_row(&table);
-	for (size_t i = json_array_size(entries); i-- > 0;)
-		add_entry(&table, json_array_get(entries, i));
+	/* The last line is what happened last. */
+	for (size_t i = 0; i < count; i++)
+		add_entry(&table, json_array_get(entries, newest_first ? count - 1 - i : i));
 	table_print(&table, cli, 0);
 }
 
@@ -124,7 +140,7 @@ int cmd_rollout_history(const struct cli *cli, struct error *error)
 		print_json(answer);
 		return CLI_DONE;
 	}
-	print_entries(cli, json_object_get(answer, "entries"));
+	print_entries(cli, json_object_get(answer, "entries"), true);
 	json_decref(answer);
 	return CLI_DONE;
 }
@@ -190,6 +206,9 @@ static void print_steps(const struct cli *cli, const json_t *steps)
 	json_array_foreach (steps, i, step) {
 		char weight[WEIGHT_TEXT_LEN];
 
+		if (!integer_of(json_object_get(step, "canary"), "flows") &&
+		    !integer_of(json_object_get(step, "stable"), "flows"))
+			continue; /* it was not reached */
 		table_left(&table, STYLE_PLAIN, "%lld", (long long)integer_of(step, "step"));
 		table_right(&table, STYLE_PLAIN, "%s",
 			    format_weight((int)(number_of(step, "weight") * 100 + 0.5), weight));
@@ -213,7 +232,7 @@ static void print_explanation(const struct cli *cli, const json_t *explanation)
 	if (json_array_size(json_object_get(explanation, "steps")))
 		print_steps(cli, json_object_get(explanation, "steps"));
 	putchar('\n');
-	print_entries(cli, json_object_get(explanation, "transitions"));
+	print_entries(cli, json_object_get(explanation, "transitions"), false);
 }
 
 int cmd_rollout_explain(const struct cli *cli, struct error *error)
