@@ -142,6 +142,10 @@ sim: $(SIM)
 $(DAEMON_UNIT_TESTS): $(DAEMON_IO) $(DAEMON_UNIT_LIB)
 $(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
 
+# What of the daemon is pure.
+$(BUILD)/tests/unit/test_measure: $(BUILD)/user/daemon/measure.o $(BUILD)/user/daemon/sample_json.o
+$(BUILD)/tests/unit/test_words: $(BUILD)/user/daemon/words.o
+
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.
 $(MODEL_LIB) $(MODEL_TESTS:%=%.o): CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
