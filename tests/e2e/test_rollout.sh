@@ -108,6 +108,19 @@ traffic_ends
 hop_ends canary1
 hop_ends canary2
 
+case_ "one that refuses everything is out by the kernel's breaker, and the rollout with it"
+sed 's/enabled: false/enabled: true/' "$work/canary.yaml" >"$work/breaker.yaml"
+succeeds ctl apply -f "$work/breaker.yaml"
+refuse canary
+traffic 200
+succeeds ctl rollout start
+reaches rolled_back 20
+eq "$(rollout '[.last_transition.cause, .weight] | join(" ")') $(weight_in_force)" "breaker 0 0" "the cause, and the weight"
+traffic_ends
+succeeds ctl apply -f "$work/canary.yaml"
+behave canary1
+behave canary2
+
 case_ "a canary without traffic is inconclusive: it is neither promoted nor rolled back"
 succeeds ctl rollout start
 reaches inconclusive 20

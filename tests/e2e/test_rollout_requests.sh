@@ -125,6 +125,36 @@ wait_for 10 "the daemon to know" is rolled_back .state
 sleep 2
 eq "$(stands)" "rolled_back 2 0 0" "the rollout, with the daemon back"
 
+case_ "a daemon that hangs does not keep a rollback waiting"
+succeeds ctl rollout start
+carried_out
+kill -STOP "$daemon_pid"
+begun=$SECONDS
+ctl rollout rollback web >"$work/output" 2>"$work/complaint" || fail "rollback failed: $(cat "$work/complaint")"
+at_least 10 "$((SECONDS - begun))" "seconds that it may take, and took"
+contains "$(cat "$work/complaint")" 'done without canaryd: canaryd .* has not answered within 5 s' "the warning"
+eq "$(weight_in_force)" 0 "the weight in force"
+kill -CONT "$daemon_pid"
+wait_for 10 "the daemon to know" is rolled_back .state
+eq "$(weight_in_force)" 0 "the weight in force, later"
+
+case_ "status --wait outlives the daemon, and tells how the rollout ended"
+cat >"$work/quick.yaml" <<'YAML'
+steps: [ {weight: 5, bake: 2s, warmup: 0, min_flows: 20}, {weight: 100, warmup: 0, min_flows: 20} ]
+final_bake: 2s
+max_harm: 50
+YAML
+succeeds ctl rollout start web -f "$work/quick.yaml"
+start waiting balancer timeout 60 "$canaryctl" rollout status web --wait --timeout 50 --json
+waiting=$started_pid code=0
+sleep 0.5
+daemon_ends KILL || true
+sleep 1
+daemon_starts
+wait "$waiting" || code=$?
+eq "$code $(jq -r .state "$work/waiting.out")" "0 succeeded" "the exit code, and the state"
+cleared
+
 case_ "a second daemon cannot act"
 code=0
 on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/state" --socket "$work/other.sock" \

@@ -13,6 +13,7 @@
 #include "cli/view.h"
 #include "core/text.h"
 
+#define ROLLBACK_MS 5000 /* a daemon that has not answered by then hangs, and a rollback is urgent */
 #define PLAN_MAX 60000 /* bytes: the daemon takes no larger request */
 
 /* The only service of {"services": [STATUS, …]}. */
@@ -57,19 +58,30 @@ int rollout_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct err
 	return err;
 }
 
-int rollout_ask(const struct cli *cli, const char *method, const char *service, const char *tail, const json_t *body,
-		json_t **ret, struct error *error)
+int rollout_ask(const struct cli *cli, const struct rollout_question *question, json_t **ret, struct error *error)
 {
 	char path[256];
 	struct daemon_request request = {
-		.socket = cli->socket, .method = method, .path = path, .body = body, .timeout_ms = 90000};
+		.socket = cli->socket,
+		.method = question->method,
+		.path = path,
+		.body = question->body,
+		.timeout_ms = question->timeout_ms,
+	};
 	int err;
 
-	snprintf(path, sizeof(path), "/v1/services/%s/rollout%s", service, tail);
+	snprintf(path, sizeof(path), "/v1/services/%s/rollout%s", question->service, question->tail);
 	err = daemon_ask(&request, ret, NULL, error);
 	if (!err)
 		make_harmless(*ret);
 	return err;
+}
+
+int rollout_get(const struct cli *cli, const char *service, const char *tail, json_t **ret, struct error *error)
+{
+	const struct rollout_question question = {.method = "GET", .service = service, .tail = tail};
+
+	return rollout_ask(cli, &question, ret, error);
 }
 
 /* The text of a plan's file, as a member of the body. */
@@ -120,9 +132,11 @@ static const char *verb_of(const struct cli *cli)
 	return strchr(cli->command->name, ' ') + 1;
 }
 
-static int request(const struct cli *cli, json_t **ret, struct error *error)
+static int request(const struct cli *cli, int timeout_ms, json_t **ret, struct error *error)
 {
 	char service[CANARY_NAME_LEN], tail[32];
+	struct rollout_question question = {
+		.method = "POST", .service = service, .tail = tail, .timeout_ms = timeout_ms};
 	json_t *body;
 	int err = rollout_service(cli, service, error);
 
@@ -131,8 +145,9 @@ static int request(const struct cli *cli, json_t **ret, struct error *error)
 	body = request_body(cli, error);
 	if (!body)
 		return -EINVAL;
+	question.body = body;
 	snprintf(tail, sizeof(tail), "/%s", verb_of(cli));
-	err = rollout_ask(cli, "POST", service, tail, body, ret, error);
+	err = rollout_ask(cli, &question, ret, error);
 	json_decref(body);
 	return err;
 }
@@ -152,7 +167,7 @@ int cmd_rollout_request(const struct cli *cli, struct error *error)
 {
 	json_t *status;
 
-	if (request(cli, &status, error))
+	if (request(cli, 0, &status, error))
 		return CLI_FAILED;
 	show_line(cli, status);
 	return CLI_DONE;
@@ -197,7 +212,7 @@ int cmd_rollout_rollback(const struct cli *cli, struct error *error)
 	struct error why;
 	json_t *status;
 
-	if (!request(cli, &status, &why)) {
+	if (!request(cli, ROLLBACK_MS, &status, &why)) {
 		show_line(cli, status);
 		return CLI_DONE;
 	}

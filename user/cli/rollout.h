@@ -12,12 +12,19 @@
 /* The service that the argument names, or the only one that the daemon knows. 0 or -errno. */
 int rollout_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct error *error);
 
-/*
- * Asks about a service's rollout: `tail` as in "/history?limit=1" is added to its path. See user/daemon/api.h for what
- * comes back, which is harmless to print. 0 or -errno as of daemon_ask().
- */
-int rollout_ask(const struct cli *cli, const char *method, const char *service, const char *tail, const json_t *body,
-		json_t **ret, struct error *error);
+/* A question about a service's rollout; `tail` as in "/history?limit=1" is added to its path. */
+struct rollout_question {
+	const char *method;
+	const char *service;
+	const char *tail;
+	const json_t *body; /* NULL: none */
+	int timeout_ms; /* 0: that of daemon_ask() */
+};
+
+/* See user/daemon/api.h for what comes back, which is harmless to print. 0 or -errno as of daemon_ask(). */
+int rollout_ask(const struct cli *cli, const struct rollout_question *question, json_t **ret, struct error *error);
+/* The same with GET and nothing else. */
+int rollout_get(const struct cli *cli, const char *service, const char *tail, json_t **ret, struct error *error);
 
 /* "web: progressing, step 1 of 4, weight 5%", without a newline. */
 void rollout_print_line(const json_t *status);

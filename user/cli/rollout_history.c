@@ -134,7 +134,7 @@ int cmd_rollout_history(const struct cli *cli, struct error *error)
 	if (parse_unsigned(limit, 1, LIMIT_MAX, &count))
 		return fail(error, CLI_USAGE, "--limit is 1 to %d, not \"%s\"", LIMIT_MAX, limit);
 	snprintf(tail, sizeof(tail), "/history?limit=%u", count);
-	if (rollout_service(cli, service, error) || rollout_ask(cli, "GET", service, tail, NULL, &answer, error))
+	if (rollout_service(cli, service, error) || rollout_get(cli, service, tail, &answer, error))
 		return CLI_FAILED;
 	if (cli->json) {
 		print_json(answer);
@@ -247,7 +247,7 @@ int cmd_rollout_explain(const struct cli *cli, struct error *error)
 			    release);
 	if (release)
 		snprintf(tail, sizeof(tail), "/explain?release=%u", number);
-	if (rollout_service(cli, service, error) || rollout_ask(cli, "GET", service, tail, NULL, &explanation, error))
+	if (rollout_service(cli, service, error) || rollout_get(cli, service, tail, &explanation, error))
 		return CLI_FAILED;
 	if (cli->json) {
 		print_json(explanation);

@@ -223,7 +223,7 @@ static void value_cell(struct table *table, const json_t *object, const char *ke
 	const json_t *value = json_object_get(object, key);
 
 	if (json_is_number(value))
-		table_right(table, STYLE_PLAIN, "%.4g %s", json_number_value(value), unit);
+		table_right(table, STYLE_PLAIN, "%.3g %s", json_number_value(value), unit);
 	else
 		table_right(table, STYLE_PLAIN, "-");
 }

@@ -19,6 +19,7 @@
 
 #define NSEC_PER_MSEC 1000000ULL
 #define LONG_POLL_S 30
+#define ANSWER_MS 60000 /* of a question that may take LONG_POLL_S */
 #define WATCH_MS 500
 #define RETRY_MS 200
 #define ABSENCE_MS 15000 /* a daemon that is started anew is back by then */
@@ -92,7 +93,9 @@ struct patience {
 /* 0 with *ret, 0 with NULL: not now, try again; -errno: for good. */
 static int ask_patiently(struct patience *patience, const char *tail, json_t **ret, struct error *error)
 {
-	int err = rollout_ask(patience->cli, "GET", patience->service, tail, NULL, ret, error);
+	const struct rollout_question question = {
+		.method = "GET", .service = patience->service, .tail = tail, .timeout_ms = ANSWER_MS};
+	int err = rollout_ask(patience->cli, &question, ret, error);
 
 	if (!err) {
 		patience->heard_ms = now_ms();
@@ -170,7 +173,7 @@ int cmd_rollout_status(const struct cli *cli, struct error *error)
 		return fail(error, CLI_USAGE, "--timeout is how long --wait waits: give both");
 	if (timeout && parse_duration(timeout, 1, TIMEOUT_MAX, &seconds))
 		return fail(error, CLI_USAGE, "--timeout is 1s to 30d, as in 30, 5m or 1h30m, not \"%s\"", timeout);
-	if (rollout_service(cli, service, error) || rollout_ask(cli, "GET", service, "", NULL, &status, error))
+	if (rollout_service(cli, service, error) || rollout_get(cli, service, "", &status, error))
 		return CLI_FAILED;
 	if (cli->values[OPT_WAIT])
 		return wait_for_end(&patience, seconds, status, error);
