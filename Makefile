@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make               build/canaryctl
+#   make               build/canaryctl and build/canaryd
 #   make demo          what it does, with real HTTP, in network namespaces (root)
+#   make demo-rollout  two rollouts that run themselves, a good one and a bad one (root)
 #   make test          unit, bpf and end-to-end tests (root)
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
 #   make sim           the simulations of the analysis, in full: tables, some minutes
@@ -23,6 +24,7 @@ CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BU
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
 LDFLAGS = -Wl,--as-needed
 LDLIBS = -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
+DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd
 BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
 ifdef SANITIZE
 CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -39,13 +41,19 @@ MAKEFLAGS += --no-print-directory
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
-IO := $(call objects,user/io/*.c)
+# What canaryd alone links: the libraries behind it would cost every command several milliseconds.
+DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command health history http_ prometheus watch webhook))
+IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
+OPS := $(call objects,user/ops/*.c)
 CLI := $(call objects,user/cli/*.c)
+DAEMON := $(call objects,user/daemon/*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-UNIT_LIB := $(call objects,tests/unit/lib*.c)
+DAEMON_UNIT_TESTS := $(filter $(patsubst $(BUILD)/user/io/%.o,$(BUILD)/tests/unit/test_%,$(DAEMON_IO)),$(UNIT_TESTS))
+DAEMON_UNIT_LIB := $(call objects,tests/unit/lib_http*.c)
+UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
@@ -56,18 +64,23 @@ BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard t
 SIM := $(BUILD)/tests/sim/sim
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
-USER_OBJECTS := $(CORE) $(IO) $(DATAPLANE) $(CLI) $(UNIT_LIB) $(BPF_TEST_LIB) \
+USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo sim test test-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all bench demo demo-rollout sim test test-build test-unit test-bpf test-e2e check clean helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
 
-all: $(BUILD)/canaryctl
+all: $(BUILD)/canaryctl $(BUILD)/canaryd
 
-$(BUILD)/canaryctl: $(CORE) $(IO) $(DATAPLANE) $(CLI)
+$(BUILD)/canaryctl: $(CORE) $(IO) $(DATAPLANE) $(OPS) $(CLI)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/canaryd: LDLIBS += $(DAEMON_LDLIBS)
+$(BUILD)/canaryd: $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(DAEMON)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -126,6 +139,13 @@ $(SIM): %: %.o $(BUILD)/tests/unit/lib_sim.o $(BUILD)/tests/unit/lib_random.o $(
 sim: $(SIM)
 	$(SIM)
 
+$(DAEMON_UNIT_TESTS): $(DAEMON_IO) $(DAEMON_UNIT_LIB)
+$(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
+
+# What of the daemon is pure.
+$(BUILD)/tests/unit/test_measure: $(BUILD)/user/daemon/measure.o $(BUILD)/user/daemon/sample_json.o
+$(BUILD)/tests/unit/test_words: $(BUILD)/user/daemon/words.o
+
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.
 $(MODEL_LIB) $(MODEL_TESTS:%=%.o): CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
@@ -179,6 +199,11 @@ demo:
 	scripts/deps
 	$(MAKE) -j$$(nproc) all $(BUILD)/tests/lib/xdp_pass.bpf.o
 	BUILD=$(BUILD) scripts/demo
+
+demo-rollout:
+	scripts/deps
+	$(MAKE) -j$$(nproc) all $(BUILD)/tests/lib/viewers $(BUILD)/tests/lib/xdp_pass.bpf.o
+	BUILD=$(BUILD) scripts/demo-rollout
 
 clean:
 	rm -rf $(BUILD)

@@ -5,7 +5,7 @@
 #   include/canary ◄── bpf/
 #         ▲
 #   user/core ◄─┬─ user/dataplane ─┐
-#               └─ user/io ────────┴─◄ user/daemon, user/cli
+#               └─ user/io ────────┴─◄ user/ops ◄── user/daemon, user/cli
 #
 # The stages of bpf/ do not include one another: only a .bpf.c composes them. One library, one place that knows it.
 
@@ -22,20 +22,24 @@ function quoted_allowed() {
 		return "^((canary|core|dataplane)/|[a-z]+\\.skel\\.h$)"
 	if (FILENAME ~ /^user\/io\//)
 		return "^(canary|core|io)/"
+	if (FILENAME ~ /^user\/ops\//)
+		return "^(canary|core|io|dataplane|ops)/"
 	if (FILENAME ~ /^user\/cli\//)
-		return "^(canary|core|io|dataplane|cli)/"
+		return "^(canary|core|io|dataplane|ops|cli)/"
 	if (FILENAME ~ /^user\/daemon\//)
-		return "^(canary|core|io|dataplane|daemon)/"
+		return "^(canary|core|io|dataplane|ops|daemon)/"
 	return "."
 }
 
 function angled_allowed() {
 	if ($2 ~ /^<(bpf|xdp)\//)
 		return FILENAME ~ /^(bpf|user\/dataplane|tests)\//
-	if ($2 ~ /^<libmnl\// || $2 ~ /^<(cyaml\/|yaml\.h)/)
+	if ($2 ~ /^<(libmnl|cyaml|curl)\// || $2 ~ /^<(yaml|sqlite3|microhttpd)\.h/)
 		return FILENAME ~ /^(user\/io|tests)\//
 	if ($2 ~ /^<jansson/)
 		return FILENAME ~ /^(user\/(io|cli|daemon)|tests)\//
+	if ($2 ~ /^<systemd\//)
+		return FILENAME ~ /^user\/daemon\//
 	if (FILENAME ~ /^include\/canary\//)
 		return $2 ~ /^<linux\/(bpf|types)\.h>$/
 	if (FILENAME ~ /^user\/core\//)

@@ -33,6 +33,7 @@ vip=203.0.113.10
 vip6=2001:db8:113::10
 started=()
 extra_hosts=()
+mounts=() # file systems of a test, below $work
 
 # ---- cases ----
 
@@ -143,6 +144,9 @@ clean_up() {
 	done
 	for host in "${extra_hosts[@]}"; do
 		ip netns del "$LAB_PREFIX$host"
+	done
+	for host in "${mounts[@]}"; do
+		umount -l "$host"
 	done
 	scripts/lab down
 	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS-2" "$work"

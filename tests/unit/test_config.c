@@ -14,11 +14,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
+#include "core/health_plan.h"
 #include "io/config.h"
+#include "io/plan_json.h"
 
 #define DATA "tests/data/"
 
-enum { FIXED = 6, MIN_REFUSED = 120, MIN_ACCEPTED = 15, MAX_FILES = 1000 };
+enum { FIXED = 7, MIN_REFUSED = 120, MIN_ACCEPTED = 15, MAX_FILES = 1000 };
 
 /* What a model holds that must not be touched when a file is refused. */
 static const struct model untouched = {.service_count = 77};
@@ -156,6 +160,59 @@ static void test_what_is_watched_and_guarded(void **state)
 	model_free(&model);
 }
 
+static void assert_same_when_written(const struct rollout_plan *plan)
+{
+	json_t *json = plan_json(plan), *again;
+	char *text = json_dumps(json, 0);
+	struct rollout_plan back;
+	struct error error = {};
+
+	if (plan_parse("plan", text, &back, &error) < 0)
+		fail_msg("%s\n%s", error.text, text);
+	again = plan_json(&back);
+	assert_true(json_equal(json, again));
+	assert_int_equal(back.step_count, plan->step_count);
+	assert_memory_equal(back.steps, plan->steps, sizeof(plan->steps[0]) * plan->step_count);
+	json_decref(json);
+	json_decref(again);
+	free(text);
+}
+
+static void test_plans(void **state)
+{
+	struct model model = {}, copy = {};
+	struct error error = {};
+	const struct rollout_plan *plan;
+
+	(void)state;
+	assert_int_equal(config_load(DATA "accepted/rollout.yaml", &model, &error), 0);
+	assert_int_equal(model_copy(&model, &copy), 0);
+	model_free(&model);
+	plan = copy.services[0].rollout;
+	assert_int_equal(plan->step_count, 4);
+	assert_int_equal(plan->steps[0].min_flows, 2000);
+	assert_int_equal(plan->steps[0].warmup, 30);
+	assert_int_equal(plan->steps[1].warmup, 1); /* not all of a short bake */
+	assert_true(plan->steps[2].approval);
+	assert_int_equal(plan->gate_count, 7);
+	assert_true(plan->gates[1].compare && plan->gates[1].tolerance == 1.5);
+	assert_false(plan->gates[2].compare);
+	assert_true(plan->gates[2].max == 0.1);
+	assert_string_equal(plan->gates[4].name, "command");
+	assert_int_equal(plan->gates[4].mode, GATE_MODE_REPORT);
+	assert_int_equal(plan->on_deadline, OTHERWISE_ROLLBACK);
+	assert_true(plan->max_harm == 0.01);
+	assert_int_equal(plan->freeze_count, 2);
+	assert_string_equal(plan->hooks[HOOK_ROLLBACK], "/usr/bin/page us");
+	assert_same_when_written(plan);
+	assert_same_when_written(copy.services[1].rollout);
+	assert_int_equal(copy.services[1].rollout->steps[0].weight, 500);
+	assert_int_equal(copy.services[0].health->type, HEALTH_TYPE_HTTP);
+	assert_int_equal(copy.services[0].health->timeout, 500);
+	assert_int_equal(copy.services[1].health->fall, 3);
+	model_free(&copy);
+}
+
 static void assert_unreadable(const char *file, int code, const char *message)
 {
 	struct model model = untouched;
@@ -206,7 +263,7 @@ static void test_large_files(void **state)
 	assert_refused_large("services: ", "[", 10000000, "", "nested more than 16 levels deep");
 	assert_refused_large("", "{a: ", 2000000, "", "nested more than 16 levels deep");
 	assert_refused_large("services: [", "0,", 4000000, "]", "more than 1000000 values");
-	assert_refused_large("services: \"", "0123456789", 1000000, "\"", "longer than 255 bytes");
+	assert_refused_large("services: \"", "0123456789", 1000000, "\"", "longer than 511 bytes");
 	assert_refused_large("services: [", "{},", 100000, "]", "services[0]: 'name' is missing");
 	assert_refused_large("services: []\n", "#\n", 8388608, "", "larger than 16 MiB");
 }
@@ -243,6 +300,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_what_is_watched_and_guarded),
+		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_large_files),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The man page's tables are written out: what is added to the lists in include/canary/ must be added there. */
+/* The man pages' tables are written out: what is added to the lists in the code must be added there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +9,10 @@
 #include <string.h>
 #include <linux/types.h>
 
+/* Before cmocka, which has a macro fail(). */
+#include "core/rollout.h"
+#include "io/config_schema.h"
+
 #include <cmocka.h>
 
 #include "canary/counters.h"
@@ -17,7 +21,8 @@
 #include "canary/reasons.h"
 
 static char page[1 << 16];
-static char tables[1 << 16]; /* of commands and options */
+static char config_page[1 << 15]; /* canary.yaml(5) */
+static char tables[1 << 17]; /* of commands and options */
 
 static int read_file(const char *path, char *buf, size_t size)
 {
@@ -33,9 +38,15 @@ static int read_file(const char *path, char *buf, size_t size)
 
 static int read_page(void **state)
 {
+	size_t len;
+
 	(void)state;
-	return read_file("user/man/canaryctl.8.scd", page, sizeof(page)) ||
-	       read_file("user/cli/commands.c", tables, sizeof(tables));
+	if (read_file("user/man/canaryctl.8.scd", page, sizeof(page)) ||
+	    read_file("user/man/canary.yaml.5.scd", config_page, sizeof(config_page)) ||
+	    read_file("user/cli/commands.c", tables, sizeof(tables)))
+		return -1;
+	len = strlen(tables);
+	return read_file("user/cli/options.c", tables + len, sizeof(tables) - len);
 }
 
 /* A row of a table: "[[ *name*\n:< help\n" or "|  *name*\n:  help\n". */
@@ -133,6 +144,44 @@ static void every_command_and_option_is_explained(void **state)
 	assert_true(commands > 20 && options > 20);
 }
 
+static void assert_named(const char *text, const char *form, const char *name)
+{
+	char wanted[128];
+
+	snprintf(wanted, sizeof(wanted), form, name);
+	if (!strstr(text, wanted))
+		fail_msg("nothing about %s", wanted);
+}
+
+static void every_key_of_a_configuration_is_explained(void **state)
+{
+	(void)state;
+#define X(key, ...) assert_named(config_page, "*%s*", #key);
+	SERVICE_KEYS(X)
+	BACKEND_KEYS(X)
+	SEGMENT_KEYS(X)
+	OBSERVE_KEYS(X)
+	BREAKER_KEYS(X)
+	LEASE_KEYS(X)
+	HEALTH_KEYS(X)
+	ROLLOUT_KEYS(X)
+	STEP_KEYS(X)
+	GATE_KEYS(X)
+	HOOK_KEYS(X)
+#undef X
+#define X(name, word, ...) assert_named(config_page, "|  *%s*\n", #word);
+	GATE_TYPES(X)
+#undef X
+}
+
+static void every_state_of_a_rollout_is_named(void **state)
+{
+	(void)state;
+#define X(name, word) assert_named(page, "_%s_", #word);
+	ROLLOUT_STATES(X)
+#undef X
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +190,8 @@ int main(void)
 		cmocka_unit_test(every_outcome_is_explained),
 		cmocka_unit_test(every_type_of_event_has_a_row),
 		cmocka_unit_test(every_command_and_option_is_explained),
+		cmocka_unit_test(every_key_of_a_configuration_is_explained),
+		cmocka_unit_test(every_state_of_a_rollout_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, read_page, NULL);

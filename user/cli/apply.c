@@ -7,7 +7,8 @@
 #include "cli/apply.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
-#include "cli/state.h"
+#include "cli/owner.h"
+#include "ops/state.h"
 #include "io/config.h"
 
 static int check_canaries(const struct change *change, struct error *error)
@@ -34,6 +35,26 @@ int apply_load(struct apply *apply, const struct cli *cli, const char *file, str
 {
 	*apply = (struct apply){.cli = cli};
 	return config_load(file, &apply->wanted, error);
+}
+
+/* A rollout's weight is the rollout's, whatever the file says. */
+static int leave_to_owners(struct apply *apply, struct error *error)
+{
+	struct owners owners;
+	int err = owner_read(apply->cli, &owners, error);
+
+	apply->notes = json_array();
+	for (size_t i = 0; i < apply->wanted.service_count; i++) {
+		struct service_model *service = &apply->wanted.services[i];
+
+		if (!owners_find(&owners, service->name) || service->weight == WEIGHT_KEEP)
+			continue;
+		service->weight = WEIGHT_KEEP;
+		json_array_append_new(apply->notes,
+				      json_sprintf("the weight of %s stays: it belongs to its rollout", service->name));
+	}
+	owners_free(&owners);
+	return err;
 }
 
 /* Before the lock, which is not to be held while waiting. Are the kernel's routes those that packets take? */
@@ -77,10 +98,8 @@ static const char *former_name(const struct change *change, const struct service
 }
 
 /* What may surprise about the plan. */
-static json_t *make_notes(const struct change *change)
+static void add_notes(const struct change *change, json_t *notes)
 {
-	json_t *notes = json_array();
-
 	for (size_t i = 0; i < change->desired.service_count; i++) {
 		const struct service_model *service = &change->desired.services[i];
 		const char *before = former_name(change, service);
@@ -91,29 +110,33 @@ static json_t *make_notes(const struct change *change)
 							   "its connections may break",
 							   service->name, before));
 	}
-	return notes;
 }
 
 int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error)
 {
+	const struct instance instance = {apply->cli->dir, apply->cli->key_file};
 	struct change *change = &apply->change;
+	struct error warning;
 	int err = change_begin(change, apply->cli, access, NULL, error);
 
 	/* Where nothing is yet, a dry run compares with nothing. */
 	if (err == -ENOENT && access == DATAPLANE_READ)
 		err = 0;
+	if (!err)
+		err = leave_to_owners(apply, error);
 	if (err)
 		return err;
 	model_free(&change->desired);
 	change->desired = apply->wanted;
 	apply->wanted = (struct model){};
 	if (has_new(change)) {
-		state_load(apply->cli, &apply->saved);
+		if (state_load(&instance, &apply->saved, &warning))
+			print_warning(apply->cli, "%s", warning.text);
 		state_settle(&apply->saved, &change->actual, &change->desired);
 	}
 	if (plan_make(&change->actual, &change->desired, &apply->plan))
 		return fail(error, -ENOMEM, "out of memory");
-	apply->notes = make_notes(change);
+	add_notes(change, apply->notes);
 	return force ? 0 : check_canaries(change, error);
 }
 

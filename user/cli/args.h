@@ -11,7 +11,7 @@
 
 #include "core/error.h"
 
-#define ARGS_MAX_OPTIONS 32
+#define ARGS_MAX_OPTIONS 64
 
 struct arg_option {
 	const char *name; /* "service": given as --service */
@@ -24,7 +24,8 @@ struct arg_option {
 struct args {
 	const struct arg_option *options;
 	size_t option_count; /* at most ARGS_MAX_OPTIONS */
-	unsigned allowed; /* bit I: options[I] is accepted now; the caller widens it when it knows the command */
+	unsigned long long
+		allowed; /* bit I: options[I] is accepted now; the caller widens it when it knows the command */
 	const char *command; /* for messages; NULL: not known yet */
 	int argc;
 	char **argv;

@@ -7,7 +7,7 @@
 #include "canary/select.h"
 #include "cli/change.h"
 #include "cli/output.h"
-#include "cli/state.h"
+#include "ops/state.h"
 #include "core/text.h"
 #include "core/validate.h"
 
@@ -41,10 +41,13 @@ int change_begin(struct change *change, const struct cli *cli, enum dataplane_ac
 
 int change_commit_unchecked(struct change *change, struct error *error)
 {
+	const struct instance instance = {change->cli->dir, change->cli->key_file};
 	int err = dataplane_commit(change->dataplane, &change->actual, &change->desired, error);
 
-	if (!err)
-		state_save(change->cli, change->dataplane);
+	struct error warning;
+
+	if (!err && state_save(&instance, change->dataplane, &warning))
+		print_warning(change->cli, "%s", warning.text);
 	return err;
 }
 
@@ -85,7 +88,7 @@ struct service_model *pick_service(const struct model *model, const char *name, 
 		at += snprintf(names + at, sizeof(names) - at, "%s%s", i ? ", " : "", model->services[i].name);
 	if (at >= sizeof(names) - CANARY_NAME_LEN - 8)
 		snprintf(names + at, sizeof(names) - at, ", ...");
-	fail(error, -EINVAL, "there are %zu services: say which with --service NAME (%s)", model->service_count, names);
+	fail(error, -EINVAL, "there are %zu services: say which (%s)", model->service_count, names);
 	return NULL;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the commands of canaryctl share. A command is an entry of one table (commands.c): usage lines and help come from it.
+ * What the commands of canaryctl share. A command is an entry of one table (commands.c), an option of
+ * another (options.c): usage lines and help come from them.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -14,6 +15,7 @@ enum cli_exit {
 	CLI_DONE = 0,
 	CLI_FAILED = 1,
 	CLI_USAGE = 2,
+	CLI_ROLLED_BACK = 3, /* the rollout that was waited for did not succeed */
 };
 
 enum cli_option {
@@ -43,9 +45,19 @@ enum cli_option {
 	OPT_DRAIN,
 	OPT_BACKEND,
 	OPT_COHORT,
+	OPT_SOCKET,
+	OPT_WAIT,
+	OPT_TIMEOUT,
+	OPT_FULL,
+	OPT_REASON,
+	OPT_NOTE,
+	OPT_RATE,
+	OPT_BASE,
+	OPT_RELEASE,
+	OPT_LIMIT,
 	OPTIONS,
 };
-#define OPT(name) (1u << OPT_##name)
+#define OPT(name) (1ULL << OPT_##name)
 #define OPTIONS_GLOBAL (OPT(JSON) | OPT(BPFFS) | OPT(KEY_FILE) | OPT(HELP))
 
 struct cli {
@@ -55,6 +67,7 @@ struct cli {
 	const char *const *values; /* by enum cli_option; NULL: not given; "" for a flag */
 	const char *dir; /* where the pins are */
 	const char *key_file;
+	const char *socket; /* of the daemon */
 	bool json;
 	bool colour;
 };
@@ -64,8 +77,8 @@ struct command {
 	const char *arguments; /* as in a usage line; "" for none */
 	int min_arguments;
 	int max_arguments; /* -1: any number */
-	unsigned options; /* besides OPTIONS_GLOBAL */
-	unsigned required; /* those that must be given */
+	unsigned long long options; /* besides OPTIONS_GLOBAL */
+	unsigned long long required; /* those that must be given */
 	const char *summary; /* one line, for the list of commands */
 	const char *details; /* more for its help; NULL: nothing more */
 	const char *const *examples; /* up to NULL */
@@ -85,11 +98,20 @@ int cmd_backend_list(const struct cli *cli, struct error *error);
 int cmd_detach(const struct cli *cli, struct error *error);
 int cmd_events(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);
+int cmd_feedback(const struct cli *cli, struct error *error);
 int cmd_flows_count(const struct cli *cli, struct error *error);
 int cmd_flows_flush(const struct cli *cli, struct error *error);
 int cmd_flows_list(const struct cli *cli, struct error *error);
 int cmd_help(const struct cli *cli, struct error *error);
 int cmd_lease_renew(const struct cli *cli, struct error *error);
+int cmd_rollout_explain(const struct cli *cli, struct error *error);
+int cmd_rollout_history(const struct cli *cli, struct error *error);
+int cmd_rollout_plan(const struct cli *cli, struct error *error);
+int cmd_rollout_request(const struct cli *cli, struct error *error);
+int cmd_rollout_rollback(const struct cli *cli, struct error *error);
+int cmd_rollout_status(const struct cli *cli, struct error *error);
+int cmd_rollout_validate(const struct cli *cli, struct error *error);
+int cmd_rollout_watch(const struct cli *cli, struct error *error);
 int cmd_segment_add(const struct cli *cli, struct error *error);
 int cmd_segment_del(const struct cli *cli, struct error *error);
 int cmd_segment_list(const struct cli *cli, struct error *error);

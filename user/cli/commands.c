@@ -1,69 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of options and commands, from which the parsing, the usage lines and the help come. */
+/* The table of commands: the parsing, the usage lines and the help come from it. */
 #include <stddef.h>
 
-#include "cli/args.h"
 #include "cli/cli.h"
-#include "dataplane/dataplane.h"
-
-const struct arg_option cli_options[OPTIONS] = {
-	[OPT_JSON] = {.name = "json", .help = "JSON instead of text, on stdout and for errors on stderr"},
-	[OPT_BPFFS] = {.name = "bpffs",
-		       .value = "DIR",
-		       .help = "where the pins are (default: $CANARYCTL_BPFFS or " DATAPLANE_DEFAULT_DIR ")"},
-	[OPT_KEY_FILE] = {.name = "key-file",
-			  .value = "FILE",
-			  .help = "the keys of the hashes (default: $CANARYCTL_KEY_FILE or " DATAPLANE_DEFAULT_KEY_FILE
-				  ")"},
-	[OPT_HELP] = {.name = "help", .letter = 'h', .help = "this help"},
-	[OPT_FILE] = {.name = "file", .letter = 'f', .value = "FILE", .help = "the configuration, in YAML"},
-	[OPT_MODE] = {.name = "mode",
-		      .value = "auto|native|generic",
-		      .help = "in the driver, in the stack, or whichever works (default: auto)"},
-	[OPT_ALL] = {.name = "all", .help = "all of them"},
-	[OPT_DRY_RUN] = {.name = "dry-run", .help = "print what would be done and change nothing"},
-	[OPT_FORCE] = {.name = "force", .help = "even if the canary's weight is left without a canary backend"},
-	[OPT_SERVICE] = {.name = "service",
-			 .value = "NAME",
-			 .help = "this service; may be left out where there is one"},
-	[OPT_WATCH] = {.name = "watch",
-		       .value = "SECONDS",
-		       .optional = true,
-		       .help = "again every SECONDS (0.1 to 3600, default: 1), with rates"},
-	[OPT_PORT] = {.name = "port",
-		      .value = "N",
-		      .help = "the port the client speaks to, where the service takes every port"},
-	[OPT_FORWARD] = {.name = "forward", .value = "l2|ipip|nat", .help = "how packets get there (default: nat)"},
-	[OPT_AFFINITY] = {.name = "affinity",
-			  .value = "flow|client",
-			  .help = "what chooses the cohort: each connection or each client (default: flow)"},
-	[OPT_TRACK] = {.name = "track",
-		       .value = "auto|always|never",
-		       .help = "is a UDP flow remembered at its first packet? (default: auto: with nat)"},
-	[OPT_OVERFLOW] = {.name = "overflow",
-			  .value = "other|drop",
-			  .help = "what a cohort's flows get when it has no backend (default: other)"},
-	[OPT_IDLE_TIMEOUT] = {.name = "idle-timeout",
-			      .value = "TIME",
-			      .help = "how long a flow may be silent and still be one (default: 15m, udp: 60s)"},
-	[OPT_MAX_WINDOW] = {.name = "max-window",
-			    .value = "TIME",
-			    .help = "how long older flows follow an older choice at most (default: 24h)"},
-	[OPT_LEASE] = {.name = "lease",
-		       .value = "TIME",
-		       .help = "how long the canary keeps its weight unless the lease is renewed (30, 5m; up to 12h)"},
-	[OPT_FOLLOW] = {.name = "follow", .help = "go on with what happens from now on, until interrupted"},
-	[OPT_WEIGHT] = {.name = "weight",
-			.value = "N",
-			.help = "its turns among the backends of its cohort, 1 to 1000 (default: 1)"},
-	[OPT_NEW_SALT] = {.name = "new-salt", .help = "draw other clients for the canary"},
-	[OPT_RESET] = {.name = "reset", .help = "reset open connections that the new weight places elsewhere, now"},
-	[OPT_DRAIN] = {.name = "drain", .value = "SECONDS", .help = "reset them when this time is over (30, 5m, 1h)"},
-	[OPT_BACKEND] = {.name = "backend",
-			 .value = "ADDRESS[:PORT]",
-			 .help = "those of this backend, in every service that has it"},
-	[OPT_COHORT] = {.name = "cohort", .value = "stable|canary", .help = "those of this cohort"},
-};
 
 #define EXAMPLES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -73,7 +12,7 @@ const struct command cli_commands[] = {
 		.arguments = "IFACE...",
 		.min_arguments = 1,
 		.max_arguments = -1,
-		.options = OPT(MODE) | OPT(FILE),
+		.options = OPT(MODE) | OPT(FILE) | OPT(SOCKET),
 		.summary = "attach to interfaces, so that packets are steered",
 		.details = "All of the interfaces or none. It stays attached when the command has ended. With -f the "
 			   "file is applied first.",
@@ -92,13 +31,13 @@ const struct command cli_commands[] = {
 	{
 		.name = "apply",
 		.arguments = "",
-		.options = OPT(FILE) | OPT(DRY_RUN) | OPT(FORCE),
+		.options = OPT(FILE) | OPT(DRY_RUN) | OPT(FORCE) | OPT(SOCKET),
 		.required = OPT(FILE),
 		.summary = "make the running state what a file says",
-		.details =
-			"Prints the operations. All of them are done, or none. A service without `weight` in the "
-			"file keeps the weight it has; services that the file does not name are deleted, so one that "
-			"is renamed is deleted and added.",
+		.details = "Prints the operations. All of them are done, or none. A service without `weight` in the "
+			   "file keeps the weight it has, as does one whose weight a rollout owns; services that the "
+			   "file does not name are deleted, so one that "
+			   "is renamed is deleted and added.",
 		.examples = EXAMPLES("canaryctl apply -f web.yaml --dry-run", "canaryctl apply -f web.yaml"),
 		.run = cmd_apply,
 	},
@@ -107,13 +46,15 @@ const struct command cli_commands[] = {
 		.arguments = "PERCENT",
 		.min_arguments = 1,
 		.max_arguments = 1,
-		.options = OPT(SERVICE) | OPT(LEASE) | OPT(NEW_SALT) | OPT(RESET) | OPT(DRAIN),
+		.options =
+			OPT(SERVICE) | OPT(LEASE) | OPT(NEW_SALT) | OPT(RESET) | OPT(DRAIN) | OPT(FORCE) | OPT(SOCKET),
 		.summary = "set the share of new flows that the canary gets",
 		.details =
 			"PERCENT is 0 to 100 with at most two decimals. Established flows stay where they are, unless "
 			"--reset or --drain ends those (TCP) that are elsewhere than the new weight has them. It is a "
 			"new assignment: what a tripped breaker or an expired lease took from the canary, it gives "
-			"back. With --lease the canary loses its new flows again unless lease renew is run in time.",
+			"back. With --lease the canary loses its new flows again unless lease renew is run in time. "
+			"A weight that a rollout owns is set only with --force, which pauses the rollout.",
 		.examples = EXAMPLES("canaryctl set-weight 5", "canaryctl set-weight 12.5 --service web --new-salt",
 				     "canaryctl set-weight 25 --lease 30s", "canaryctl set-weight 0 --drain 5m"),
 		.run = cmd_set_weight,
@@ -300,6 +241,181 @@ const struct command cli_commands[] = {
 		.examples = EXAMPLES("canaryctl explain 198.51.100.7:40000",
 				     "canaryctl explain '[2001:db8::7]:40000' --service web6"),
 		.run = cmd_explain,
+	},
+	{
+		.name = "rollout validate",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(FILE),
+		.summary = "check a configuration's rollouts and print their plans",
+		.details = "Reads the file (-f, or the daemon's own) and needs neither privileges nor a daemon.",
+		.examples = EXAMPLES("canaryctl rollout validate -f canary.yaml"),
+		.run = cmd_rollout_validate,
+	},
+	{
+		.name = "rollout plan",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(FILE) | OPT(RATE) | OPT(BASE),
+		.required = OPT(RATE) | OPT(BASE),
+		.summary = "how long each step needs to find a canary that is worse",
+		.details =
+			"Means, by simulation with the analysis that judges rollouts, at so many new flows a second of "
+			"which so many fail in stable. Needs neither privileges nor a daemon.",
+		.examples = EXAMPLES("canaryctl rollout plan web -f canary.yaml --rate 500 --base 0.1"),
+		.run = cmd_rollout_plan,
+	},
+	{
+		.name = "rollout start",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(FILE) | OPT(SOCKET),
+		.summary = "begin a rollout: the first step's weight, a new salt",
+		.details = "By the plan of the daemon's configuration, or of a file of its own (-f): the keys of "
+			   "`rollout`.",
+		.examples = EXAMPLES("canaryctl rollout start", "canaryctl rollout start web -f careful.yaml"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout status",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET) | OPT(WAIT) | OPT(TIMEOUT),
+		.summary = "where the rollout is, both cohorts, and what the gates say",
+		.details = "With --wait when it has ended: exit code 0 succeeded, 3 rolled back or failed, 1 neither "
+			   "in time.",
+		.examples = EXAMPLES("canaryctl rollout status web --json",
+				     "canaryctl rollout status --wait --timeout 2h || echo not out"),
+		.run = cmd_rollout_status,
+	},
+	{
+		.name = "rollout watch",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET),
+		.summary = "the same, live, until it has ended",
+		.details =
+			"Where the output is no terminal: a line for each transition. Exit codes as of status --wait.",
+		.examples = EXAMPLES("canaryctl rollout watch web"),
+		.run = cmd_rollout_watch,
+	},
+	{
+		.name = "rollout pause",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET),
+		.summary = "keep the weight and stop the clocks",
+		.details = "What fails while it is paused is rolled back all the same.",
+		.examples = EXAMPLES("canaryctl rollout pause web"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout resume",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET),
+		.summary = "go on after a pause",
+		.examples = EXAMPLES("canaryctl rollout resume web"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout promote",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(FULL) | OPT(SOCKET),
+		.summary = "to the next step, now: also an approval",
+		.examples = EXAMPLES("canaryctl rollout promote web", "canaryctl rollout promote --full"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout rollback",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(RESET) | OPT(SOCKET),
+		.summary = "the canary's weight to 0, now, in every state",
+		.details = "Also without a daemon: the weight is then set here, and the daemon notes it when it runs "
+			   "again. "
+			   "The canary's connections live on, unless --reset ends them (TCP).",
+		.examples = EXAMPLES("canaryctl rollout rollback", "canaryctl rollout rollback web --reset"),
+		.run = cmd_rollout_rollback,
+	},
+	{
+		.name = "rollout finish",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET),
+		.summary = "end a release that has succeeded: its backends become stable",
+		.details = "No flow moves. The weight is 0 then, and the stable backends of before are out.",
+		.examples = EXAMPLES("canaryctl rollout finish web"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout undo",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET),
+		.summary = "take the last finish back: what was stable before is so again",
+		.examples = EXAMPLES("canaryctl rollout undo web"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout retry",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET),
+		.summary = "once more: the step that is inconclusive or failed, or all of what was rolled back",
+		.examples = EXAMPLES("canaryctl rollout retry web"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout block",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(REASON) | OPT(SOCKET),
+		.required = OPT(REASON),
+		.summary = "no start and no step forward until unblock",
+		.examples = EXAMPLES("canaryctl rollout block web --reason 'database migration'"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout unblock",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(SOCKET),
+		.summary = "let rollouts go forward again",
+		.examples = EXAMPLES("canaryctl rollout unblock web"),
+		.run = cmd_rollout_request,
+	},
+	{
+		.name = "rollout history",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(LIMIT) | OPT(SOCKET),
+		.summary = "what happened, why, who asked, and on which numbers",
+		.examples = EXAMPLES("canaryctl rollout history web --limit 200"),
+		.run = cmd_rollout_history,
+	},
+	{
+		.name = "rollout explain",
+		.arguments = "[SERVICE]",
+		.max_arguments = 1,
+		.options = OPT(RELEASE) | OPT(SOCKET),
+		.summary = "a release's recorded counts through its gates once more: what decided",
+		.examples = EXAMPLES("canaryctl rollout explain web", "canaryctl rollout explain --release 7 --json"),
+		.run = cmd_rollout_explain,
+	},
+	{
+		.name = "feedback",
+		.arguments = "CLIENT good|bad",
+		.min_arguments = 2,
+		.max_arguments = 2,
+		.options = OPT(SERVICE) | OPT(NOTE) | OPT(SOCKET),
+		.summary = "what a user says of it, counted for the cohort that the user was in",
+		.details = "CLIENT is an address; where each connection has its cohort (affinity flow), with the port "
+			   "of one.",
+		.examples = EXAMPLES("canaryctl feedback 198.51.100.7 bad --note 'nothing I like'",
+				     "canaryctl feedback 198.51.100.7:40312 good"),
+		.run = cmd_feedback,
 	},
 	{
 		.name = "validate",

@@ -8,7 +8,7 @@
 
 #include "canary/breaker.h"
 #include "cli/change.h"
-#include "cli/clock.h"
+#include "ops/clock.h"
 #include "cli/events.h"
 #include "cli/guard.h"
 #include "cli/output.h"

@@ -8,7 +8,7 @@
 
 #include "canary/select.h"
 #include "cli/change.h"
-#include "cli/clock.h"
+#include "ops/clock.h"
 #include "cli/guard.h"
 #include "cli/output.h"
 #include "cli/view.h"

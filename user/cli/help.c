@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Usage and help, all from the tables in commands.c. */
+/* Usage and help, all from the tables of commands and options. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 
-#define NAME_WIDTH 15
+#define NAME_WIDTH 17
 
 bool is_family(const char *word)
 {
@@ -37,7 +37,7 @@ static void print_usage(const struct command *command)
 	putchar('\n');
 }
 
-static void print_options(unsigned options)
+static void print_options(unsigned long long options)
 {
 	for (int i = 0; i < OPTIONS; i++) {
 		const struct arg_option *option = &cli_options[i];
@@ -76,7 +76,8 @@ static void print_all(void)
 		printf("  %-*s %s\n", NAME_WIDTH, command->name, command->summary);
 	printf("\noptions of every command:\n");
 	print_options(OPTIONS_GLOBAL);
-	printf("\ncanaryctl help COMMAND says more. Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
+	printf("\ncanaryctl help COMMAND says more. Exit codes: 0 done, 1 failed, 2 wrong usage,\n"
+	       "3 a rollout that was waited for has not succeeded.\n");
 }
 
 static void print_family(const char *word)
@@ -131,7 +132,7 @@ int help_unknown(const char *const *words, int count, struct error *error)
 {
 	const char *nearest = NULL;
 	unsigned distance = UINT_MAX;
-	char name[64], family[128];
+	char name[64], family[256];
 
 	if (count == 1 && is_family(words[0])) {
 		family_words(words[0], family, sizeof(family));

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/change.h"
-#include "cli/clock.h"
+#include "ops/clock.h"
 #include "cli/output.h"
 #include "core/text.h"
 

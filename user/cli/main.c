@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* canaryctl: parsing by the tables of commands.c, and main(). */
+/* canaryctl: parsing by the tables of commands.c and options.c, and main(). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/daemon_client.h"
 #include "cli/output.h"
 #include "dataplane/dataplane.h"
 
@@ -75,11 +76,12 @@ static int parse_command(struct invocation *invocation, struct error *error)
 static int check_arguments(const struct cli *cli, struct error *error)
 {
 	const struct command *command = cli->command;
+	char text[64];
 
 	for (int i = 0; i < OPTIONS; i++) {
 		if ((command->required >> i & 1) && !cli->values[i])
-			return fail(error, -EINVAL, "%s needs -%c %s: see canaryctl help %s", command->name,
-				    cli_options[i].letter, cli_options[i].value, command->name);
+			return fail(error, -EINVAL, "%s needs %s %s: see canaryctl help %s", command->name,
+				    arg_option_text(&cli_options[i], text), cli_options[i].value, command->name);
 	}
 	if (!*command->arguments && cli->argument_count)
 		return fail(error, -EINVAL, "%s takes no arguments, but \"%s\" is given: see canaryctl help %s",
@@ -126,6 +128,7 @@ static int parse(struct invocation *invocation, struct error *error)
 	cli->values = args->values;
 	cli->dir = place(args, OPT_BPFFS, "CANARYCTL_BPFFS", DATAPLANE_DEFAULT_DIR);
 	cli->key_file = place(args, OPT_KEY_FILE, "CANARYCTL_KEY_FILE", DATAPLANE_DEFAULT_KEY_FILE);
+	cli->socket = place(args, OPT_SOCKET, "CANARYD_SOCKET", DAEMON_DEFAULT_SOCKET);
 	dataplane_use_key_file(cli->key_file);
 	more = check_arguments(cli, error);
 	return more ? more : 1;

@@ -109,6 +109,26 @@ json_t *json_text(const char *text)
 	return string;
 }
 
+void make_harmless(json_t *value)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_object(value)) {
+		json_object_foreach (value, key, member)
+			make_harmless(member);
+	} else if (json_is_array(value)) {
+		json_array_foreach (value, i, member)
+			make_harmless(member);
+	} else if (json_is_string(value)) {
+		char *copy = harmless(json_string_value(value));
+
+		json_string_set_nocheck(value, copy);
+		free(copy);
+	}
+}
+
 static void print_message(bool json, const char *key, const char *prefix, const char *text)
 {
 	/* On a terminal, what was done comes before what is wrong with it. */

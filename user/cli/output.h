@@ -28,6 +28,8 @@ char *format_text(const char *format, va_list args);
 /* A copy with everything replaced by '?' that could upset a terminal or a JSON reader. To be freed. */
 char *harmless(const char *text);
 json_t *json_text(const char *text);
+/* The same of every text in a tree that came from outside. */
+void make_harmless(json_t *value);
 
 /* One compact line on stdout. Takes the reference. */
 void print_json(json_t *value);

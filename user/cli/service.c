@@ -6,6 +6,7 @@
 
 #include "cli/change.h"
 #include "cli/output.h"
+#include "cli/owner.h"
 #include "cli/view.h"
 #include "core/text.h"
 
@@ -153,6 +154,7 @@ int cmd_service_list(const struct cli *cli, struct error *error)
 	services = json_array();
 	for (size_t i = 0; i < model.service_count; i++)
 		json_array_append_new(services, view_service(&model.services[i]));
+	owner_show(cli, services);
 	if (cli->json)
 		print_json(json_pack("{s:O}", "services", services));
 	else if (model.service_count)

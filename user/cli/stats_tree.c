@@ -7,6 +7,7 @@
 #include "cli/guard.h"
 #include "cli/outcomes.h"
 #include "cli/output.h"
+#include "cli/owner.h"
 #include "cli/stats.h"
 #include "cli/view.h"
 
@@ -148,6 +149,7 @@ json_t *stats_read(const struct cli *cli, const char *service, struct error *err
 		if (!err)
 			err = add_interfaces(interfaces, dataplane, error);
 	}
+	owner_show(cli, services);
 	model_free(&model);
 	dataplane_close(dataplane);
 	if (err) {

@@ -8,10 +8,11 @@
 
 #include "canary/abi.h"
 #include "cli/change.h"
-#include "cli/clock.h"
+#include "ops/clock.h"
 #include "cli/flows.h"
 #include "cli/guard.h"
 #include "cli/output.h"
+#include "cli/owner.h"
 #include "cli/surroundings.h"
 #include "cli/view.h"
 #include "cli/windows.h"
@@ -247,6 +248,7 @@ int cmd_status(const struct cli *cli, struct error *error)
 		if (!err)
 			err = add_services(status, dataplane, &model, surroundings, error);
 	}
+	owner_show(cli, json_object_get(status, "services"));
 	if (!err && cli->json)
 		print_json(json_incref(status));
 	else if (!err)

@@ -93,10 +93,18 @@ const char *endpoint_of(const json_t *object, char buf[96])
 
 void print_service_line(const struct cli *cli, const json_t *service)
 {
-	char endpoint[96], weight[WEIGHT_TEXT_LEN];
+	const json_t *effective = json_object_get(service, "effective_weight");
+	char endpoint[96], weight[WEIGHT_TEXT_LEN], less[WEIGHT_TEXT_LEN];
 
-	printf("%s%s%s  %s %s  weight %s  epoch %lld  forward %s  affinity %s\n", style_begin(cli, STYLE_BOLD),
-	       text_of(service, "name"), style_end(cli, STYLE_BOLD), text_of(service, "protocol"),
-	       endpoint_of(service, endpoint), format_weight((int)(number_of(service, "weight") * 100 + 0.5), weight),
-	       (long long)integer_of(service, "epoch"), text_of(service, "forward"), text_of(service, "affinity"));
+	printf("%s%s%s  %s %s  weight %s", style_begin(cli, STYLE_BOLD), text_of(service, "name"),
+	       style_end(cli, STYLE_BOLD), text_of(service, "protocol"), endpoint_of(service, endpoint),
+	       format_weight((int)(number_of(service, "weight") * 100 + 0.5), weight));
+	/* That it is 0 has an alarm of its own. */
+	if (json_is_number(effective) && json_number_value(effective) > 0 &&
+	    !json_equal(effective, json_object_get(service, "weight")))
+		printf(" (holdback: %s in force)",
+		       format_weight((int)(json_number_value(effective) * 100 + 0.5), less));
+	printf("  epoch %lld  forward %s  affinity %s%s\n", (long long)integer_of(service, "epoch"),
+	       text_of(service, "forward"), text_of(service, "affinity"),
+	       json_is_true(json_object_get(service, "rollout")) ? "  in a rollout" : "");
 }

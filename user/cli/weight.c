@@ -7,6 +7,7 @@
 #include "canary/select.h"
 #include "cli/change.h"
 #include "cli/output.h"
+#include "cli/owner.h"
 #include "core/text.h"
 
 #define DRAIN_MAX (7 * 86400)
@@ -62,10 +63,23 @@ static void assign(struct service_model *service, const struct assignment *assig
 	service->assignment++;
 }
 
+/* A rollout's weight is the rollout's, unless somebody insists. */
+static int check_owner(const struct cli *cli, const struct owners *owners, const char *service, struct error *error)
+{
+	if (cli->values[OPT_FORCE] || !owners_find(owners, service))
+		return 0;
+	return fail(error, -EBUSY,
+		    "the weight of %s belongs to its rollout, see canaryctl rollout status: roll back with canaryctl "
+		    "rollout rollback, or give --force, which pauses the rollout",
+		    service);
+}
+
 static int set_weight(struct change *change, const struct assignment *assignment, struct error *error)
 {
 	const struct cli *cli = change->cli;
 	struct service_model *service = pick_service(&change->desired, cli->values[OPT_SERVICE], error);
+	struct owners owners;
+	int err;
 
 	if (!service)
 		return -ENOENT;
@@ -74,12 +88,21 @@ static int set_weight(struct change *change, const struct assignment *assignment
 			    "%s has no canary backend that takes new flows: add one first, with canaryctl backend add "
 			    "%s canary ADDRESS",
 			    service->name, service->name);
+	err = owner_read(cli, &owners, error);
+	if (err && !cli->values[OPT_FORCE])
+		return err;
+	err = check_owner(cli, &owners, service->name, error);
 	assign(service, assignment);
 	if (cli->values[OPT_NEW_SALT]) {
 		service->salt_number++;
 		service->salt = 0; /* derived from the number */
 	}
-	return change_commit(change, error);
+	if (!err)
+		err = change_commit(change, error);
+	if (!err)
+		owner_override(cli, &owners, service->name, service->weight);
+	owners_free(&owners);
+	return err;
 }
 
 /* What happens at its end. */
@@ -166,6 +189,8 @@ int cmd_stop(const struct cli *cli, struct error *error)
 	/* Not checked as other edits are: a weight of 0 is never wrong, and an emergency brake asks no questions. */
 	if (!err && change.desired.service_count)
 		err = change_commit_unchecked(&change, error);
+	if (!err)
+		owner_disown(cli, change.desired.services, change.desired.service_count);
 	services = json_array();
 	for (size_t i = 0; !err && i < change.desired.service_count; i++)
 		json_array_append_new(services, service_epoch(&change.desired.services[i]));

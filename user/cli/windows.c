@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/clock.h"
+#include "ops/clock.h"
 #include "cli/output.h"
 #include "cli/view.h"
 #include "cli/windows.h"

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/health_plan.h"
+#include "core/rollout_plan.h"
+
 /*
  * Arrays grow by doubling, and their capacity is not stored: it is always at least the smallest power of two that the
  * count fits in. So a full array is one whose count is a power of two (or 0); removals keep that true.
@@ -43,6 +46,8 @@ static void service_free(struct service_model *service)
 {
 	free(service->backends);
 	free(service->segments);
+	free(service->rollout);
+	free(service->health);
 }
 
 void model_free(struct model *model)
@@ -53,13 +58,27 @@ void model_free(struct model *model)
 	*model = (struct model){};
 }
 
+/* Of NULL, NULL; *ok turns false without memory. */
+static void *part_copy(const void *part, size_t size, bool *ok)
+{
+	void *copy = part ? malloc(size) : NULL;
+
+	if (copy)
+		memcpy(copy, part, size);
+	*ok &= copy || !part;
+	return copy;
+}
+
 static int service_copy(const struct service_model *service, struct service_model *ret)
 {
 	struct service_model copy = *service;
+	bool ok = true;
 
 	copy.backends = array_copy(service->backends, service->backend_count, sizeof(*copy.backends));
 	copy.segments = array_copy(service->segments, service->segment_count, sizeof(*copy.segments));
-	if (!copy.backends || !copy.segments) {
+	copy.rollout = part_copy(service->rollout, sizeof(*copy.rollout), &ok);
+	copy.health = part_copy(service->health, sizeof(*copy.health), &ok);
+	if (!copy.backends || !copy.segments || !ok) {
 		service_free(&copy);
 		return -ENOMEM;
 	}

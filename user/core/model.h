@@ -50,6 +50,9 @@ struct backend_model {
 	__u32 index;
 };
 
+struct rollout_plan;
+struct health_plan;
+
 struct segment_model {
 	struct canary_addr addr; /* bits beyond the prefix are zero */
 	unsigned prefix_len; /* of 128: an IPv4 prefix's length + 96 */
@@ -78,6 +81,10 @@ struct service_model {
 	unsigned breaker_arl; /* failures, on average, until it trips with nothing wrong */
 	unsigned lease_default; /* s: of assignments that say nothing else; 0: they have no lease */
 	enum canary_on_expiry on_expiry;
+
+	/* What the daemon does with the service, of which the data plane knows nothing: not read back. NULL: not given. */
+	struct rollout_plan *rollout;
+	struct health_plan *health;
 
 	struct backend_model *backends;
 	size_t backend_count;

@@ -171,6 +171,9 @@ int turn_roll_back(struct turn *turn, enum rollout_cause cause)
 
 	if (rollout->state == ROLLOUT_ROLLED_BACK)
 		return repeat_rollback(turn);
+	/* A weight set by hand, before any release: what is rolled back has a number, as all that the history tells. */
+	if (!rollout->release)
+		rollout->release++;
 	keep_changes_of_cohorts(rollout);
 	reset_clocks(rollout);
 	result = turn_move(turn, ROLLOUT_ROLLED_BACK, rollout->step, cause);

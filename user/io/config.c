@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/rollout_plan.h"
 #include "core/validate.h"
 #include "io/config_schema.h"
 #include "io/document.h"
@@ -93,7 +94,41 @@ __attribute__((format(printf, 3, 0))) static void keep_first(cyaml_log_t level, 
 	flaw->text[strcspn(flaw->text, "\n")] = '\0';
 }
 
-static int parse(const struct file *file, const struct document *document, struct model *ret, struct error *error)
+/* What the data is to be: its schema, and who gives it its meaning (0, -EINVAL with *ret_problem, or -ENOMEM). */
+struct kind {
+	const cyaml_schema_value_t *schema;
+	int (*read)(const void *text, void *ret, struct problem *ret_problem);
+};
+
+static int read_config(const void *text, void *ret, struct problem *ret_problem)
+{
+	struct model model = {};
+	int err = config_parse(text, &model, ret_problem);
+
+	if (!err)
+		err = validate_model(&model, ret_problem);
+	if (err < 0)
+		model_free(&model);
+	else
+		*(struct model *)ret = model;
+	return err;
+}
+
+static int read_plan(const void *text, void *ret, struct problem *ret_problem)
+{
+	struct rollout_plan plan;
+	int err = read_rollout(text, "", &plan, ret_problem);
+
+	if (!err)
+		*(struct rollout_plan *)ret = plan;
+	return err;
+}
+
+static const struct kind config_kind = {&config_schema, read_config};
+static const struct kind plan_kind = {&rollout_schema, read_plan};
+
+static int parse_document(const struct file *file, const struct document *document, const struct kind *kind, void *ret,
+			  struct error *error)
 {
 	struct flaw flaw = {.line = 1};
 	const cyaml_config_t cyaml = {
@@ -103,23 +138,20 @@ static int parse(const struct file *file, const struct document *document, struc
 		.mem_fn = cyaml_mem,
 		.flags = CYAML_CFG_NO_ALIAS,
 	};
-	struct config_text *text = NULL;
 	struct problem problem = {};
+	cyaml_data_t *text = NULL;
 	cyaml_err_t status;
 	int err;
 
-	status = cyaml_load_data((const uint8_t *)file->data, file->size, &cyaml, &config_schema,
-				 (cyaml_data_t **)&text, NULL);
+	status = cyaml_load_data((const uint8_t *)file->data, file->size, &cyaml, kind->schema, &text, NULL);
 	if (status == CYAML_ERR_OOM)
 		return fail(error, -ENOMEM, "%s: there is not enough memory to read it", file->name);
 	if (status != CYAML_OK) {
-		document_compare(document, &config_schema, &flaw);
+		document_compare(document, kind->schema, &flaw);
 		return fail_at(error, -EINVAL, file, &flaw);
 	}
-	err = config_parse(text, ret, &problem);
-	cyaml_free(&cyaml, &config_schema, text, 0);
-	if (!err)
-		err = validate_model(ret, &problem);
+	err = kind->read(text, ret, &problem);
+	cyaml_free(&cyaml, kind->schema, text, 0);
 	if (err == -ENOMEM)
 		return fail(error, err, "%s: there is not enough memory to read it", file->name);
 	if (err < 0)
@@ -127,30 +159,43 @@ static int parse(const struct file *file, const struct document *document, struc
 	return 0;
 }
 
-int config_load(const char *name, struct model *ret, struct error *error)
+static int parse(const struct file *file, const struct kind *kind, void *ret, struct error *error)
+{
+	struct document *document = NULL;
+	struct flaw flaw = {};
+	int err = document_open(file->data, file->size, &document, &flaw);
+
+	if (err < 0)
+		return fail_at(error, err, file, &flaw);
+	err = parse_document(file, document, kind, ret, error);
+	document_close(document);
+	return err;
+}
+
+static int load(const char *name, const struct kind *kind, void *ret, struct error *error)
 {
 	struct file file = {.name = name};
-	struct document *document = NULL;
-	struct model model = {};
-	struct flaw flaw = {};
-	int err;
+	int err = read_file(&file, error);
 
-	err = read_file(&file, error);
-	if (err < 0)
-		goto cleanup;
-	err = document_open(file.data, file.size, &document, &flaw);
-	if (err < 0) {
-		fail_at(error, err, &file, &flaw);
-		goto cleanup;
-	}
-	err = parse(&file, document, &model, error);
-	if (err < 0) {
-		model_free(&model);
-		goto cleanup;
-	}
-	*ret = model;
-cleanup:
-	document_close(document);
+	if (!err)
+		err = parse(&file, kind, ret, error);
 	free(file.data);
 	return err;
+}
+
+int config_load(const char *name, struct model *ret, struct error *error)
+{
+	return load(name, &config_kind, ret, error);
+}
+
+int plan_load(const char *name, struct rollout_plan *ret, struct error *error)
+{
+	return load(name, &plan_kind, ret, error);
+}
+
+int plan_parse(const char *name, const char *text, struct rollout_plan *ret, struct error *error)
+{
+	const struct file file = {.name = name, .data = (char *)text, .size = strlen(text)};
+
+	return parse(&file, &plan_kind, ret, error);
 }

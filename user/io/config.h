@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/model.h"
+#include "core/rollout_plan.h"
 
 /*
  * Reads and validates. 0, or -errno with one line for a person in *error: "FILE:LINE: services[0].port: 70000 is not a
@@ -12,5 +13,10 @@
  * 16 MiB is refused (-EFBIG).
  */
 int config_load(const char *file, struct model *ret, struct error *error);
+
+/* The same of a rollout's plan in a file of its own: the keys of `rollout:`. */
+int plan_load(const char *file, struct rollout_plan *ret, struct error *error);
+/* The same of a text; `name` is what messages call it. */
+int plan_parse(const char *name, const char *text, struct rollout_plan *ret, struct error *error);
 
 #endif

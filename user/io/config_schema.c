@@ -4,17 +4,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/health_plan.h"
+#include "core/rollout_plan.h"
 #include "core/text.h"
-
-/* Values are loaded as text: our own parsers have the better messages, and are those of the command line. */
-#define REQUIRED CYAML_FLAG_POINTER
-#define OPTIONAL (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
-#define TEXT(key, presence) CYAML_FIELD_STRING_PTR(#key, presence, struct TEXT_OF, key, 0, CYAML_UNLIMITED),
-#define LIST(key, presence, entry)                                                                                     \
-	CYAML_FIELD_SEQUENCE(#key, presence, struct TEXT_OF, key, &(entry), 0, CYAML_UNLIMITED)
-#define PART(key) CYAML_FIELD_MAPPING_PTR(#key, OPTIONAL, struct TEXT_OF, key, key##_fields)
 
 #define TEXT_OF backend_text
 static const cyaml_schema_field_t backend_fields[] = {BACKEND_KEYS(TEXT) CYAML_FIELD_END};
@@ -47,6 +42,8 @@ static const cyaml_schema_field_t service_fields[] = {
 	SERVICE_KEYS(TEXT) PART(observe),
 	PART(breaker),
 	PART(lease),
+	PART(rollout),
+	PART(health),
 	LIST(stable, OPTIONAL, backend_schema),
 	LIST(canary, OPTIONAL, backend_schema),
 	LIST(segments, OPTIONAL, segment_schema),
@@ -64,7 +61,7 @@ const cyaml_schema_value_t config_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_text, config_fields),
 };
 
-__attribute__((format(printf, 2, 3))) static int refuse(struct problem *problem, const char *format, ...)
+int refuse_text(struct problem *problem, const char *format, ...)
 {
 	va_list args;
 
@@ -74,10 +71,9 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct problem *problem,
 	return -EINVAL;
 }
 
-/* A word that is not one of an enum's. */
-static int refuse_word(struct problem *problem, const char *text, const char *what, const char *words)
+int refuse_word(struct problem *problem, const char *text, const char *what, const char *words)
 {
-	return refuse(problem, "'%s' is not %s: give %s", text, what, words);
+	return refuse_text(problem, "'%s' is not %s: give %s", text, what, words);
 }
 
 static int parse_address(const char *text, struct canary_addr *ret, struct problem *problem)
@@ -85,18 +81,18 @@ static int parse_address(const char *text, struct canary_addr *ret, struct probl
 	int err = parse_addr(text, ret);
 
 	if (err == -EAFNOSUPPORT)
-		return refuse(problem, "'%s' is an IPv4 address in IPv6's notation: write it as IPv4, like 192.0.2.1",
-			      text);
+		return refuse_text(
+			problem, "'%s' is an IPv4 address in IPv6's notation: write it as IPv4, like 192.0.2.1", text);
 	if (err < 0)
-		return refuse(problem, "'%s' is not an IPv4 or IPv6 address", text);
+		return refuse_text(problem, "'%s' is not an IPv4 or IPv6 address", text);
 	return 0;
 }
 
 static int read_service_name(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (strlen(text) >= sizeof(service->name))
-		return refuse(problem, "a name has at most %zu characters, and this one %zu", sizeof(service->name) - 1,
-			      strlen(text));
+		return refuse_text(problem, "a name has at most %zu characters, and this one %zu",
+				   sizeof(service->name) - 1, strlen(text));
 	memcpy(service->name, text, strlen(text) + 1);
 	return 0;
 }
@@ -109,7 +105,7 @@ static int read_service_address(const char *text, struct service_model *service,
 static int read_service_port(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_port(text, &service->port) < 0)
-		return refuse(problem, "'%s' is not a port: give a number from 0 (every port) to 65535", text);
+		return refuse_text(problem, "'%s' is not a port: give a number from 0 (every port) to 65535", text);
 	return 0;
 }
 
@@ -151,30 +147,31 @@ static int read_service_overflow(const char *text, struct service_model *service
 static int read_service_idle_timeout(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_duration(text, 1, IDLE_TIMEOUT_MAX, &service->idle_timeout) < 0)
-		return refuse(problem, "'%s' is not a time from 1s to 24h: give it like 90s, 15m or 1h30m", text);
+		return refuse_text(problem, "'%s' is not a time from 1s to 24h: give it like 90s, 15m or 1h30m", text);
 	return 0;
 }
 
 static int read_service_max_window(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_duration(text, 1, MAX_WINDOW_MAX, &service->max_window) < 0)
-		return refuse(problem, "'%s' is not a time from 1s to 7d: give it like 90s, 15m or 24h", text);
+		return refuse_text(problem, "'%s' is not a time from 1s to 7d: give it like 90s, 15m or 24h", text);
 	return 0;
 }
 
 static int read_service_weight(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_weight(text, &service->weight) < 0)
-		return refuse(problem,
-			      "'%s' is not a weight: give percent from 0 to 100, with at most two decimals and no sign",
-			      text);
+		return refuse_text(
+			problem,
+			"'%s' is not a weight: give percent from 0 to 100, with at most two decimals and no sign",
+			text);
 	return 0;
 }
 
 static int read_observe_cap(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_hundredths(text, 0, CANARY_WEIGHT_ONE, &service->observe_cap) < 0)
-		return refuse(
+		return refuse_text(
 			problem,
 			"'%s' is not a share: give percent of the buckets from 0 to 100, with at most two decimals",
 			text);
@@ -184,37 +181,37 @@ static int read_observe_cap(const char *text, struct service_model *service, str
 static int read_observe_handshake_timeout(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_milliseconds(text, HANDSHAKE_TIMEOUT_MIN, HANDSHAKE_TIMEOUT_MAX, &service->handshake_timeout) < 0)
-		return refuse(problem, "'%s' is not a time from 100ms to 60s: give it like 500ms or 3s", text);
+		return refuse_text(problem, "'%s' is not a time from 100ms to 60s: give it like 500ms or 3s", text);
 	return 0;
 }
 
 static int read_breaker_enabled(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_bool(text, &service->breaker) < 0)
-		return refuse(problem, "'%s' is neither true nor false: give one of them", text);
+		return refuse_text(problem, "'%s' is neither true nor false: give one of them", text);
 	return 0;
 }
 
 static int read_breaker_ratio(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_hundredths(text, BREAKER_RATIO_MIN, BREAKER_RATIO_MAX, &service->breaker_ratio) < 0)
-		return refuse(problem, "'%s' is not a ratio: give 1.1 to 600, with at most two decimals", text);
+		return refuse_text(problem, "'%s' is not a ratio: give 1.1 to 600, with at most two decimals", text);
 	return 0;
 }
 
 static int read_breaker_arl(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_unsigned(text, BREAKER_ARL_MIN, BREAKER_ARL_MAX, &service->breaker_arl) < 0)
-		return refuse(problem, "'%s' is not a run length: give a whole number of failures from %d to %d", text,
-			      BREAKER_ARL_MIN, BREAKER_ARL_MAX);
+		return refuse_text(problem, "'%s' is not a run length: give a whole number of failures from %d to %d",
+				   text, BREAKER_ARL_MIN, BREAKER_ARL_MAX);
 	return 0;
 }
 
 static int read_lease_duration(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_duration(text, 1, LEASE_MAX, &service->lease_default) < 0)
-		return refuse(problem, "'%s' is not a time from 1s to 12h: give it like 30s or 5m, or leave it out",
-			      text);
+		return refuse_text(problem,
+				   "'%s' is not a time from 1s to 12h: give it like 30s or 5m, or leave it out", text);
 	return 0;
 }
 
@@ -233,15 +230,15 @@ static int read_backend_address(const char *text, struct backend_model *backend,
 static int read_backend_port(const char *text, struct backend_model *backend, struct problem *problem)
 {
 	if (parse_port(text, &backend->port) < 0)
-		return refuse(problem, "'%s' is not a port: give a number from 1 to 65535, or leave it out", text);
+		return refuse_text(problem, "'%s' is not a port: give a number from 1 to 65535, or leave it out", text);
 	return 0;
 }
 
 static int read_backend_weight(const char *text, struct backend_model *backend, struct problem *problem)
 {
 	if (parse_unsigned(text, 1, CANARY_MAX_BACKEND_WEIGHT, &backend->weight) < 0)
-		return refuse(problem, "'%s' is not a backend's weight: give a whole number from 1 to %d", text,
-			      CANARY_MAX_BACKEND_WEIGHT);
+		return refuse_text(problem, "'%s' is not a backend's weight: give a whole number from 1 to %d", text,
+				   CANARY_MAX_BACKEND_WEIGHT);
 	return 0;
 }
 
@@ -250,12 +247,14 @@ static int read_segment_clients(const char *text, struct segment_model *segment,
 	int err = parse_prefix(text, &segment->addr, &segment->prefix_len);
 
 	if (err == -EAFNOSUPPORT)
-		return refuse(problem, "'%s' is an IPv4 prefix in IPv6's notation: write it as IPv4, like 192.0.2.0/24",
-			      text);
+		return refuse_text(problem,
+				   "'%s' is an IPv4 prefix in IPv6's notation: write it as IPv4, like 192.0.2.0/24",
+				   text);
 	if (err == -ERANGE)
-		return refuse(problem, "'%s' has bits set beyond its length: give the prefix's first address", text);
+		return refuse_text(problem, "'%s' has bits set beyond its length: give the prefix's first address",
+				   text);
 	if (err < 0)
-		return refuse(problem, "'%s' is not a prefix: give it like 192.0.2.0/24 or 2001:db8::/32", text);
+		return refuse_text(problem, "'%s' is not a prefix: give it like 192.0.2.0/24 or 2001:db8::/32", text);
 	return 0;
 }
 
@@ -265,15 +264,6 @@ static int read_segment_cohort(const char *text, struct segment_model *segment, 
 		return refuse_word(problem, text, "a cohort", cohort_names());
 	return 0;
 }
-
-/* One reader for each kind of mapping: its keys in turn, those that are there. `path` is the mapping's. */
-#define READ(key, presence)                                                                                            \
-	if (text->key) {                                                                                               \
-		snprintf(problem->path, sizeof(problem->path), "%.100s.%s", path, #key);                               \
-		err = READER(key)(text->key, ret, problem);                                                            \
-		if (err < 0)                                                                                           \
-			return err;                                                                                    \
-	}
 
 #define READER(key) read_service_##key
 static int read_service(const struct service_text *text, const char *path, struct service_model *ret,
@@ -322,7 +312,7 @@ static int read_lease(const struct lease_text *text, const char *path, struct se
 /* The mappings that are parts of the service itself. */
 #define READ_PART(part)                                                                                                \
 	if (text->part) {                                                                                              \
-		snprintf(path, sizeof(path), "%.32s." #part, service_path);                                            \
+		snprintf(path, sizeof(path), "%.32s" #part ".", service_path);                                         \
 		err = read_##part(text->part, path, ret, problem);                                                     \
 		if (err < 0)                                                                                           \
 			return err;                                                                                    \
@@ -337,6 +327,37 @@ static int read_parts(const struct service_text *text, const char *service_path,
 	READ_PART(breaker)
 	READ_PART(lease)
 	return 0;
+}
+
+/* The mappings that are the daemon's. */
+static int read_plans(const struct service_text *text, const char *service_path, struct service_model *ret,
+		      struct problem *problem)
+{
+	char path[64];
+	int err = 0;
+
+	if (text->rollout) {
+		ret->rollout = malloc(sizeof(*ret->rollout));
+		if (!ret->rollout)
+			return -ENOMEM;
+		snprintf(path, sizeof(path), "%.32srollout.", service_path);
+		err = read_rollout(text->rollout, path, ret->rollout, problem);
+	}
+	if (!err && text->health) {
+		ret->health = malloc(sizeof(*ret->health));
+		if (!ret->health)
+			return -ENOMEM;
+		snprintf(path, sizeof(path), "%.32shealth.", service_path);
+		err = read_health(text->health, path, ret->health, problem);
+	}
+	if (!err && ret->health && ret->health->type == HEALTH_TYPE_HTTP && ret->forward != CANARY_FORWARD_NAT) {
+		snprintf(problem->path, sizeof(problem->path), "%.60stype", path);
+		return refuse_text(problem,
+				   "with %s a backend's own address is none that clients use: check by tcp, or by a "
+				   "command",
+				   forward_name(ret->forward));
+	}
+	return err;
 }
 
 #define READER(key) read_backend_##key
@@ -373,7 +394,7 @@ static int read_backends(const struct backend_text *texts, unsigned count, enum 
 		if (!backend)
 			return -ENOMEM;
 		backend->cohort = cohort;
-		snprintf(path, sizeof(path), "%.32s.%s[%u]", service_path, cohort_name(cohort), i);
+		snprintf(path, sizeof(path), "%.32s%s[%u].", service_path, cohort_name(cohort), i);
 		err = read_backend(&texts[i], path, backend, problem);
 		if (err < 0)
 			return err;
@@ -392,7 +413,7 @@ static int read_segments(const struct segment_text *texts, unsigned count, const
 
 		if (!segment)
 			return -ENOMEM;
-		snprintf(path, sizeof(path), "%.32s.segments[%u]", service_path, i);
+		snprintf(path, sizeof(path), "%.32ssegments[%u].", service_path, i);
 		err = read_segment(&texts[i], path, segment, problem);
 		if (err < 0)
 			return err;
@@ -411,10 +432,12 @@ int config_parse(const struct config_text *text, struct model *ret, struct probl
 
 		if (!service)
 			return -ENOMEM;
-		snprintf(path, sizeof(path), "services[%u]", i);
+		snprintf(path, sizeof(path), "services[%u].", i);
 		err = read_service(from, path, service, ret_problem);
 		if (!err)
 			err = read_parts(from, path, service, ret_problem);
+		if (!err)
+			err = read_plans(from, path, service, ret_problem);
 		if (!err)
 			err = read_backends(from->stable, from->stable_count, CANARY_STABLE, path, service,
 					    ret_problem);

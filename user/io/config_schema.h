@@ -45,7 +45,75 @@
 	X(duration, OPTIONAL)                                                                                          \
 	X(on_expiry, OPTIONAL)
 
+#define HEALTH_KEYS(X)                                                                                                 \
+	X(type, OPTIONAL)                                                                                              \
+	X(interval, OPTIONAL)                                                                                          \
+	X(timeout, OPTIONAL)                                                                                           \
+	X(rise, OPTIONAL)                                                                                              \
+	X(fall, OPTIONAL)                                                                                              \
+	X(damping, OPTIONAL)                                                                                           \
+	X(slow_start, OPTIONAL)                                                                                        \
+	X(port, OPTIONAL)                                                                                              \
+	X(path, OPTIONAL)                                                                                              \
+	X(host, OPTIONAL)                                                                                              \
+	X(command, OPTIONAL)
+
+#define ROLLOUT_KEYS(X)                                                                                                \
+	X(final_bake, OPTIONAL)                                                                                        \
+	X(holdback, OPTIONAL)                                                                                          \
+	X(alpha, OPTIONAL)                                                                                             \
+	X(max_harm, OPTIONAL)                                                                                          \
+	X(confidence, OPTIONAL)                                                                                        \
+	X(progress_deadline, OPTIONAL)                                                                                 \
+	X(on_inconclusive, OPTIONAL)                                                                                   \
+	X(on_deadline, OPTIONAL)
+#define STEP_KEYS(X)                                                                                                   \
+	X(weight, REQUIRED)                                                                                            \
+	X(bake, OPTIONAL)                                                                                              \
+	X(warmup, OPTIONAL)                                                                                            \
+	X(min_flows, OPTIONAL)                                                                                         \
+	X(approval, OPTIONAL)
+/* The type comes first: it says what the others are where they are not given. */
+#define GATE_KEYS(X)                                                                                                   \
+	X(type, REQUIRED)                                                                                              \
+	X(name, OPTIONAL)                                                                                              \
+	X(mode, OPTIONAL)                                                                                              \
+	X(compare, OPTIONAL)                                                                                           \
+	X(tolerance, OPTIONAL)                                                                                         \
+	X(min, OPTIONAL)                                                                                               \
+	X(max, OPTIONAL)                                                                                               \
+	X(url, OPTIONAL)                                                                                               \
+	X(query, OPTIONAL)                                                                                             \
+	X(command, OPTIONAL)
+#define HOOK_KEYS(X)                                                                                                   \
+	X(before_step, OPTIONAL)                                                                                       \
+	X(after_step, OPTIONAL)                                                                                        \
+	X(promote, OPTIONAL)                                                                                           \
+	X(rollback, OPTIONAL)
+
 #define X(key, presence) char *key;
+struct health_text {
+	HEALTH_KEYS(X)
+};
+struct step_text {
+	STEP_KEYS(X)
+};
+struct gate_text {
+	GATE_KEYS(X)
+};
+struct hooks_text {
+	HOOK_KEYS(X)
+};
+struct rollout_text {
+	ROLLOUT_KEYS(X)
+	struct step_text *steps;
+	unsigned steps_count;
+	struct gate_text *gates;
+	unsigned gates_count;
+	char **freeze;
+	unsigned freeze_count;
+	struct hooks_text *hooks;
+};
 struct backend_text {
 	BACKEND_KEYS(X)
 };
@@ -66,6 +134,8 @@ struct service_text {
 	struct observe_text *observe;
 	struct breaker_text *breaker;
 	struct lease_text *lease;
+	struct rollout_text *rollout;
+	struct health_text *health;
 	struct backend_text *stable;
 	unsigned stable_count;
 	struct backend_text *canary;
@@ -80,8 +150,43 @@ struct config_text {
 	unsigned services_count;
 };
 
-/* Loads a struct config_text. */
+/* Values are loaded as text: our own parsers have the better messages, and are those of the command line. */
+#define REQUIRED CYAML_FLAG_POINTER
+#define OPTIONAL (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define TEXT(key, presence) CYAML_FIELD_STRING_PTR(#key, presence, struct TEXT_OF, key, 0, CYAML_UNLIMITED),
+#define LIST(key, presence, entry)                                                                                     \
+	CYAML_FIELD_SEQUENCE(#key, presence, struct TEXT_OF, key, &(entry), 0, CYAML_UNLIMITED)
+#define PART(key) CYAML_FIELD_MAPPING_PTR(#key, OPTIONAL, struct TEXT_OF, key, key##_fields)
+
+/* Loads a struct config_text; a struct rollout_text. */
 extern const cyaml_schema_value_t config_schema;
+extern const cyaml_schema_value_t rollout_schema;
+extern const cyaml_schema_field_t rollout_fields[];
+extern const cyaml_schema_field_t health_fields[];
+
+/*
+ * One reader for each kind of mapping: its keys in turn, those that are there. `path` is the mapping's, with the dot
+ * behind it; READER(key) the function that gives a key's text its meaning.
+ */
+#define READ(key, presence)                                                                                            \
+	if (text->key) {                                                                                               \
+		snprintf(problem->path, sizeof(problem->path), "%.100s%s", path, #key);                                \
+		err = READER(key)(text->key, ret, problem);                                                            \
+		if (err < 0)                                                                                           \
+			return err;                                                                                    \
+	}
+
+/* -EINVAL, with a sentence. */
+__attribute__((format(printf, 2, 3))) int refuse_text(struct problem *problem, const char *format, ...);
+/* A word that is not one of an enum's. */
+int refuse_word(struct problem *problem, const char *text, const char *what, const char *words);
+
+/*
+ * The mappings `rollout` and `health`, with what is left out as it is by default, and checked. `path`: what is before the
+ * keys in a problem's path, "services[0].rollout.". 0, or -EINVAL with *problem.
+ */
+int read_rollout(const struct rollout_text *text, const char *path, struct rollout_plan *ret, struct problem *problem);
+int read_health(const struct health_text *text, const char *path, struct health_plan *ret, struct problem *problem);
 
 /* Gives the text its meaning. 0, -EINVAL with *ret_problem, or -ENOMEM; *ret is to be freed whatever comes. */
 int config_parse(const struct config_text *text, struct model *ret, struct problem *ret_problem);

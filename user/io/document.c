@@ -16,7 +16,7 @@ enum {
 	MAX_DEPTH = 16,
 	MAX_VALUES = 1000000,
 	MAX_KEYS = 64,
-	MAX_VALUE_LEN = 255,
+	MAX_VALUE_LEN = 511,
 };
 
 struct document {

@@ -38,6 +38,8 @@ int netlink_route(struct netlink *netlink, const struct canary_addr *to, struct 
 int netlink_manage_neighbour(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop);
 /* 1: its link-layer address is known; 0: not (yet); -errno. */
 int netlink_neighbour_resolved(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop);
+/* The same, and the address: 1 with *ret; 0 or -errno with it untouched. */
+int netlink_neighbour_mac(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop, __u8 ret[6]);
 
 /*
  * Calls back for each gateway of the main routing tables, once for IPv4's and once for IPv6's, until it returns nonzero,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 
 #include "io/netlink_talk.h"
 
@@ -15,6 +16,7 @@ enum {
 struct neighbour {
 	__u16 state;
 	__u32 flags_ext;
+	__u8 mac[6]; /* zero: none, or not Ethernet's */
 };
 
 static struct nlmsghdr *neighbour_request(struct netlink *netlink, int type, int flags, unsigned ifindex,
@@ -42,6 +44,8 @@ static int parse_neighbour(const struct nlmsghdr *answer, void *arg)
 	{
 		if (mnl_attr_get_type(attr) == NDA_FLAGS_EXT && mnl_attr_get_payload_len(attr) >= sizeof(__u32))
 			neighbour->flags_ext = mnl_attr_get_u32(attr);
+		if (mnl_attr_get_type(attr) == NDA_LLADDR && mnl_attr_get_payload_len(attr) == sizeof(neighbour->mac))
+			memcpy(neighbour->mac, mnl_attr_get_payload(attr), sizeof(neighbour->mac));
 	}
 	return 0;
 }
@@ -103,4 +107,17 @@ int netlink_neighbour_resolved(struct netlink *netlink, unsigned ifindex, const 
 	if (error)
 		return error == -ENOENT ? 0 : error;
 	return (neighbour.state & STATE_VALID) != 0;
+}
+
+int netlink_neighbour_mac(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop, __u8 ret[6])
+{
+	struct neighbour neighbour;
+	int error = get_neighbour(netlink, ifindex, next_hop, &neighbour);
+
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	if (!(neighbour.state & STATE_VALID))
+		return 0;
+	memcpy(ret, neighbour.mac, sizeof(neighbour.mac));
+	return 1;
 }

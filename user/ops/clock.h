@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The data plane's clock (CLOCK_MONOTONIC) in terms of the world's. */
-#ifndef CLI_CLOCK_H
-#define CLI_CLOCK_H
+#ifndef OPS_CLOCK_H
+#define OPS_CLOCK_H
 
 #include <linux/types.h>
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <limits.h>
 #include <linux/types.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,23 +8,22 @@
 #include <time.h>
 
 #include "canary/abi.h"
-#include "cli/clock.h"
-#include "cli/output.h"
-#include "cli/state.h"
+#include "ops/clock.h"
+#include "ops/state.h"
 
 #define NSEC_PER_SEC 1000000000LL
 
-/* Instances may share the keys, but not this: it is named after the directory of pins. */
-static int state_path(const struct cli *cli, char path[PATH_MAX])
+int instance_file(const struct instance *instance, const char *what, char path[PATH_MAX], struct error *error)
 {
-	size_t end = strlen(cli->dir), begin;
+	size_t end = strlen(instance->dir), begin;
 
-	while (end > 1 && cli->dir[end - 1] == '/')
+	while (end > 1 && instance->dir[end - 1] == '/')
 		end--;
-	for (begin = end; begin > 0 && cli->dir[begin - 1] != '/';)
+	for (begin = end; begin > 0 && instance->dir[begin - 1] != '/';)
 		begin--;
-	if (snprintf(path, PATH_MAX, "%s.state-%.*s", cli->key_file, (int)(end - begin), cli->dir + begin) >= PATH_MAX)
-		return -ENAMETOOLONG;
+	if (snprintf(path, PATH_MAX, "%s.%s-%.*s", instance->key_file, what, (int)(end - begin),
+		     instance->dir + begin) >= PATH_MAX)
+		return fail(error, -ENAMETOOLONG, "the key file's name is too long");
 	return 0;
 }
 
@@ -56,61 +54,56 @@ static int read_window(const struct service_model *service, void *arg, struct mo
 	return dataplane_read_oldest(dataplane, service, ret_oldest, error);
 }
 
-void state_save(const struct cli *cli, struct dataplane *dataplane)
+int state_save(const struct instance *instance, struct dataplane *dataplane, struct error *error)
 {
 	struct model services = {};
-	struct error error;
+	struct error why;
 	char path[PATH_MAX];
-	int err = state_path(cli, path);
+	int err = instance_file(instance, "state", path, &why);
 
-	if (err)
-		fail(&error, err, "the key file's name is too long");
-	else
-		err = dataplane_read_heads(dataplane, &services, &error);
 	if (!err)
-		err = state_file_save(path, &services, read_window, dataplane, &error);
-	if (err)
-		print_warning(
-			cli,
-			"open connections may not outlive a reboot, as what chose them was not saved: %s (--key-file "
-			"says where)",
-			error.text);
+		err = dataplane_read_heads(dataplane, &services, &why);
+	if (!err)
+		err = state_file_save(path, &services, read_window, dataplane, &why);
 	model_free(&services);
+	return err ? fail(error, err,
+			  "open connections may not outlive a reboot, as what chose them was not saved: %.800s "
+			  "(--key-file says where)",
+			  why.text)
+		   : 0;
 }
 
 /*
  * Was the file written since the host started? Then it was not a reboot that took the pins away, but somebody who begins
  * anew. Whoever names a key file says himself what belongs together.
  */
-static bool begun_anew(const struct cli *cli, const char *path)
+static bool begun_anew(const struct instance *instance, const char *path)
 {
 	struct timespec up;
 	struct stat status;
 
-	if (strcmp(cli->key_file, DATAPLANE_DEFAULT_KEY_FILE) || stat(path, &status))
+	if (strcmp(instance->key_file, DATAPLANE_DEFAULT_KEY_FILE) || stat(path, &status))
 		return false;
 	clock_gettime(CLOCK_BOOTTIME, &up);
 	return status.st_mtime >= time(NULL) - up.tv_sec;
 }
 
-void state_load(const struct cli *cli, struct saved_state *ret)
+int state_load(const struct instance *instance, struct saved_state *ret, struct error *error)
 {
 	char path[PATH_MAX];
-	struct error error;
-	int err = state_path(cli, path);
+	struct error why;
+	int err = instance_file(instance, "state", path, &why);
 
 	*ret = (struct saved_state){};
-	if (!err && begun_anew(cli, path))
-		return;
-	if (err)
-		fail(&error, err, "the key file's name is too long");
-	else
-		err = state_file_load(path, ret, &error);
-	if (err)
-		print_warning(cli,
-			      "weights and open connections of before a reboot are not known, as what was saved cannot "
-			      "be read: %s",
-			      error.text);
+	if (!err && begun_anew(instance, path))
+		return 0;
+	if (!err)
+		err = state_file_load(path, ret, &why);
+	return err ? fail(error, err,
+			  "weights and open connections of before a reboot are not known, as what was saved cannot be "
+			  "read: %.800s",
+			  why.text)
+		   : 0;
 }
 
 void state_settle(const struct saved_state *state, const struct model *actual, struct model *wanted)

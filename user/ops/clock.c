@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "cli/clock.h"
+#include "ops/clock.h"
 
 #define NSEC_PER_SEC 1000000000LL
 

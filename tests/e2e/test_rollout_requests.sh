@@ -1,0 +1,184 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What people ask of a rollout, and what happens around it: approvals, pauses, promotions, rollbacks with and without a
+# daemon, weights set by force, blocks, feedback, configurations that are read again, a second daemon.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_rollout.sh"
+
+two_armed
+configure <<'YAML'
+steps:
+  - {weight: 5, bake: 2s, warmup: 0, min_flows: 20, approval: required}
+  - {weight: 20, bake: 60s, warmup: 0, min_flows: 20}
+  - {weight: 100, warmup: 0, min_flows: 20}
+final_bake: 60s
+progress_deadline: 1h
+max_harm: 50
+YAML
+attach -f "$work/canary.yaml"
+daemon_starts
+traffic 400
+
+# The step and the weight of the rollout, and the weight that the kernel has.
+stands() {
+	echo "$(rollout '[.state, .step, .weight] | join(" ")') $(weight_in_force)"
+}
+
+carried_out() {
+	wait_for 10 "the action to be carried out" is 0 '.pending | length'
+}
+
+case_ "a step that takes an approval waits for it, for as long as that takes"
+succeeds ctl rollout start
+wait_for 30 "the step to pass" is approval .wait
+sleep 2
+eq "$(stands)" "progressing 1 5 5" "while it waits"
+contains "$(ctl rollout status)" 'waits +the step has passed; the next takes an approval' "the status as text"
+succeeds ctl rollout promote
+carried_out
+eq "$(stands)" "progressing 2 20 20" "after the approval"
+
+case_ "pause keeps the weight and stops the clock; resume goes on"
+succeeds ctl rollout pause
+elapsed=$(rollout .elapsed)
+sleep 2.5
+eq "$(stands) $(rollout .elapsed)" "paused 2 20 20 $elapsed" "while it is paused"
+refused 1 "is paused, so 'pause' means nothing" ctl rollout pause
+succeeds ctl rollout resume
+wait_for 10 "the clock to go on" is true ".elapsed > $elapsed"
+eq "$(stands)" "progressing 2 20 20" "after the pause"
+
+case_ "the file does not change a weight that belongs to a rollout, nor does set-weight without --force"
+sed 's/^    rollout:/    weight: 70\n&/' "$work/canary.yaml" >"$work/weight.yaml"
+contains "$(ctl apply -f "$work/weight.yaml")" 'note: the weight of web stays' "what apply says"
+refused 1 'belongs to its rollout.*rollback.*--force' ctl set-weight 30
+eq "$(stands)" "progressing 2 20 20" "afterwards"
+eq "$(ctl status --json | jq -c '.services[0].rollout')" true "whether status says that it is a rollout's"
+
+case_ "a weight set by force pauses the rollout; resume sets the step's again"
+succeeds ctl set-weight 30 --force
+wait_for 10 "the pause" is paused .state
+eq "$(rollout '.last_transition.cause') $(weight_in_force)" "override 30" "the cause, and the weight in force"
+succeeds ctl rollout resume
+carried_out
+eq "$(stands)" "progressing 2 20 20" "afterwards"
+
+case_ "promote takes the next step now, and --full the last"
+succeeds ctl rollout promote
+carried_out
+eq "$(rollout '[.state, .step, .weight, .effective_weight, .holdback] | join(" ")') $(weight_in_force)" "baking 3 100 99 1 99" \
+	"at the last step, with a holdback"
+eq "$(ctl status --json | jq -c '.services[0] | [.weight, .effective_weight]')" "[100,99]" "what canaryctl status says"
+contains "$(ctl status)" 'weight 100% \(holdback: 99% in force\)' "the same as text"
+cleared
+succeeds ctl rollout start
+carried_out
+succeeds ctl rollout promote --full
+carried_out
+eq "$(stands)" "baking 3 100 99" "after promote --full"
+
+case_ "rollback is possible in every state, and --reset ends the canary's connections"
+hold held -t 10000 -s 198.51.100.201/20 -p 40000-40001 "$vip" 80
+succeeds ctl rollout rollback --reset
+carried_out
+eq "$(stands)" "rolled_back 3 0 0" "afterwards"
+succeeds ctl rollout rollback
+eq "$(rollout .state)" rolled_back "once more"
+sleep 2.5 # a byte goes over each connection every second: the next one ends it
+let_go held
+eq "$(on_cohort canary held) $(broken_on stable held)" "0 0" "the canary's connections that are left, and stable's that ended"
+at_least "$(broken_on canary held)" 30 "the canary's connections that ended"
+
+case_ "a blocked service is not started, and says why"
+succeeds ctl rollout block --reason 'the database moves'
+refused 1 'blocked' ctl rollout start
+contains "$(ctl rollout status)" 'blocked +the database moves' "the status"
+refused 2 'needs --reason' ctl rollout block
+succeeds ctl rollout unblock
+succeeds ctl rollout retry
+carried_out
+eq "$(stands)" "progressing 1 5 5" "after unblock and retry"
+
+case_ "feedback counts for the cohort that the client is in"
+succeeds ctl rollout promote
+carried_out
+hold users -t 10000 -s 198.51.100.221/20 -p 41000-41001 "$vip" 80
+for cohort in stable canary; do
+	client=$(ctl flows list --cohort "$cohort" --json | jq -r '[.flows[] | select(.client_port == 41000 or .client_port == 41001)][0] |
+		"\(.client):\(.client_port)"')
+	eq "$(ctl feedback "$client" bad --note 'nothing I like' --json | jq -r .cohort)" "$cohort" "the cohort of $client"
+done
+eq "$(recorded '[.[] | select(.kind == "feedback") | [.cohort, .verdict, .note]]')" \
+	'[["stable","bad","nothing I like"],["canary","bad","nothing I like"]]' "what was recorded"
+refused 2 'good or bad' ctl feedback 198.51.100.1 fine
+let_go users
+
+case_ "without a daemon, rollback sets the weight itself, and the daemon that comes back knows"
+daemon_ends KILL || true
+refused 1 'canaryd is not running' ctl rollout pause
+refused 1 'belongs to its rollout' ctl set-weight 30
+ctl rollout rollback >"$work/output" 2>"$work/complaint" || fail "rollback failed: $(cat "$work/complaint")"
+contains "$(cat "$work/complaint")" 'warning: done without canaryd: canaryd is not running' "the warning"
+eq "$(weight_in_force)" 0 "the weight in force"
+daemon_starts
+wait_for 10 "the daemon to know" is rolled_back .state
+sleep 2
+eq "$(stands)" "rolled_back 2 0 0" "the rollout, with the daemon back"
+
+case_ "a daemon that hangs does not keep a rollback waiting"
+succeeds ctl rollout start
+carried_out
+kill -STOP "$daemon_pid"
+begun=$SECONDS
+ctl rollout rollback web >"$work/output" 2>"$work/complaint" || fail "rollback failed: $(cat "$work/complaint")"
+at_least 10 "$((SECONDS - begun))" "seconds that it may take, and took"
+contains "$(cat "$work/complaint")" 'done without canaryd: canaryd .* has not answered within 5 s' "the warning"
+eq "$(weight_in_force)" 0 "the weight in force"
+kill -CONT "$daemon_pid"
+wait_for 10 "the daemon to know" is rolled_back .state
+eq "$(weight_in_force)" 0 "the weight in force, later"
+
+case_ "status --wait outlives the daemon, and tells how the rollout ended"
+cat >"$work/quick.yaml" <<'YAML'
+steps: [ {weight: 5, bake: 2s, warmup: 0, min_flows: 20}, {weight: 100, warmup: 0, min_flows: 20} ]
+final_bake: 2s
+max_harm: 50
+YAML
+succeeds ctl rollout start web -f "$work/quick.yaml"
+start waiting balancer timeout 60 "$canaryctl" rollout status web --wait --timeout 50 --json
+waiting=$started_pid code=0
+sleep 0.5
+daemon_ends KILL || true
+sleep 1
+daemon_starts
+wait "$waiting" || code=$?
+eq "$code $(jq -r .state "$work/waiting.out")" "0 succeeded" "the exit code, and the state"
+cleared
+
+case_ "a second daemon cannot act"
+code=0
+on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/state" --socket "$work/other.sock" \
+	>"$work/output" 2>&1 || code=$?
+eq "$code" 1 "the exit code"
+contains "$(cat "$work/output")" "another canaryd|pid $daemon_pid" "what it says"
+
+case_ "a configuration with a mistake is not taken, and --check finds it"
+cp "$work/canary.yaml" "$work/good.yaml"
+sed -i 's/weight: 20,/weight: 2,/' "$work/canary.yaml"
+refused 1 'steps\[1\].weight' on balancer "$canaryd" -f "$work/canary.yaml" --check
+kill -HUP "$daemon_pid"
+sleep 1.5
+eq "$(ctl rollout start --json | jq -c '[.plan.steps[].weight | tonumber]')" '[5,20,100]' "the plan in force"
+cleared
+cp "$work/good.yaml" "$work/canary.yaml"
+sed -i 's/weight: 20,/weight: 40,/' "$work/canary.yaml"
+succeeds on balancer "$canaryd" -f "$work/canary.yaml" --check
+kill -HUP "$daemon_pid"
+sleep 1.5
+eq "$(ctl rollout start --json | jq -c '[.plan.steps[].weight | tonumber]')" '[5,40,100]' "the plan, once the file is right"
+
+case_ "SIGTERM ends the daemon, and the weight stays"
+carried_out
+daemon_ends || fail "the daemon's exit code: $?"
+eq "$(weight_in_force)" 5 "the weight in force"
+[ ! -e "$CANARYD_SOCKET" ] || fail "its socket is left"

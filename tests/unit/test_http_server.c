@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server of the daemon's API: what it answers, and what clients of all kinds cannot do to it. */
+#include "lib_http.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char directory[] = "/tmp/test_http.XXXXXX";
+static char path[64];
+static struct test_server server;
+
+/* The application: calls that wait or stream, and how many of them went away. Touched by the server's thread. */
+static struct http_call *waiters[128];
+static unsigned waiter_count, gone_count, cut_count;
+
+static void forget(struct http_call *call, void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < waiter_count; i++)
+		if (waiters[i] == call)
+			waiters[i] = waiters[--waiter_count];
+	gone_count++;
+}
+
+static void handle_echo(struct http_call *call, void *arg)
+{
+	const char *since = http_query(call, "since");
+
+	http_reply(call, 200,
+		   json_pack("{s:s, s:s, s:s, s:s*, s:I, s:O*, s:s}", "service", http_part(call, "service"), "verb",
+			     http_part(call, "verb"), "path", http_path(call), "since", since, "uid",
+			     (json_int_t)http_uid(call), "body", http_body(call), "arg", (const char *)arg));
+}
+
+static void handle_nothing(struct http_call *call, void *arg)
+{
+	(void)call, (void)arg;
+}
+
+static void handle_conflict(struct http_call *call, void *arg)
+{
+	(void)arg;
+	http_reply_error(call, 409, "%s is not paused", "web");
+}
+
+static void handle_wait(struct http_call *call, void *arg)
+{
+	if (http_wait(call, forget, arg) == 0)
+		waiters[waiter_count++] = call;
+}
+
+static void handle_stream(struct http_call *call, void *arg)
+{
+	if (http_stream(call, "text/event-stream", forget, arg))
+		return;
+	http_stream_send(call, "data: hello\n\n", 13);
+	waiters[waiter_count++] = call;
+}
+
+/* Answers those that wait, or sends to those that stream. */
+static void handle_say(struct http_call *call, void *arg)
+{
+	unsigned said = waiter_count;
+
+	(void)arg;
+	while (waiter_count)
+		http_reply(waiters[--waiter_count], 200, json_pack("{s:i}", "said", 1));
+	http_reply(call, 200, json_pack("{s:i}", "said", (int)said));
+}
+
+static void handle_send(struct http_call *call, void *arg)
+{
+	static char block[32768];
+	size_t len = atoi(http_query(call, "bytes"));
+
+	(void)arg;
+	memset(block, 'x', sizeof(block));
+	for (unsigned i = waiter_count; i-- > 0;) {
+		if (http_stream_send(waiters[i], block, len) == 0)
+			continue;
+		waiters[i] = waiters[--waiter_count];
+		cut_count++;
+	}
+	http_reply(call, 200, json_object());
+}
+
+static void handle_end(struct http_call *call, void *arg)
+{
+	(void)arg;
+	while (waiter_count)
+		http_stream_end(waiters[--waiter_count]);
+	http_reply(call, 200, json_object());
+}
+
+static void handle_state(struct http_call *call, void *arg)
+{
+	(void)arg;
+	http_reply(call, 200,
+		   json_pack("{s:i, s:i, s:i}", "waiting", waiter_count, "gone", gone_count, "cut", cut_count));
+}
+
+static const struct http_route routes[] = {
+	{"GET", "/v1/rollouts/{service}/{verb}", true, handle_echo},
+	{"POST", "/v1/rollouts/{service}/{verb}", false, handle_echo},
+	{"GET", "/v1/nothing", false, handle_nothing},
+	{"POST", "/v1/conflict", false, handle_conflict},
+	{"GET", "/v1/wait", false, handle_wait},
+	{"GET", "/v1/stream", false, handle_stream},
+	{"POST", "/v1/say", false, handle_say},
+	{"POST", "/v1/send", false, handle_send},
+	{"POST", "/v1/end", false, handle_end},
+	{"GET", "/v1/state", false, handle_state},
+	{},
+};
+
+static int make_directory(void **state)
+{
+	(void)state;
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(path, sizeof(path), "%s/canaryd.sock", directory);
+	return curl_global_init(CURL_GLOBAL_ALL);
+}
+
+static int remove_directory(void **state)
+{
+	(void)state;
+	curl_global_cleanup();
+	return rmdir(directory);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	waiter_count = gone_count = cut_count = 0;
+	test_server_start(&server, path, routes, "the argument");
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	test_server_stop(&server);
+	return access(path, F_OK) == 0; /* the socket goes with its server */
+}
+
+/* A client, by libcurl: one request, its answer. */
+struct answer {
+	long status;
+	size_t len;
+	char text[8192], headers[2048];
+};
+
+static size_t keep(const char *bytes, size_t size, size_t count, void *arg)
+{
+	struct answer *answer = arg;
+
+	(void)size;
+	if (answer->len + count < sizeof(answer->text))
+		memcpy(answer->text + answer->len, bytes, count);
+	answer->len += count;
+	return count;
+}
+
+static size_t keep_header(const char *bytes, size_t size, size_t count, void *arg)
+{
+	struct answer *answer = arg;
+
+	(void)size;
+	strncat(answer->headers, bytes, count < 200 ? count : 200);
+	return count;
+}
+
+static struct answer ask_as(const char *method, const char *rest, const char *type, const char *body, size_t len,
+			    bool by_address)
+{
+	struct answer answer = {};
+	struct curl_slist *headers = NULL;
+	CURL *curl = curl_easy_init();
+	char url[512], header[128];
+	CURLcode code;
+
+	if (by_address)
+		snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", server.port, rest);
+	else
+		snprintf(url, sizeof(url), "http://localhost%s", rest);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 20L);
+	if (!by_address)
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
+	if (body) {
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)len);
+	}
+	if (strcmp(method, "HEAD") == 0)
+		curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+	else
+		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	snprintf(header, sizeof(header), "Content-Type:%s%s", type ? " " : "", type ? type : "");
+	headers = curl_slist_append(headers, header);
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, keep_header);
+	curl_easy_setopt(curl, CURLOPT_HEADERDATA, &answer);
+	code = curl_easy_perform(curl);
+	if (code)
+		fail_msg("%s %s: %s", method, rest, curl_easy_strerror(code));
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
+	curl_slist_free_all(headers);
+	curl_easy_cleanup(curl);
+	return answer;
+}
+
+static struct answer ask(const char *method, const char *rest, const char *body)
+{
+	return ask_as(method, rest, body ? "application/json" : NULL, body, body ? strlen(body) : 0, false);
+}
+
+static void assert_answer(const struct answer *answer, long status, const char *text)
+{
+	if (answer->status != status || !strstr(answer->text, text))
+		fail_msg("the answer is %ld %s\nand should be %ld with %s", answer->status, answer->text, status, text);
+	assert_non_null(strstr(answer->headers, "Content-Type: application/json\r\n"));
+}
+
+/* Until the state is this: the server learns of things in its own time. */
+static void assert_state(const char *wanted)
+{
+	struct answer answer;
+
+	for (int i = 0; i < 200; i++) {
+		answer = ask("GET", "/v1/state", NULL);
+		if (strstr(answer.text, wanted))
+			return;
+		usleep(10000);
+	}
+	fail_msg("the state is %s, and should have in it %s", answer.text, wanted);
+}
+
+/* A client by hand, on the unix socket. */
+static int dial(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_sec = 20};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+static int dial_and_send(const char *text)
+{
+	int fd = dial();
+
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+	return fd;
+}
+
+/* Reads until this has come, or the end. */
+static void assert_reads(int fd, const char *wanted)
+{
+	char text[16384];
+	size_t len = 0;
+	ssize_t more;
+
+	text[0] = '\0';
+	while (!strstr(text, wanted) && (more = recv(fd, text + len, sizeof(text) - 1 - len, 0)) > 0)
+		text[len += more] = '\0';
+	if (!strstr(text, wanted))
+		fail_msg("read\n%s\nbut not %s", text, wanted);
+}
+
+static void test_a_request_gets_to_its_handler(void **state)
+{
+	struct answer answer = ask("POST", "/v1/rollouts/web-1/pause?since=7%2b1", "{\"reason\": \"lunch\"}");
+	char uid[32];
+
+	(void)state;
+	assert_answer(&answer, 200, "\"service\":\"web-1\",\"verb\":\"pause\"");
+	assert_answer(&answer, 200, "\"since\":\"7+1\"");
+	assert_answer(&answer, 200, "\"body\":{\"reason\":\"lunch\"}");
+	assert_answer(&answer, 200, "\"arg\":\"the argument\"");
+	snprintf(uid, sizeof(uid), "\"uid\":%d", getuid());
+	assert_answer(&answer, 200, uid);
+	answer = ask("HEAD", "/v1/rollouts/web/status", NULL);
+	assert_int_equal(answer.status, 200);
+	answer = ask_as("GET", "/v1/rollouts/web/status", NULL, NULL, 0, true);
+	assert_answer(&answer, 200, "\"uid\":-1");
+}
+
+static void test_what_is_wrong_is_said(void **state)
+{
+	static const struct {
+		const char *method, *rest, *type, *body;
+		long status;
+		const char *sentence;
+	} cases[] = {
+		{"GET", "/", NULL, NULL, 404, "{\"error\":\"there is no /\"}"},
+		{"GET", "/v1/rollouts", NULL, NULL, 404, "there is no /v1/rollouts"},
+		{"GET", "/v1/rollouts//status", NULL, NULL, 404, "there is no"},
+		{"GET", "/v1/rollouts/web/status/", NULL, NULL, 404, "there is no"},
+		{"GET", "/v1/rollouts/web/status/more", NULL, NULL, 404, "there is no"},
+		{"GET", "/v1/%ff%00", NULL, NULL, 404, "there is no /v1/?"},
+		{"DELETE", "/v1/rollouts/web/status", NULL, NULL, 405, "takes GET, HEAD, POST, not DELETE"},
+		{"POST", "/v1/state", "application/json", "{}", 405, "/v1/state takes GET, HEAD, not POST"},
+		{"POST", "/v1/conflict", NULL, NULL, 409, "{\"error\":\"web is not paused\"}"},
+		{"POST", "/v1/rollouts/a/b", NULL, "{}", 415, "Content-Type: application/json"},
+		{"POST", "/v1/rollouts/a/b", "application/jsonp", "{}", 415, "Content-Type: application/json"},
+		{"POST", "/v1/rollouts/a/b", "text/plain", "{}", 415, "Content-Type: application/json"},
+		{"POST", "/v1/rollouts/a/b", "application/json", "{", 400, "the body is no JSON: line 1, column 1"},
+		{"POST", "/v1/rollouts/a/b", "application/json", "[1]", 400, "the body is no JSON object"},
+		{"POST", "/v1/rollouts/a/b", "application/json", "{\"a\":1,\"a\":2}", 400, "duplicate"},
+		{"POST", "/v1/rollouts/a/b", "application/json", "{\"a\":\"\xff\"}", 400, "byte 0xff"},
+		{"POST", "/v1/rollouts/a/b", "Application/JSON; charset=utf-8", "{}", 200, "\"body\":{}"},
+		{"GET", "/v1/nothing", NULL, NULL, 500, "GET /v1/nothing was not answered"},
+	};
+	struct answer answer;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		answer = ask_as(cases[i].method, cases[i].rest, cases[i].type, cases[i].body,
+				cases[i].body ? strlen(cases[i].body) : 0, false);
+		assert_answer(&answer, cases[i].status, cases[i].sentence);
+	}
+	answer = ask("PUT", "/v1/say", NULL);
+	assert_non_null(strstr(answer.headers, "Allow: POST\r\n"));
+	answer = ask_as("GET", "/v1/state", NULL, NULL, 0, true);
+	assert_answer(&answer, 403, "GET /v1/state is offered on the unix socket only");
+	answer = ask_as("POST", "/v1/rollouts/web/rollback", "application/json", "{}", 2, true);
+	assert_answer(&answer, 403, "is offered on the unix socket only");
+}
+
+static void test_large_bodies_are_refused_and_the_reason_is_read(void **state)
+{
+	static const size_t lengths[] = {HTTP_BODY_MAX + 1, 300000, 1 << 20, 3000000, 20000000};
+	char *body = malloc(20000000);
+	struct answer answer;
+
+	(void)state;
+	assert_non_null(body);
+	memset(body, ' ', 20000000);
+	memcpy(body, "{}", 2);
+	answer = ask_as("POST", "/v1/rollouts/a/b", "application/json", body, HTTP_BODY_MAX, false);
+	assert_answer(&answer, 200, "\"body\":{}");
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		answer = ask_as("POST", "/v1/rollouts/a/b", "application/json", body, lengths[i], false);
+		assert_answer(&answer, 413, "a body has 65536 bytes at most");
+	}
+	answer = ask("GET", "/v1/state", NULL);
+	assert_int_equal(answer.status, 200);
+	free(body);
+}
+
+static void test_one_can_wait_for_an_answer(void **state)
+{
+	int waiter = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+
+	(void)state;
+	assert_state("\"waiting\":1");
+	assert_int_equal(ask("POST", "/v1/say", NULL).status, 200);
+	assert_reads(waiter, "{\"said\":1}");
+	/* The same connection again. */
+	assert_true(send(waiter, "GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n", 35, MSG_NOSIGNAL) > 0);
+	assert_state("\"waiting\":1");
+	assert_int_equal(ask("POST", "/v1/say", NULL).status, 200);
+	assert_reads(waiter, "{\"said\":1}");
+	close(waiter);
+	assert_state("\"waiting\":0,\"gone\":0");
+}
+
+static void answer_waiters(void)
+{
+	while (waiter_count)
+		http_reply(waiters[--waiter_count], 200, json_pack("{s:i}", "said", 2));
+}
+
+static void test_an_answer_that_another_event_brings_is_sent_at_once(void **state)
+{
+	int waiter = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+
+	(void)state;
+	assert_state("\"waiting\":1");
+	server.on_other = answer_waiters;
+	assert_int_equal(write(server.other[1], "x", 1), 1);
+	assert_reads(waiter, "{\"said\":2}");
+	close(waiter);
+	assert_state("\"waiting\":0,\"gone\":0");
+}
+
+static void test_one_who_waited_and_left_is_forgotten(void **state)
+{
+	int waiters_here[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		waiters_here[i] = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_state("\"waiting\":3");
+	close(waiters_here[1]);
+	assert_state("\"waiting\":2,\"gone\":1");
+	assert_int_equal(ask("POST", "/v1/say", NULL).status, 200);
+	assert_reads(waiters_here[0], "{\"said\":1}");
+	assert_reads(waiters_here[2], "{\"said\":1}");
+	close(waiters_here[0]);
+	close(waiters_here[2]);
+}
+
+static void test_a_stream_brings_what_is_sent_until_its_end(void **state)
+{
+	int stream = dial_and_send("GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n");
+
+	(void)state;
+	assert_reads(stream, "data: hello\n\n");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ask("POST", "/v1/send?bytes=5", NULL).status, 200);
+		assert_reads(stream, "xxxxx");
+	}
+	assert_int_equal(ask("POST", "/v1/end", NULL).status, 200);
+	assert_reads(stream, "0\r\n\r\n");
+	assert_state("\"waiting\":0,\"gone\":0");
+	close(stream);
+	stream = dial_and_send("GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_reads(stream, "data: hello\n\n");
+	close(stream);
+	assert_state("\"waiting\":0,\"gone\":1");
+}
+
+static void test_a_reader_too_far_behind_is_cut_off(void **state)
+{
+	int slow = dial_and_send("GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n"), sent = 0;
+
+	(void)state;
+	assert_state("\"waiting\":1");
+	while (sent < 200 && !strstr(ask("GET", "/v1/state", NULL).text, "\"cut\":1")) {
+		assert_int_equal(ask("POST", "/v1/send?bytes=32768", NULL).status, 200);
+		sent++;
+	}
+	assert_true(sent >= HTTP_STREAM_MAX / 32768 && sent < 200);
+	assert_state("\"waiting\":0,\"gone\":0,\"cut\":1");
+	close(slow);
+}
+
+static void test_waiting_places_are_limited(void **state)
+{
+	int waiters_here[HTTP_WAITING_MAX], another;
+
+	(void)state;
+	for (int i = 0; i < HTTP_WAITING_MAX; i++)
+		waiters_here[i] = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_state("\"waiting\":64");
+	another = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_reads(another, "64 clients wait here already");
+	close(another);
+	another = dial_and_send("GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_reads(another, "503 Service Unavailable");
+	close(another);
+	close(waiters_here[0]);
+	assert_state("\"waiting\":63");
+	another = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_state("\"waiting\":64");
+	close(another);
+	for (int i = 1; i < HTTP_WAITING_MAX; i++)
+		close(waiters_here[i]);
+	assert_state("\"waiting\":0");
+}
+
+static void test_slow_silent_and_broken_clients_hold_up_nobody(void **state)
+{
+	static const char request[] = "POST /v1/rollouts/a/b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+				      "Content-Length: 7\r\n\r\n{\"a\":1}";
+	int silent[100], slow = dial();
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		silent[i] = dial();
+	for (const char *at = request; *at; at++) {
+		assert_int_equal(send(slow, at, 1, MSG_NOSIGNAL), 1);
+		if ((at - request) % 16 == 0)
+			assert_int_equal(ask("GET", "/v1/state", NULL).status, 200);
+	}
+	assert_reads(slow, "\"body\":{\"a\":1}");
+	close(slow);
+	/* In the middle of each byte of a request. */
+	for (size_t len = 0; len < sizeof(request); len++) {
+		int fd = dial();
+
+		assert_int_equal(send(fd, request, len, MSG_NOSIGNAL), len);
+		close(fd);
+	}
+	for (int i = 0; i < 100; i++)
+		close(silent[i]);
+	assert_state("\"waiting\":0,\"gone\":0");
+}
+
+static void test_more_connections_than_places_are_served_in_turn(void **state)
+{
+	enum { CROWD = 250 };
+	static int crowd[CROWD];
+
+	(void)state;
+	/* A client of the crowd keeps its place until it is answered; those beyond the limit wait in the socket's queue. */
+	for (int i = 0; i < CROWD; i++)
+		crowd[i] = dial_and_send("GET /v1/state HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	for (int i = 0; i < CROWD; i++) {
+		assert_reads(crowd[i], "\"waiting\"");
+		close(crowd[i]);
+	}
+}
+
+static void test_those_who_wait_are_told_when_it_closes(void **state)
+{
+	int waiter, stream;
+
+	start(state);
+	waiter = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+	stream = dial_and_send("GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_state("\"waiting\":2");
+	assert_int_equal(stop(state), 0);
+	assert_int_equal(gone_count, 2);
+	assert_int_equal(waiter_count, 0);
+	close(waiter);
+	close(stream);
+}
+
+static int try_to_listen(struct http_server **ret, struct error *error)
+{
+	int result = http_server_open(routes, NULL, ret, error);
+
+	assert_int_equal(result, 0);
+	return http_server_listen_unix(*ret, path, "nogroup", error);
+}
+
+static void test_a_stale_socket_is_replaced_a_live_one_is_not(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct http_server *first, *second;
+	struct error error = {};
+	struct stat status;
+	int stale = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	(void)state;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(bind(stale, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(stale);
+	assert_int_equal(try_to_listen(&first, &error), 0);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0660);
+	if (geteuid() == 0)
+		assert_int_equal(status.st_gid, getgrnam("nogroup")->gr_gid);
+	assert_int_equal(try_to_listen(&second, &error), -EADDRINUSE);
+	assert_non_null(strstr(error.text, "another process listens on it"));
+	http_server_close(second);
+	assert_int_equal(access(path, F_OK), 0);
+	/* Somebody removed it, and another server took the place: it is that one's. */
+	unlink(path);
+	assert_int_equal(try_to_listen(&second, &error), 0);
+	http_server_close(first);
+	assert_int_equal(access(path, F_OK), 0);
+	http_server_close(second);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void test_what_is_no_socket_is_left_alone(void **state)
+{
+	struct http_server *refused;
+	struct error error = {};
+	struct stat status;
+
+	(void)state;
+	close(open(path, O_CREAT | O_WRONLY, 0644));
+	assert_int_equal(try_to_listen(&refused, &error), -EEXIST);
+	assert_non_null(strstr(error.text, "is there already and is no socket"));
+	http_server_close(refused);
+	assert_int_equal(stat(path, &status), 0);
+	assert_true(S_ISREG(status.st_mode));
+	unlink(path);
+}
+
+static void test_places_where_one_cannot_listen_are_named(void **state)
+{
+	static const struct {
+		const char *endpoint;
+		int code;
+	} cases[] = {
+		{"127.0.0.1", -EINVAL},
+		{"localhost:80", -EINVAL},
+		{"", -EINVAL},
+		{"192.0.2.1:80", -EADDRNOTAVAIL},
+	};
+	struct http_server *refused;
+	struct error error = {};
+	char longest[200];
+
+	(void)state;
+	assert_int_equal(http_server_open(routes, NULL, &refused, &error), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(http_server_listen_address(refused, cases[i].endpoint, &error), cases[i].code);
+	memset(longest, 'x', sizeof(longest));
+	longest[199] = '\0';
+	assert_int_equal(http_server_listen_unix(refused, longest, NULL, &error), -ENAMETOOLONG);
+	assert_int_equal(http_server_listen_unix(refused, "/nonexistent/socket", NULL, &error), -ENOENT);
+	http_server_close(refused);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_request_gets_to_its_handler, start, stop),
+		cmocka_unit_test_setup_teardown(test_what_is_wrong_is_said, start, stop),
+		cmocka_unit_test_setup_teardown(test_large_bodies_are_refused_and_the_reason_is_read, start, stop),
+		cmocka_unit_test_setup_teardown(test_one_can_wait_for_an_answer, start, stop),
+		cmocka_unit_test_setup_teardown(test_an_answer_that_another_event_brings_is_sent_at_once, start, stop),
+		cmocka_unit_test_setup_teardown(test_one_who_waited_and_left_is_forgotten, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_stream_brings_what_is_sent_until_its_end, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_reader_too_far_behind_is_cut_off, start, stop),
+		cmocka_unit_test_setup_teardown(test_waiting_places_are_limited, start, stop),
+		cmocka_unit_test_setup_teardown(test_slow_silent_and_broken_clients_hold_up_nobody, start, stop),
+		cmocka_unit_test_setup_teardown(test_more_connections_than_places_are_served_in_turn, start, stop),
+		cmocka_unit_test(test_those_who_wait_are_told_when_it_closes),
+		cmocka_unit_test(test_a_stale_socket_is_replaced_a_live_one_is_not),
+		cmocka_unit_test(test_what_is_no_socket_is_left_alone),
+		cmocka_unit_test(test_places_where_one_cannot_listen_are_named),
+	};
+
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's API: HTTP and JSON on a unix socket (mode 0660, group canary), and in part on an address.
+ *
+ *   GET  /v1/version                                  {"version": "0.1.0", "pid": 1, "uptime": 12}
+ *   GET  /v1/services                           [A]   {"services": [STATUS, ...]}
+ *   GET  /v1/services/{service}/rollout         [A]   STATUS. With ?transitions=N&timeout=S: waits, at most S seconds
+ *                                                     (60), until there are more transitions than N: {service}'s
+ *                                                     "transitions", so that nothing is missed between two questions
+ *   POST /v1/services/{service}/rollout/{verb}        STATUS, after: start pause resume promote rollback finish undo
+ *                                                     retry block unblock. The body may be left out. Its keys:
+ *                                                       start:    "plan": text of a plan's file (YAML); left out: the
+ *                                                                 service's own
+ *                                                       promote:  "full": true: to the last step
+ *                                                       rollback: "reset": true: reset the canary's connections
+ *                                                       block:    "reason": text
+ *   GET  /v1/services/{service}/rollout/plan          {"service", "plan": PLAN}: the one that a start would take
+ *   GET  /v1/services/{service}/rollout/history       {"service", "entries": [ENTRY, ...]}, newest first; ?limit=N (100),
+ *                                                     ?release=N
+ *   GET  /v1/services/{service}/rollout/explain       EXPLANATION of the last release; ?release=N: of that one
+ *   POST /v1/feedback                           [A]   {"service", "client", "cohort": "canary" | "stable" | null}; the
+ *                                                     body: "client": "192.0.2.7" or with ":port", "verdict": "good" |
+ *                                                     "bad", "service": may be left out when there is one, "note": text.
+ *                                                     "cohort" null: which one the client was in is not known (with
+ *                                                     affinity `flow` it takes the port of a connection that lives)
+ *   GET  /v1/health                                   {"backends": [{"service", "backend", "cohort", "state": "up" |
+ *                                                     "down" | "held" | "unknown", "since", "text"}]}
+ *
+ * [A]: also on --listen. Errors are {"error": "a sentence"}: 404 no such service or release, 409 not in this state (the
+ * sentence says what to do instead), 400 the body, 500 it cannot be written down or done, 507 the disk is full. Times are
+ * "2026-01-31T12:00:00Z", durations seconds, weights percent with two decimals, E's natural logarithms.
+ *
+ * STATUS
+ *   service          name
+ *   present          false: the data plane has no such service (yet): then most of the rest is null
+ *   state            idle progressing paused inconclusive baking succeeded rolled_back failed
+ *   release          number, 0: there was none
+ *   step, steps      from 1; 0: none; how many the plan has
+ *   weight           as asked for by the rollout, or by whoever set it: 100 also under a holdback
+ *   effective_weight what holds: less the holdback, 0 while the breaker or a lease has stopped the canary
+ *   holdback         percent, in force now
+ *   elapsed, bake    seconds; the step's clock and how long it has to run
+ *   warm             is the step's warm-up over
+ *   deadline         {"elapsed", "seconds"}: seconds 0: none
+ *   wait             nothing approval freeze unblock
+ *   late, blocked, finished   booleans; block_reason: text or null
+ *   transitions      number of the last one
+ *   last_transition  ENTRY of kind "transition", or null
+ *   pending          ["run_hook before_step", "set_weight", ...]: what is being carried out; error: why it fails, or null
+ *   judgement        {"verdict", "reason", "text", "gate": name or null}, null unless a step is in force
+ *   facts            {"canary_flows", "stable_flows", "min_flows", "stale", "flooded", "alone", "tripped",
+ *                     "harm_log_e", "harm_bound", "sample_ratio_log_e", "sample_ratio_bound", "w"}
+ *   gates            [GATE, ...]
+ *   cohorts          {"canary": COHORT, "stable": COHORT}
+ *   plan             PLAN of the release, or the one that a start would take
+ *
+ * GATE      {"name", "type", "mode", "verdict", "reason", "text",
+ *            "log_e", "bound", "w"          those that compare; else null
+ *            "value", "min", "max"          those with a bound; null: none, or not known
+ *            "canary": {"flows", "failures"}, "stable": {...}    events in the release, or null
+ *            "age"                          seconds since an external gate's last answer; null}
+ * COHORT    {"flows", "failures", "failure_rate" (percent), "packets", "bytes", "drops", "handshake_p50",
+ *            "handshake_p99", "response_p50", "response_p99" (ms or null)} of the step; packets, bytes and drops ever
+ * PLAN      the keys of `rollout:` in the configuration, as text: it parses back. Each step with its "weight", "bake", ...
+ * ENTRY     {"time", "kind", "release", "uid" (null: the daemon itself), and by kind:
+ *            transition: "number", "before", "after", "step", "weight", "cause", "judgement"
+ *            verdict:    "step", "gate", "verdict", "reason", "canary_flows", "canary_failures", "stable_flows",
+ *                        "stable_failures", "log_e", "w"
+ *            feedback:   "client", "cohort", "verdict", "note"
+ *            block:      "blocked", "reason"}
+ * EXPLANATION {"service", "release", "state", "cause", "gate": which decided or null, "text": a sentence,
+ *            "gates": [{"name", "type", "log_e", "bound", "failed", "n": events, "canary": ..., "stable": ...,
+ *                       "deciding": [{"time", "step", "w", "canary", "stable", "log_e"}, ...]: where ln E rose most}],
+ *            "transitions": [ENTRY, ...], "steps": [{"step", "weight", "canary": {"flows", "failures"}, "stable": ...}]}
+ */
+#ifndef DAEMON_API_H
+#define DAEMON_API_H
+
+#include "io/http_server.h"
+
+struct daemon;
+
+/* For http_server_open(), with the daemon as its argument. */
+extern const struct http_route api_routes[];
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/api.h"
+#include "daemon/api_wait.h"
+#include "daemon/health.h"
+#include "daemon/log.h"
+#include "daemon/supervisor.h"
+#include "io/config.h"
+
+#define SOCKET_GROUP "canary"
+#define USEC_PER_MSEC 1000ULL
+
+__s64 wall_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+int daemon_watch(struct daemon *daemon, int fd, sd_event_io_handler_t handler, void *arg, sd_event_source **ret)
+{
+	return sd_event_add_io(daemon->loop, ret, fd, EPOLLIN, handler, arg);
+}
+
+struct supervisor *daemon_find(const struct daemon *daemon, const char *service)
+{
+	for (size_t i = 0; i < daemon->supervisor_count; i++) {
+		if (!strcmp(daemon->supervisors[i]->name, service))
+			return daemon->supervisors[i];
+	}
+	return NULL;
+}
+
+struct supervisor *daemon_supervise(struct daemon *daemon, const char *service, struct error *error)
+{
+	struct supervisor *supervisor = daemon_find(daemon, service), **grown;
+
+	if (supervisor)
+		return supervisor;
+	grown = reallocarray(daemon->supervisors, daemon->supervisor_count + 1, sizeof(*grown));
+	if (!grown) {
+		fail(error, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	daemon->supervisors = grown;
+	if (supervisor_open(daemon, service, &supervisor, error))
+		return NULL;
+	supervisor_configure(supervisor, model_find_service(&daemon->model, service));
+	if (!supervisor->record.rollout.release)
+		supervisor->record.plan = supervisor->plan;
+	daemon->supervisors[daemon->supervisor_count++] = supervisor;
+	return supervisor;
+}
+
+static int supervise_model(struct daemon *daemon, struct error *error)
+{
+	for (size_t i = 0; i < daemon->model.service_count; i++) {
+		if (!daemon_supervise(daemon, daemon->model.services[i].name, error))
+			return -EIO;
+	}
+	for (size_t i = 0; i < daemon->supervisor_count; i++) {
+		struct supervisor *supervisor = daemon->supervisors[i];
+
+		supervisor_configure(supervisor, model_find_service(&daemon->model, supervisor->name));
+	}
+	return 0;
+}
+
+int daemon_reload(struct daemon *daemon, struct error *error)
+{
+	struct model model;
+	int err = config_load(daemon->options.file, &model, error);
+
+	if (err)
+		return err;
+	model_free(&daemon->model);
+	daemon->model = model;
+	keeper_configure(daemon->keeper);
+	return supervise_model(daemon, error);
+}
+
+/* Those of the history that are in no file any more may have a rollout under way all the same. */
+static int supervise_entry(const struct history_entry *entry, void *arg)
+{
+	json_array_append_new(arg, json_string(entry->service));
+	return 0;
+}
+
+static int supervise_history(struct daemon *daemon, struct error *error)
+{
+	const struct history_filter filter = {.latest = true};
+	json_t *names = json_array(), *name;
+	int err = history_list(daemon->history, HISTORY_TRANSITION, &filter, supervise_entry, names, error);
+	size_t i;
+
+	json_array_foreach (names, i, name) {
+		if (!err && !daemon_supervise(daemon, json_string_value(name), error))
+			err = -EIO;
+	}
+	json_decref(names);
+	return err;
+}
+
+/* Whether the kernel's counters move: its sweeper judges handshakes. */
+static bool is_stale(struct dataplane *dataplane)
+{
+	struct dataplane_info info;
+	struct error error;
+
+	return dataplane_info(dataplane, &info, &error) || info.sweeper_age_ns > DATAPLANE_SWEEPER_DEAD_NS;
+}
+
+static void tick_all(struct daemon *daemon, struct dataplane *dataplane, const struct model *heads)
+{
+	bool stale = !dataplane || is_stale(dataplane);
+	struct error error;
+
+	for (size_t i = 0; i < heads->service_count; i++) {
+		if (!daemon_supervise(daemon, heads->services[i].name, &error))
+			log_error("%s", error.text);
+	}
+	for (size_t i = 0; i < daemon->supervisor_count; i++) {
+		struct supervisor *supervisor = daemon->supervisors[i];
+
+		supervisor_tick(supervisor, dataplane, model_find_service(heads, supervisor->name), stale);
+	}
+}
+
+static void tick(struct daemon *daemon)
+{
+	struct dataplane *dataplane = NULL;
+	struct model heads = {};
+	struct error error;
+	int err = dataplane_open(daemon->options.instance.dir, DATAPLANE_READ, &dataplane, &error);
+
+	if (!err)
+		err = dataplane_read_heads(dataplane, &heads, &error);
+	if (err && !daemon->blind)
+		log_warning("nothing is known of the data plane: %s", error.text);
+	if (!err && daemon->blind)
+		log_notice("the data plane is there again");
+	daemon->blind = err;
+	tick_all(daemon, err ? NULL : dataplane, &heads);
+	model_free(&heads);
+	dataplane_close(dataplane);
+	if (!err)
+		keeper_tick(daemon->keeper);
+	waiters_tick(daemon);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *arg)
+{
+	(void)usec;
+	tick(arg);
+	sd_event_source_set_time_relative(source, DAEMON_TICK_MS * USEC_PER_MSEC);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int on_server(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)source;
+	(void)fd;
+	(void)revents;
+	http_server_run(daemon->server);
+	return 0;
+}
+
+static int on_client(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)source;
+	(void)fd;
+	(void)revents;
+	http_client_run(daemon->client);
+	return 0;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	struct daemon *daemon = arg;
+	struct timespec now;
+	struct error error;
+
+	(void)source;
+	(void)info;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", now.tv_sec * 1000000LL + now.tv_nsec / 1000);
+	if (daemon_reload(daemon, &error))
+		log_error("the configuration is as it was before: %s", error.text);
+	else
+		log_notice("%s is read: the next start of a rollout takes what it says", daemon->options.file);
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	(void)info;
+	(void)arg;
+	sd_notify(0, "STOPPING=1");
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int watch_all(struct daemon *daemon, struct error *error)
+{
+	static const int signals[] = {SIGHUP, SIGTERM, SIGINT};
+	sigset_t mask;
+	int err;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&mask, signals[i]);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	err = sd_event_add_signal(daemon->loop, NULL, SIGHUP, on_reload, daemon);
+	if (err >= 0)
+		err = sd_event_add_signal(daemon->loop, NULL, SIGTERM, on_end, NULL);
+	if (err >= 0)
+		err = sd_event_add_signal(daemon->loop, NULL, SIGINT, on_end, NULL);
+	if (err >= 0)
+		err = daemon_watch(daemon, http_server_fd(daemon->server), on_server, daemon, NULL);
+	if (err >= 0)
+		err = daemon_watch(daemon, http_client_fd(daemon->client), on_client, daemon, NULL);
+	if (err >= 0)
+		err = sd_event_add_time_relative(daemon->loop, NULL, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_tick,
+						 daemon);
+	if (err >= 0)
+		err = sd_event_set_watchdog(daemon->loop, true);
+	return err < 0 ? fail(error, err, "the event loop cannot be set up: %s", strerror(-err)) : 0;
+}
+
+static int read_boot(char ret[BOOT_ID_LEN], struct error *error)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, ret, BOOT_ID_LEN - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return got == BOOT_ID_LEN - 1 ? 0 : fail(error, -EIO, "the boot's id cannot be read: %s", strerror(errno));
+}
+
+static int open_history(struct daemon *daemon, struct error *error)
+{
+	char path[PATH_MAX];
+
+	if (mkdir(daemon->options.state_dir, 0700) && errno != EEXIST)
+		return fail(error, -errno, "cannot make %s: %s", daemon->options.state_dir, strerror(errno));
+	if (snprintf(path, sizeof(path), "%s/history.db", daemon->options.state_dir) >= (int)sizeof(path))
+		return fail(error, -ENAMETOOLONG, "the name of the state directory is too long");
+	return history_open(path, &daemon->history, error);
+}
+
+/* The directory of the default socket is gone after a reboot. */
+static int make_socket_directory(const char *socket, struct error *error)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(socket, '/');
+
+	if (!slash || slash == socket)
+		return 0;
+	snprintf(directory, sizeof(directory), "%.*s", (int)(slash - socket), socket);
+	if (mkdir(directory, 0755) && errno != EEXIST)
+		return fail(error, -errno, "cannot make %s: %s", directory, strerror(errno));
+	return 0;
+}
+
+static int open_server(struct daemon *daemon, struct error *error)
+{
+	const struct daemon_options *options = &daemon->options;
+	int err = make_socket_directory(options->socket, error);
+
+	if (!err)
+		err = http_server_open(api_routes, daemon, &daemon->server, error);
+	if (!err)
+		err = http_server_listen_unix(daemon->server, options->socket, SOCKET_GROUP, error);
+	if (!err && options->listen)
+		err = http_server_listen_address(daemon->server, options->listen, error);
+	return err;
+}
+
+int daemon_open(struct daemon *daemon, const struct daemon_options *options, struct error *error)
+{
+	int err;
+
+	*daemon = (struct daemon){.options = *options, .started_ms = wall_ms()};
+	err = config_load(options->file, &daemon->model, error);
+	if (!err)
+		err = read_boot(daemon->boot, error);
+	/* The history's lock is what keeps a second daemon from acting. */
+	if (!err)
+		err = open_history(daemon, error);
+	if (!err)
+		err = http_client_open(&daemon->client, error);
+	if (!err && sd_event_default(&daemon->loop) < 0)
+		err = fail(error, -ENOMEM, "there is no event loop to be had");
+	if (!err)
+		err = keeper_open(daemon, &daemon->keeper, error);
+	if (!err)
+		err = supervise_model(daemon, error);
+	if (!err)
+		err = supervise_history(daemon, error);
+	if (!err)
+		err = open_server(daemon, error);
+	return err ? err : watch_all(daemon, error);
+}
+
+int daemon_run(struct daemon *daemon, struct error *error)
+{
+	int err;
+
+	/* What was under way is gone on with before anybody asks for something else. */
+	tick(daemon);
+	log_notice("ready: %zu services, API on %s%s%s", daemon->supervisor_count, daemon->options.socket,
+		   daemon->options.listen ? " and " : "", daemon->options.listen ? daemon->options.listen : "");
+	sd_notify(0, "READY=1");
+	err = sd_event_loop(daemon->loop);
+	return err < 0 ? fail(error, err, "the event loop failed: %s", strerror(-err)) : 0;
+}
+
+void daemon_close(struct daemon *daemon)
+{
+	http_server_close(daemon->server);
+	for (size_t i = 0; i < daemon->supervisor_count; i++)
+		supervisor_free(daemon->supervisors[i]);
+	free(daemon->supervisors);
+	keeper_close(daemon->keeper);
+	http_client_close(daemon->client);
+	history_close(daemon->history);
+	model_free(&daemon->model);
+	sd_event_unref(daemon->loop);
+}

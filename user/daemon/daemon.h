@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon: what its parts share. One thread, one event loop (sd-event), and a tick every second. */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <systemd/sd-event.h>
+
+#include "core/model.h"
+#include "daemon/record.h"
+#include "io/history.h"
+#include "io/http_client.h"
+#include "io/http_server.h"
+#include "ops/state.h"
+
+#define DAEMON_TICK_MS 1000
+
+struct keeper;
+struct supervisor;
+struct waiter;
+
+struct daemon_options {
+	const char *file;
+	const char *state_dir;
+	const char *socket;
+	const char *listen; /* NULL: on no address */
+	struct instance instance;
+};
+
+struct daemon {
+	struct daemon_options options;
+	sd_event *loop;
+	struct history *history;
+	struct http_server *server;
+	struct http_client *client;
+	struct model model; /* the configuration */
+	struct supervisor **supervisors;
+	size_t supervisor_count;
+	struct keeper *keeper; /* of backends' health */
+	struct waiter *waiters; /* calls that wait for a transition, see api_wait.c */
+	char boot[BOOT_ID_LEN];
+	__s64 started_ms;
+	bool blind; /* the data plane could not be read: said once */
+};
+
+/* What fails at the start is a sentence; daemon_close() is due in any case. */
+int daemon_open(struct daemon *daemon, const struct daemon_options *options, struct error *error);
+int daemon_run(struct daemon *daemon, struct error *error); /* until SIGTERM or SIGINT */
+void daemon_close(struct daemon *daemon);
+
+/* Reads the configuration again: a bad one is an error, and the old one stays. */
+int daemon_reload(struct daemon *daemon, struct error *error);
+
+/* The supervisor of a service, which is made if there is none. NULL with a sentence: its history cannot be read. */
+struct supervisor *daemon_supervise(struct daemon *daemon, const char *service, struct error *error);
+struct supervisor *daemon_find(const struct daemon *daemon, const char *service); /* NULL: there is none */
+
+__s64 wall_ms(void); /* since 1970: goes on over restarts */
+
+/* Watches a descriptor of a part for EPOLLIN. 0 or -errno. */
+int daemon_watch(struct daemon *daemon, int fd, sd_event_io_handler_t handler, void *arg, sd_event_source **ret);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/explain.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/sample_json.h"
+#include "daemon/status.h"
+
+#define DECIDING 10 /* events that are shown of a gate */
+
+/* A sample that made a gate's E rise. */
+struct deciding {
+	__s64 time;
+	int step;
+	double w;
+	__u64 events[CANARY_COHORTS];
+	double rise;
+	double log_e; /* afterwards */
+};
+
+struct gate_replay {
+	struct deciding deciding[DECIDING]; /* in order of time */
+	size_t count;
+};
+
+struct replay {
+	const struct rollout_plan *plan;
+	struct measure measure;
+	struct gate_replay gates[ROLLOUT_MAX_GATES];
+	struct tally steps[ROLLOUT_MAX_STEPS][CANARY_COHORTS];
+};
+
+/* Makes room where one is to go that rose less than this. */
+static bool make_room(struct gate_replay *gate, double rise)
+{
+	size_t least = 0;
+
+	if (gate->count < DECIDING)
+		return true;
+	for (size_t i = 1; i < gate->count; i++) {
+		if (gate->deciding[i].rise < gate->deciding[least].rise)
+			least = i;
+	}
+	if (gate->deciding[least].rise >= rise)
+		return false;
+	gate->count--;
+	memmove(&gate->deciding[least], &gate->deciding[least + 1], (gate->count - least) * sizeof(gate->deciding[0]));
+	return true;
+}
+
+static double log_of(const struct replay *replay, size_t gate, __u64 run)
+{
+	/* Of another run nothing counts. */
+	return replay->measure.run == run ? measure_log(&replay->measure, replay->plan, gate) : 0;
+}
+
+static void count_events(const struct replay *replay, const struct sample *sample, size_t gate,
+			 __u64 ret[CANARY_COHORTS])
+{
+	enum gate_type type = replay->plan->gates[gate].type;
+
+	memset(ret, 0, CANARY_COHORTS * sizeof(ret[0]));
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		for (size_t i = 0; type == GATE_TYPE_FAILURES && i < sample->share_count; i++)
+			ret[cohort] += sample->shares[i].failed[cohort];
+		if (type == GATE_TYPE_FEEDBACK)
+			ret[cohort] = sample->unhappy[cohort];
+		else if (type != GATE_TYPE_FAILURES)
+			ret[cohort] = sample->times[gate].above[cohort][0];
+	}
+}
+
+static void note(struct replay *replay, const struct sample *sample, __s64 time, size_t at, double before)
+{
+	struct gate_replay *gate = &replay->gates[at];
+	double after = log_of(replay, at, sample->run), rise = after - before;
+	struct deciding *deciding;
+
+	if (!(rise > 0) || !make_room(gate, rise))
+		return;
+	deciding = &gate->deciding[gate->count++];
+	*deciding = (struct deciding){
+		.time = time, .step = sample->step, .w = replay->measure.w, .rise = rise, .log_e = after};
+	count_events(replay, sample, at, deciding->events);
+}
+
+static void add_sample(struct replay *replay, const struct sample *sample, __s64 time)
+{
+	double before[ROLLOUT_MAX_GATES];
+
+	if (replay->measure.run != sample->run) {
+		memset(replay->gates, 0, sizeof(replay->gates));
+		memset(replay->steps, 0, sizeof(replay->steps));
+	}
+	for (size_t i = 0; i < replay->plan->gate_count; i++)
+		before[i] = log_of(replay, i, sample->run);
+	measure_add(&replay->measure, replay->plan, sample);
+	for (size_t i = 0; i < replay->plan->gate_count; i++)
+		note(replay, sample, time, i, before[i]);
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		struct tally *tally = &replay->steps[sample->step % ROLLOUT_MAX_STEPS][cohort];
+
+		tally->finished += sample->tally[cohort].finished;
+		tally->bad += sample->tally[cohort].bad;
+	}
+}
+
+static int replay_counts(const struct history_entry *entry, void *arg)
+{
+	json_t *view = json_loads(entry->counts.counts, 0, NULL);
+	struct sample sample;
+
+	if (!sample_parse(json_object_get(view, "sample"), &sample))
+		add_sample(arg, &sample, entry->time);
+	json_decref(view);
+	return 0;
+}
+
+static json_t *deciding_view(const struct gate_replay *gate)
+{
+	json_t *view = json_array();
+
+	for (size_t i = 0; i < gate->count; i++) {
+		const struct deciding *deciding = &gate->deciding[i];
+
+		json_array_append_new(view,
+				      json_pack("{s:o, s:i, s:o, s:I, s:I, s:o}", "time", time_view(deciding->time),
+						"step", deciding->step + 1, "w", number_view(deciding->w), "canary",
+						(json_int_t)deciding->events[CANARY_CANARY], "stable",
+						(json_int_t)deciding->events[CANARY_STABLE], "log_e",
+						number_view(deciding->log_e)));
+	}
+	return view;
+}
+
+static json_t *gates_view(const struct replay *replay)
+{
+	const struct rollout_plan *plan = replay->plan;
+	json_t *view = json_array();
+
+	for (size_t i = 0; i < plan->gate_count; i++) {
+		const struct gate_measure *gate = &replay->measure.gates[i];
+		__u64 canary = gate->events[CANARY_CANARY], stable = gate->events[CANARY_STABLE];
+
+		if (!gate_has_process(&plan->gates[i]) && !gate_has_times(&plan->gates[i]))
+			continue;
+		json_array_append_new(view,
+				      json_pack("{s:s, s:s, s:o, s:o, s:b, s:I, s:I, s:I, s:o}", "name",
+						plan->gates[i].name, "type", gate_type_name(plan->gates[i].type),
+						"log_e", number_view(measure_log(&replay->measure, plan, i)), "bound",
+						number_view(measure_bound(plan, i)), "failed",
+						gate->process.failed || gate->times.failed, "n",
+						(json_int_t)(canary + stable), "canary", (json_int_t)canary, "stable",
+						(json_int_t)stable, "deciding", deciding_view(&replay->gates[i])));
+	}
+	return view;
+}
+
+static json_t *steps_view(const struct replay *replay)
+{
+	json_t *view = json_array();
+
+	for (size_t i = 0; i < replay->plan->step_count; i++) {
+		const struct tally *tally = replay->steps[i];
+
+		json_array_append_new(view, json_pack("{s:i, s:f, s:{s:I, s:I}, s:{s:I, s:I}}", "step", (int)i + 1,
+						      "weight", replay->plan->steps[i].weight / 100.0, "canary",
+						      "flows", (json_int_t)tally[CANARY_CANARY].finished, "failures",
+						      (json_int_t)tally[CANARY_CANARY].bad, "stable", "flows",
+						      (json_int_t)tally[CANARY_STABLE].finished, "failures",
+						      (json_int_t)tally[CANARY_STABLE].bad));
+	}
+	return view;
+}
+
+static int append_transition(const struct history_entry *entry, void *arg)
+{
+	json_array_append_new(arg, entry_view(entry));
+	return 0;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+/* The last transition that nobody asked for, or the last of all. */
+static const json_t *find_decision(const json_t *transitions)
+{
+	size_t count = json_array_size(transitions);
+
+	for (size_t i = count; i > 0; i--) {
+		const json_t *transition = json_array_get(transitions, i - 1);
+
+		if (strcmp(text_of(transition, "cause"), rollout_cause_name(ROLLOUT_CAUSE_REQUEST)))
+			return transition;
+	}
+	return json_array_get(transitions, count - 1);
+}
+
+static json_t *sentence(const struct supervisor *supervisor, const struct replay *replay, const json_t *decision)
+{
+	const json_t *judgement = json_object_get(decision, "judgement");
+	const char *gate = text_of(judgement, "gate");
+
+	return json_sprintf("%s went from %s to %s at step %lld of %zu: %s%s%s%s", supervisor->name,
+			    text_of(decision, "before"), text_of(decision, "after"),
+			    (long long)json_integer_value(json_object_get(decision, "step")), replay->plan->step_count,
+			    *gate ? "gate " : text_of(decision, "cause"), gate,
+			    judgement && !json_is_null(judgement) ? ", " : "", text_of(judgement, "text"));
+}
+
+static json_t *make_view(const struct supervisor *supervisor, const struct replay *replay, __u64 release,
+			 json_t *transitions)
+{
+	const json_t *decision = find_decision(transitions);
+	const json_t *last = json_array_get(transitions, json_array_size(transitions) - 1);
+	json_t *gate = json_object_get(json_object_get(decision, "judgement"), "gate");
+
+	return json_pack("{s:s, s:I, s:s, s:s, s:O?, s:o, s:o, s:O, s:o}", "service", supervisor->name, "release",
+			 (json_int_t)release, "state", text_of(last, "after"), "cause", text_of(decision, "cause"),
+			 "gate", json_is_string(gate) ? gate : NULL, "text", sentence(supervisor, replay, decision),
+			 "gates", gates_view(replay), "transitions", transitions, "steps", steps_view(replay));
+}
+
+json_t *explain_view(struct supervisor *supervisor, __u64 release, struct error *error)
+{
+	struct history *history = supervisor->daemon->history;
+	__u64 which = release ? release : supervisor->record.rollout.release;
+	const struct history_filter filter = {.service = supervisor->name, .rollout = (__s64)which};
+	json_t *transitions, *view = NULL;
+	struct rollout_plan plan;
+	struct replay replay = {.plan = &plan};
+
+	if (!which) {
+		fail(error, -ENOENT, "%s has no release yet", supervisor->name);
+		return NULL;
+	}
+	if (record_plan(history, supervisor->name, which, &plan, error))
+		return NULL;
+	transitions = json_array();
+	if (!history_list(history, HISTORY_TRANSITION, &filter, append_transition, transitions, error) &&
+	    !history_list(history, HISTORY_COUNTS, &filter, replay_counts, &replay, error))
+		view = make_view(supervisor, &replay, which, transitions);
+	json_decref(transitions);
+	return view;
+}

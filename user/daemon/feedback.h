@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What users say: counted in the cohort that the client is in. */
+#ifndef DAEMON_FEEDBACK_H
+#define DAEMON_FEEDBACK_H
+
+#include "daemon/supervisor.h"
+
+struct word {
+	const char *client; /* "192.0.2.7" or "192.0.2.7:40000" */
+	bool good;
+	const char *note; /* NULL: none */
+	__s64 uid;
+};
+
+/*
+ * Writes it down and counts it. *ret_cohort: "canary", "stable", or NULL: not known, and not counted. 0 or -errno; -EINVAL:
+ * the client is no address.
+ */
+int feedback_take(struct supervisor *supervisor, const struct word *word, const char **ret_cohort, struct error *error);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the kernel's counters to samples, which are in the history before they count. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/histogram.h"
+#include "daemon/supervisor.h"
+
+#define FLOOD_MARGIN_MS 1000
+
+static int look(const struct supervisor *supervisor, struct dataplane *dataplane, struct senses *ret,
+		struct error *error)
+{
+	const struct service_model *service = &supervisor->running;
+	struct canary_outcomes outcomes;
+	int err = dataplane_outcomes(dataplane, service, &outcomes);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->assignment = service->assignment;
+	if (!err)
+		ret->reading = reading_make(&outcomes);
+	else if (err != -ENOENT) /* of UDP nothing is watched */
+		return fail(error, err, "cannot read the outcomes of %s: %s", service->name, strerror(-err));
+	err = dataplane_guard(dataplane, service, &ret->guard);
+	for (int cohort = 0; !err && cohort < CANARY_COHORTS; cohort++)
+		err = dataplane_cohort_counters(dataplane, service->id, cohort, &ret->counters[cohort]);
+	if (err)
+		return fail(error, err, "cannot read the counters of %s: %s", service->name, strerror(-err));
+	for (int kind = 0; kind < CANARY_HISTOGRAM_KINDS; kind++) {
+		ret->has_histogram[kind] = true;
+		for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
+			ret->has_histogram[kind] &=
+				!dataplane_histogram(dataplane, service, cohort, kind, &ret->histograms[kind][cohort]);
+	}
+	return 0;
+}
+
+/* What came between two looks at histograms, which begin anew with each assignment. */
+static void histogram_rise(const struct senses *before, const struct senses *now, enum canary_histogram_kind kind,
+			   enum canary_cohort cohort, __u32 ret[CANARY_HISTOGRAM_BUCKETS])
+{
+	const __u32 *old = before->histograms[kind][cohort].count, *new = now->histograms[kind][cohort].count;
+	bool same = before->assignment == now->assignment;
+
+	for (unsigned i = 0; i < CANARY_HISTOGRAM_BUCKETS; i++)
+		ret[i] = same ? (new[i] > old[i] ? new[i] - old[i] : 0) : new[i];
+}
+
+static enum canary_histogram_kind kind_of(const struct rollout_gate *gate)
+{
+	return gate->type == GATE_TYPE_RESPONSE_TIME ? CANARY_HISTOGRAM_RESPONSE : CANARY_HISTOGRAM_HANDSHAKE;
+}
+
+static bool set_edges(const struct rollout_gate *gate, const struct canary_histogram *stable, struct times_sample *ret)
+{
+	struct times_gate times = {.tolerance = gate->tolerance};
+
+	if (times_gate_set_edges(&times, stable->count))
+		return false;
+	memcpy(ret->edge, times.edge, sizeof(ret->edge));
+	ret->has_edges = true;
+	return true;
+}
+
+/*
+ * The edges of a visit are stable's percentiles of the one before, or where there were too few, of the visit so far: the
+ * samples that set them do not count as events.
+ */
+static void sample_times(struct supervisor *supervisor, size_t at, struct times_sample *ret)
+{
+	const struct rollout_gate *gate = &supervisor->record.plan.gates[at];
+	const struct times_gate *times = &supervisor->measure.gates[at].times;
+	enum canary_histogram_kind kind = kind_of(gate);
+	bool known = supervisor->measure.run == supervisor->record.run && times->has_edges;
+	const double *edges = times->edge;
+	__u32 rise[CANARY_HISTOGRAM_BUCKETS];
+
+	if (!supervisor->now.has_histogram[kind])
+		return;
+	if (supervisor->edges_visit[at] != supervisor->record.visit) {
+		if (set_edges(gate, &supervisor->baseline[kind], ret)) {
+			supervisor->edges_visit[at] = supervisor->record.visit;
+			supervisor->edges_samples[at] = 0;
+		} else if (set_edges(gate, &supervisor->now.histograms[kind][CANARY_STABLE], ret)) {
+			supervisor->edges_visit[at] = supervisor->record.visit;
+			supervisor->edges_samples[at] =
+				histogram_count(supervisor->now.histograms[kind][CANARY_CANARY].count);
+			return;
+		}
+	}
+	if (ret->has_edges)
+		edges = ret->edge;
+	else if (!known)
+		return;
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		double factor = cohort == CANARY_CANARY ? gate->tolerance : 1;
+
+		histogram_rise(&supervisor->before, &supervisor->now, kind, cohort, rise);
+		for (int edge = 0; edge < TIMES_EDGES; edge++)
+			ret->above[cohort][edge] = histogram_above(rise, histogram_bucket(edges[edge] * factor));
+	}
+}
+
+static void take_feedback(struct supervisor *supervisor, struct sample *sample)
+{
+	double share = supervisor_effective_weight(supervisor) / (double)CANARY_WEIGHT_ONE;
+
+	memcpy(sample->unhappy, supervisor->unhappy, sizeof(sample->unhappy));
+	memcpy(sample->words, supervisor->words, sizeof(sample->words));
+	sample->feedback_w = share;
+}
+
+static void forget_feedback(struct supervisor *supervisor)
+{
+	memset(supervisor->unhappy, 0, sizeof(supervisor->unhappy));
+	memset(supervisor->words, 0, sizeof(supervisor->words));
+}
+
+static int keep_sample(struct supervisor *supervisor, const struct sample *sample, struct error *error)
+{
+	char *text = record_counts(NULL, sample, &supervisor->now.reading);
+	const struct history_entry entry = {
+		.kind = HISTORY_COUNTS,
+		.service = supervisor->name,
+		.rollout = (__s64)supervisor->record.rollout.release,
+		.time = wall_ms(),
+		.counts = {.step = sample->step, .counts = text},
+	};
+	int err = text ? history_append(supervisor->daemon->history, &entry, 1, error) : -ENOMEM;
+
+	free(text);
+	return err;
+}
+
+static int take_sample(struct supervisor *supervisor, struct error *error)
+{
+	struct record *record = &supervisor->record;
+	struct sample sample = {
+		.run = record->run,
+		.visit = record->visit,
+		.step = record->rollout.step,
+		.distinct = supervisor->running.affinity == CANARY_AFFINITY_FLOW,
+	};
+	bool flooded = sample_take(&supervisor->before.reading, &supervisor->now.reading, record->first,
+				   record->assignment, &sample);
+	int err;
+
+	if (flooded) {
+		supervisor->flooded_until_ms = wall_ms() + supervisor->running.handshake_timeout + FLOOD_MARGIN_MS;
+		return 0;
+	}
+	for (size_t i = 0; i < record->plan.gate_count; i++) {
+		if (gate_has_times(&record->plan.gates[i]))
+			sample_times(supervisor, i, &sample.times[i]);
+	}
+	take_feedback(supervisor, &sample);
+	if (sample_is_empty(&sample))
+		return 0;
+	err = keep_sample(supervisor, &sample, error);
+	if (err)
+		return err;
+	measure_add(&supervisor->measure, &record->plan, &sample);
+	forget_feedback(supervisor);
+	return 0;
+}
+
+/* Begins a visit: what the one before has seen of stable is what its times are held against. */
+static void note_visit(struct supervisor *supervisor)
+{
+	if (supervisor->before.assignment == supervisor->now.assignment)
+		return;
+	for (int kind = 0; kind < CANARY_HISTOGRAM_KINDS; kind++)
+		supervisor->baseline[kind] = supervisor->before.histograms[kind][CANARY_STABLE];
+}
+
+int supervisor_sense(struct supervisor *supervisor, struct dataplane *dataplane, struct error *error)
+{
+	const struct record *record = &supervisor->record;
+	int err = look(supervisor, dataplane, &supervisor->now, error);
+
+	if (err)
+		return err;
+	note_visit(supervisor);
+	if (!record->run || record->rollout.weight_due || !rollout_is_warm(&record->plan, &record->rollout)) {
+		/* What the warm-up brings is not counted. */
+		supervisor->before = supervisor->now;
+		return 0;
+	}
+	if (supervisor->mark_visit != record->visit) {
+		supervisor->mark = supervisor->before.assignment == supervisor->now.assignment ? supervisor->before
+											       : supervisor->now;
+		supervisor->mark_visit = record->visit;
+	}
+	err = take_sample(supervisor, error);
+	/* What could not be written down is counted with the next sample. */
+	if (!err)
+		supervisor->before = supervisor->now;
+	return err;
+}
+
+static const struct senses *begin_of_visit(const struct supervisor *supervisor)
+{
+	static const struct senses nothing;
+
+	return supervisor->mark_visit == supervisor->record.visit ? &supervisor->mark : &nothing;
+}
+
+double supervisor_percentile(const struct supervisor *supervisor, enum canary_histogram_kind kind,
+			     enum canary_cohort cohort, double part)
+{
+	__u32 rise[CANARY_HISTOGRAM_BUCKETS];
+	double seconds;
+
+	if (!supervisor->now.has_histogram[kind])
+		return NAN;
+	histogram_rise(begin_of_visit(supervisor), &supervisor->now, kind, cohort, rise);
+	return histogram_percentile(rise, part, &seconds) ? NAN : seconds * 1000;
+}
+
+static __u64 sum_drops(const struct canary_cohort_counters *counters)
+{
+	__u64 sum = 0;
+
+	for (int reason = 0; reason < CANARY_REASONS; reason++)
+		sum += counters->drops[reason];
+	return sum;
+}
+
+double supervisor_drops(const struct supervisor *supervisor, enum canary_cohort cohort, __u64 *ret_packets)
+{
+	const struct canary_cohort_counters *before = &begin_of_visit(supervisor)->counters[cohort];
+	const struct canary_cohort_counters *now = &supervisor->now.counters[cohort];
+	__u64 drops = sum_drops(now) - sum_drops(before);
+	__u64 packets = now->count[CANARY_COHORT_PACKETS] - before->count[CANARY_COHORT_PACKETS] + drops;
+
+	*ret_packets = packets;
+	return packets ? 100.0 * (double)drops / (double)packets : 0;
+}

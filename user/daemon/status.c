@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/status.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "io/plan_json.h"
+
+json_t *time_view(__s64 ms)
+{
+	time_t seconds = ms / 1000;
+	char text[TIME_TEXT_LEN];
+	struct tm parts;
+
+	gmtime_r(&seconds, &parts);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+	return json_string(text);
+}
+
+json_t *number_view(double value)
+{
+	return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *integer_view(__u64 value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *percent_view(int hundredths)
+{
+	return json_real(hundredths / 100.0);
+}
+
+static json_t *uid_view(__s64 uid)
+{
+	return uid == HISTORY_NO_UID ? json_null() : json_integer(uid);
+}
+
+static json_t *text_view(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+static json_t *step_view(__s64 step)
+{
+	return step == HISTORY_NO_STEP ? json_null() : json_integer(step + 1);
+}
+
+static void add_transition(json_t *view, const struct history_transition *transition)
+{
+	json_t *state = json_loads(transition->state, 0, NULL);
+	json_t *judgement = json_object_get(state, "judgement");
+
+	json_object_set_new(view, "number", json_integer(transition->number));
+	json_object_set_new(view, "before", text_view(transition->before));
+	json_object_set_new(view, "after", text_view(transition->after));
+	json_object_set_new(view, "step", step_view(transition->step));
+	json_object_set_new(view, "weight", percent_view((int)transition->weight));
+	json_object_set_new(view, "cause", text_view(transition->cause));
+	json_object_set_new(view, "uid", uid_view(transition->uid));
+	json_object_set_new(view, "judgement", judgement ? json_incref(judgement) : json_null());
+	json_decref(state);
+}
+
+static void add_verdict(json_t *view, const struct history_verdict *verdict)
+{
+	json_object_set_new(view, "uid", json_null());
+	json_object_set_new(view, "step", step_view(verdict->step));
+	json_object_set_new(view, "gate", text_view(verdict->gate));
+	json_object_set_new(view, "verdict", text_view(verdict->verdict));
+	json_object_set_new(view, "reason", text_view(verdict->reason));
+	json_object_set_new(view, "canary_flows", json_integer(verdict->canary_flows));
+	json_object_set_new(view, "canary_failures", json_integer(verdict->canary_failures));
+	json_object_set_new(view, "stable_flows", json_integer(verdict->stable_flows));
+	json_object_set_new(view, "stable_failures", json_integer(verdict->stable_failures));
+	json_object_set_new(view, "log_e", number_view(verdict->log_e));
+	json_object_set_new(view, "w", number_view(verdict->share));
+}
+
+static void add_feedback(json_t *view, const struct history_feedback *feedback)
+{
+	json_object_set_new(view, "client", text_view(feedback->client));
+	json_object_set_new(view, "cohort", text_view(feedback->cohort));
+	json_object_set_new(view, "verdict", json_string(feedback->good ? "good" : "bad"));
+	json_object_set_new(view, "note", text_view(feedback->note));
+	json_object_set_new(view, "uid", uid_view(feedback->uid));
+}
+
+static void add_block(json_t *view, const struct history_block *block)
+{
+	json_object_set_new(view, "blocked", json_boolean(block->blocked));
+	json_object_set_new(view, "reason", text_view(block->reason));
+	json_object_set_new(view, "uid", uid_view(block->uid));
+}
+
+json_t *entry_view(const struct history_entry *entry)
+{
+	static const char *const kinds[] = {
+		[HISTORY_TRANSITION] = "transition", [HISTORY_VERDICT] = "verdict", [HISTORY_COUNTS] = "counts",
+		[HISTORY_FEEDBACK] = "feedback",     [HISTORY_BLOCK] = "block",
+	};
+	json_t *view = json_object();
+
+	json_object_set_new(view, "time", time_view(entry->time));
+	json_object_set_new(view, "kind", json_string(kinds[entry->kind]));
+	json_object_set_new(view, "release", json_integer(entry->rollout));
+	if (entry->kind == HISTORY_TRANSITION)
+		add_transition(view, &entry->transition);
+	else if (entry->kind == HISTORY_VERDICT)
+		add_verdict(view, &entry->verdict);
+	else if (entry->kind == HISTORY_FEEDBACK)
+		add_feedback(view, &entry->feedback);
+	else if (entry->kind == HISTORY_BLOCK)
+		add_block(view, &entry->block);
+	return view;
+}
+
+static int keep_entry(const struct history_entry *entry, void *arg)
+{
+	json_t **ret = arg;
+
+	json_decref(*ret);
+	*ret = entry_view(entry);
+	return 0;
+}
+
+static json_t *last_transition(const struct supervisor *supervisor)
+{
+	const struct history_filter filter = {.service = supervisor->name, .latest = true};
+	json_t *view = json_null();
+	struct error error;
+
+	if (supervisor->record.rollout.transitions)
+		history_list(supervisor->daemon->history, HISTORY_TRANSITION, &filter, keep_entry, &view, &error);
+	return view;
+}
+
+static json_t *pending_view(const struct rollout *rollout)
+{
+	json_t *view = json_array();
+
+	for (size_t i = 0; i < rollout->pending_count; i++) {
+		const struct rollout_action *action = &rollout->pending[i];
+		bool hook = action->type == ROLLOUT_ACTION_RUN_HOOK;
+
+		json_array_append_new(view, json_sprintf("%s%s%s", rollout_action_name(action->type), hook ? " " : "",
+							 hook ? hook_name(action->hook) : ""));
+	}
+	return view;
+}
+
+static bool is_judged(const struct supervisor *supervisor)
+{
+	const struct rollout *rollout = &supervisor->record.rollout;
+
+	return supervisor->judged && rollout_owns_weight(rollout) && rollout->state != ROLLOUT_SUCCEEDED;
+}
+
+static json_t *judgement_view(const struct supervisor *supervisor)
+{
+	const struct judgement *judgement = &supervisor->judgement;
+
+	if (!is_judged(supervisor))
+		return json_null();
+	return json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict), "reason",
+			 reason_name(judgement->finding.reason), "text", reason_text(judgement->finding.reason), "gate",
+			 judgement->gate >= 0 ? supervisor->record.plan.gates[judgement->gate].name : NULL);
+}
+
+static json_t *facts_view(const struct supervisor *supervisor)
+{
+	const struct step_facts *facts = &supervisor->facts;
+
+	if (!is_judged(supervisor))
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "canary_flows",
+			 integer_view(facts->canary_flows), "stable_flows", integer_view(facts->stable_flows),
+			 "min_flows", integer_view(facts->min_flows), "stale", facts->stale, "flooded", facts->flooded,
+			 "alone", facts->alone, "tripped", facts->tripped, "harm_log_e", number_view(facts->harm),
+			 "harm_bound", number_view(-log(1 - facts->confidence)), "sample_ratio_log_e",
+			 number_view(facts->sample_ratio), "sample_ratio_bound", number_view(SAMPLE_RATIO_BOUND), "w",
+			 number_view(supervisor_has_measure(supervisor) ? supervisor->measure.w : NAN));
+}
+
+static json_t *events_view(const struct gate_measure *measure, enum canary_cohort cohort)
+{
+	return json_pack("{s:o, s:o}", "flows", integer_view(measure->units[cohort]), "failures",
+			 integer_view(measure->events[cohort]));
+}
+
+static json_t *gate_view(const struct supervisor *supervisor, size_t at)
+{
+	static const struct gate_measure none;
+	const struct rollout_plan *plan = &supervisor->record.plan;
+	const struct rollout_gate *gate = &plan->gates[at];
+	const struct external *external = &supervisor->externals[at];
+	bool has = supervisor->measure.run == supervisor->record.run;
+	const struct gate_measure *measure = has ? &supervisor->measure.gates[at] : &none;
+	bool process = gate_has_process(gate) || gate_has_times(gate), judged = is_judged(supervisor);
+	const struct finding *finding = &supervisor->findings[at].finding;
+	json_t *view = json_pack("{s:s, s:s, s:s}", "name", gate->name, "type", gate_type_name(gate->type), "mode",
+				 gate_mode_name(gate->mode));
+
+	json_object_set_new(view, "verdict", judged ? json_string(verdict_name(finding->verdict)) : json_null());
+	json_object_set_new(view, "reason", judged ? json_string(reason_name(finding->reason)) : json_null());
+	json_object_set_new(view, "text",
+			    json_string(external->text[0] ? external->text
+					: judged	  ? reason_text(finding->reason)
+							  : ""));
+	json_object_set_new(view, "log_e", number_view(has ? measure_log(&supervisor->measure, plan, at) : NAN));
+	json_object_set_new(view, "bound", number_view(measure_bound(plan, at)));
+	json_object_set_new(view, "w", number_view(process && has ? supervisor->measure.w : NAN));
+	json_object_set_new(view, "value", number_view(judged ? supervisor->values[at] : NAN));
+	json_object_set_new(view, "min", number_view(gate->min));
+	json_object_set_new(view, "max", number_view(gate->max));
+	json_object_set_new(view, "canary", process ? events_view(measure, CANARY_CANARY) : json_null());
+	json_object_set_new(view, "stable", process ? events_view(measure, CANARY_STABLE) : json_null());
+	json_object_set_new(view, "age",
+			    external->answered_ms ? json_integer((wall_ms() - external->answered_ms) / 1000)
+						  : json_null());
+	return view;
+}
+
+static json_t *gates_view(const struct supervisor *supervisor)
+{
+	json_t *view = json_array();
+
+	for (size_t i = 0; i < supervisor->record.plan.gate_count; i++)
+		json_array_append_new(view, gate_view(supervisor, i));
+	return view;
+}
+
+static json_t *cohort_view(const struct supervisor *supervisor, enum canary_cohort cohort)
+{
+	bool measured = supervisor_has_measure(supervisor);
+	struct tally tally = measured ? supervisor->measure.tally[cohort] : (struct tally){};
+	const struct canary_cohort_counters *counters = &supervisor->now.counters[cohort];
+	__u64 drops = 0;
+	json_t *view = json_object();
+
+	for (int reason = 0; reason < CANARY_REASONS; reason++)
+		drops += counters->drops[reason];
+	json_object_set_new(view, "flows", integer_view(tally.finished));
+	json_object_set_new(view, "failures", integer_view(tally.bad));
+	json_object_set_new(view, "failure_rate",
+			    number_view(tally.finished ? 100.0 * (double)tally.bad / (double)tally.finished : NAN));
+	json_object_set_new(view, "packets", integer_view(counters->count[CANARY_COHORT_PACKETS]));
+	json_object_set_new(view, "bytes", integer_view(counters->count[CANARY_COHORT_BYTES]));
+	json_object_set_new(view, "drops", integer_view(drops));
+#define PERCENTILE(key, kind, part)                                                                                    \
+	json_object_set_new(view, key, number_view(supervisor_percentile(supervisor, kind, cohort, part)))
+	PERCENTILE("handshake_p50", CANARY_HISTOGRAM_HANDSHAKE, 0.5);
+	PERCENTILE("handshake_p99", CANARY_HISTOGRAM_HANDSHAKE, 0.99);
+	PERCENTILE("response_p50", CANARY_HISTOGRAM_RESPONSE, 0.5);
+	PERCENTILE("response_p99", CANARY_HISTOGRAM_RESPONSE, 0.99);
+#undef PERCENTILE
+	return view;
+}
+
+/* Where the rollout is. */
+static void add_place(json_t *view, const struct supervisor *supervisor)
+{
+	const struct record *record = &supervisor->record;
+	const struct rollout *rollout = &record->rollout;
+	bool begun = rollout->release;
+
+	json_object_set_new(view, "state", json_string(rollout_state_name(rollout->state)));
+	json_object_set_new(view, "release", integer_view(rollout->release));
+	json_object_set_new(view, "step", json_integer(begun ? rollout->step + 1 : 0));
+	json_object_set_new(view, "steps", integer_view(record->plan.step_count));
+	json_object_set_new(view, "elapsed", json_integer(begun ? rollout_elapsed(rollout) : 0));
+	json_object_set_new(view, "bake", json_integer(begun ? rollout_bake(&record->plan, rollout) : 0));
+	json_object_set_new(view, "warm", json_boolean(begun && rollout_is_warm(&record->plan, rollout)));
+	json_object_set_new(view, "deadline",
+			    json_pack("{s:I, s:i}", "elapsed", (json_int_t)rollout->deadline_ms / 1000, "seconds",
+				      (int)record->plan.progress_deadline));
+	json_object_set_new(view, "wait", json_string(rollout_wait_name(rollout->wait)));
+	json_object_set_new(view, "late", json_boolean(rollout->late));
+	json_object_set_new(view, "blocked", json_boolean(rollout->blocked));
+	json_object_set_new(view, "block_reason", text_view(record->block_reason[0] ? record->block_reason : NULL));
+	json_object_set_new(view, "finished", json_boolean(rollout->finished));
+	json_object_set_new(view, "transitions", integer_view(rollout->transitions));
+	json_object_set_new(view, "last_transition", last_transition(supervisor));
+	json_object_set_new(view, "pending", pending_view(rollout));
+	json_object_set_new(view, "error", text_view(supervisor->error[0] ? supervisor->error : NULL));
+}
+
+json_t *status_view(struct supervisor *supervisor)
+{
+	bool present = supervisor->present;
+	json_t *view = json_object();
+
+	json_object_set_new(view, "service", json_string(supervisor->name));
+	json_object_set_new(view, "present", json_boolean(present));
+	add_place(view, supervisor);
+	json_object_set_new(view, "weight", present ? percent_view(supervisor_weight(supervisor)) : json_null());
+	json_object_set_new(view, "effective_weight",
+			    present ? percent_view(supervisor_effective_weight(supervisor)) : json_null());
+	json_object_set_new(view, "holdback", percent_view(supervisor_holdback(supervisor)));
+	json_object_set_new(view, "judgement", judgement_view(supervisor));
+	json_object_set_new(view, "facts", facts_view(supervisor));
+	json_object_set_new(view, "gates", gates_view(supervisor));
+	json_object_set_new(view, "cohorts",
+			    json_pack("{s:o, s:o}", "canary", cohort_view(supervisor, CANARY_CANARY), "stable",
+				      cohort_view(supervisor, CANARY_STABLE)));
+	json_object_set_new(view, "plan", plan_json(&supervisor->record.plan));
+	return view;
+}

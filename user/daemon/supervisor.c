@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/supervisor.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/api_wait.h"
+#include "daemon/log.h"
+#include "daemon/transition.h"
+#include "daemon/weight.h"
+
+#define LEASE_PARTS 3 /* a lease is renewed so many times in its duration */
+
+int supervisor_open(struct daemon *daemon, const char *service, struct supervisor **ret, struct error *error)
+{
+	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
+	int err;
+
+	if (!supervisor)
+		return fail(error, -ENOMEM, "out of memory");
+	supervisor->daemon = daemon;
+	snprintf(supervisor->name, sizeof(supervisor->name), "%s", service);
+	supervisor_configure(supervisor, NULL);
+	err = record_load(daemon->history, service, &supervisor->record, &supervisor->measure,
+			  &supervisor->before.reading, error);
+	if (err) {
+		free(supervisor);
+		return err;
+	}
+	if (!supervisor->record.rollout.release)
+		supervisor->record.plan = supervisor->plan;
+	for (size_t i = 0; i < ROLLOUT_MAX_GATES; i++) {
+		supervisor->externals[i] = (struct external){.supervisor = supervisor, .gate = i, .value = NAN};
+		if (supervisor->measure.gates[i].times.has_edges)
+			supervisor->edges_visit[i] = supervisor->measure.visit;
+	}
+	*ret = supervisor;
+	return 0;
+}
+
+void supervisor_free(struct supervisor *supervisor)
+{
+	if (!supervisor)
+		return;
+	external_reset(supervisor);
+	command_cancel(supervisor->hook);
+	sd_event_source_unref(supervisor->hook_source);
+	record_free(&supervisor->record);
+	free(supervisor);
+}
+
+void supervisor_configure(struct supervisor *supervisor, const struct service_model *service)
+{
+	supervisor->plan = service && service->rollout ? *service->rollout : rollout_plan_default();
+}
+
+int supervisor_holdback(const struct supervisor *supervisor)
+{
+	const struct record *record = &supervisor->record;
+	bool held = rollout_owns_weight(&record->rollout) && record->rollout.state != ROLLOUT_SUCCEEDED;
+
+	return held ? record->plan.holdback : 0;
+}
+
+int supervisor_effective_weight(const struct supervisor *supervisor)
+{
+	return supervisor->present && !supervisor->now.guard.stopped ? supervisor->running.weight : 0;
+}
+
+int supervisor_weight(const struct supervisor *supervisor)
+{
+	const struct rollout *rollout = &supervisor->record.rollout;
+
+	return rollout_owns_weight(rollout) && !rollout->weight_due ? rollout->weight : supervisor->running.weight;
+}
+
+void supervisor_note_error(struct supervisor *supervisor, const struct error *error)
+{
+	char text[sizeof(supervisor->error)];
+
+	snprintf(text, sizeof(text), "%.500s", error->text);
+	if (strcmp(supervisor->error, text))
+		log_error("%s: %s", supervisor->name, text);
+	memcpy(supervisor->error, text, sizeof(text));
+}
+
+static unsigned local_week_minute(void)
+{
+	time_t now = time(NULL);
+	struct tm parts;
+
+	localtime_r(&now, &parts);
+	return week_minute(parts.tm_wday, parts.tm_hour, parts.tm_min);
+}
+
+int supervisor_save(struct supervisor *supervisor, struct error *error)
+{
+	const struct record *record = &supervisor->record;
+	char *text = record_counts(record, NULL, NULL);
+	const struct history_entry entry = {
+		.kind = HISTORY_COUNTS,
+		.service = supervisor->name,
+		.rollout = (__s64)record->rollout.release,
+		.time = wall_ms(),
+		.counts = {.step = record->rollout.step, .counts = text},
+	};
+	int err;
+
+	if (!text)
+		return fail(error, -ENOMEM, "out of memory");
+	err = record->rollout.release ? history_append(supervisor->daemon->history, &entry, 1, error) : 0;
+	free(text);
+	supervisor->unsaved = err;
+	return err;
+}
+
+/* What a request changes beside the state machine's own part, in a copy of what is. */
+static int prepare(const struct supervisor *supervisor, const struct request *request, struct record *record,
+		   struct error *error)
+{
+	*record = record_copy(&supervisor->record);
+	if (request->type == ROLLOUT_EVENT_FINISH) {
+		json_decref(record->swap);
+		record->swap = NULL;
+	}
+	if (request->type == ROLLOUT_EVENT_MANUAL_WEIGHT || request->type == ROLLOUT_EVENT_ROLLBACK)
+		record->assignment = supervisor->running.assignment;
+	if (request->type == ROLLOUT_EVENT_BLOCK)
+		snprintf(record->block_reason, sizeof(record->block_reason), "%s",
+			 request->reason ? request->reason : "");
+	if (request->type == ROLLOUT_EVENT_UNBLOCK)
+		record->block_reason[0] = '\0';
+	if (request->type != ROLLOUT_EVENT_START)
+		return 0;
+	if (!supervisor->present)
+		return fail(error, -EBUSY, "%s is not in the data plane: canaryctl apply puts it there",
+			    supervisor->name);
+	record->plan = request->plan ? *request->plan : supervisor->plan;
+	record->salt_number = supervisor->running.salt_number + 1;
+	return 0;
+}
+
+/* The evidence begins anew with a start or a retry of all, and what is measured in a step with each visit of it. */
+static void begin_anew(const struct rollout *before, enum rollout_event_type type, struct record *record)
+{
+	bool retried = type == ROLLOUT_EVENT_RETRY && before->state == ROLLOUT_ROLLED_BACK;
+
+	if (type == ROLLOUT_EVENT_START || retried) {
+		record->run = record->rollout.transitions;
+		record->first = 0;
+	}
+	if (type == ROLLOUT_EVENT_RETRY)
+		record->visit++;
+}
+
+/* Nothing is to keep a rollback from being done, not even a full disk. */
+static bool must_go_on(const struct record *record, int err)
+{
+	return err < 0 && record->rollout.state == ROLLOUT_ROLLED_BACK;
+}
+
+static void adopt(struct supervisor *supervisor, struct record *record)
+{
+	bool other_plan = supervisor->record.run != record->run;
+
+	record_free(&supervisor->record);
+	supervisor->record = *record;
+	if (other_plan)
+		external_reset(supervisor);
+	supervisor_settle_hook(supervisor);
+}
+
+static int apply_event(const struct request *request, struct record *record, struct rollout_transition *transition,
+		       struct error *error)
+{
+	const struct rollout_event event = {
+		.type = request->type,
+		.now_ms = wall_ms(),
+		.week_minute = local_week_minute(),
+		.judgement = request->judgement,
+		.reset = request->reset,
+	};
+
+	return rollout_apply(&record->plan, &record->rollout, &event, transition, error);
+}
+
+int supervisor_request(struct supervisor *supervisor, const struct request *request, struct error *error)
+{
+	struct rollout_transition transition = {};
+	struct record record;
+	int result = prepare(supervisor, request, &record, error), err = 0;
+
+	if (!result)
+		result = apply_event(request, &record, &transition, error);
+	if (result >= 0)
+		begin_anew(&supervisor->record.rollout, request->type, &record);
+	if (result == ROLLOUT_TRANSITION)
+		err = transition_keep(supervisor, &record, request, &transition, error);
+	else if (result == ROLLOUT_CHANGED)
+		err = transition_keep_change(supervisor, &record, request, error);
+	if (must_go_on(&record, err)) {
+		log_error("%s is rolled back, but that cannot be written down: %s", supervisor->name, error->text);
+		supervisor->unsaved = true;
+		err = 0;
+	}
+	if (result < 0 || err) {
+		record_free(&record);
+		return result < 0 ? result : err;
+	}
+	adopt(supervisor, &record);
+	if (result == ROLLOUT_UNCHANGED)
+		return 0;
+	supervisor->error[0] = '\0';
+	if (result == ROLLOUT_TRANSITION)
+		transition_announce(supervisor, &transition);
+	supervisor_carry_out(supervisor);
+	waiters_wake(supervisor);
+	return 0;
+}
+
+/* What the daemon asks itself. It is no error if it means nothing in this state. */
+static void ask_itself(struct supervisor *supervisor, enum rollout_event_type type, struct judgement judgement)
+{
+	const struct request request = {.type = type, .uid = HISTORY_NO_UID, .judgement = judgement};
+	struct error error;
+	int err = supervisor_request(supervisor, &request, &error);
+
+	if (err && err != -EBUSY)
+		supervisor_note_error(supervisor, &error);
+}
+
+static bool is_setting_weight(const struct rollout *rollout)
+{
+	for (size_t i = 0; i < rollout->pending_count; i++) {
+		if (rollout->pending[i].type != ROLLOUT_ACTION_RUN_HOOK)
+			return true;
+	}
+	return false;
+}
+
+/* Another weight than ours, or none of ours any more? Then the step's is not what is measured. */
+static bool weight_is_ours(struct supervisor *supervisor)
+{
+	static const struct judgement none = {.gate = -1};
+	const struct record *record = &supervisor->record;
+
+	if (strcmp(record->boot, supervisor->daemon->boot) || supervisor->running.assignment < record->assignment) {
+		supervisor_reassert(supervisor, "the data plane is a new one");
+		return false;
+	}
+	if (supervisor->running.assignment == record->assignment)
+		return true;
+	log_warning("%s: somebody set the weight to %d.%02d%% during the rollout", supervisor->name,
+		    supervisor->running.weight / 100, supervisor->running.weight % 100);
+	ask_itself(supervisor, supervisor->running.weight ? ROLLOUT_EVENT_MANUAL_WEIGHT : ROLLOUT_EVENT_ROLLBACK, none);
+	return false;
+}
+
+/* Has the kernel taken the canary out? */
+static bool is_stopped(struct supervisor *supervisor)
+{
+	static const struct judgement tripped = {{VERDICT_FAIL, REASON_BREAKER}, -1};
+	const struct guard *guard = &supervisor->now.guard;
+
+	if (!guard->stopped)
+		return false;
+	if (guard->reason == CANARY_STOP_RELATIVE || guard->reason == CANARY_STOP_ABSOLUTE)
+		ask_itself(supervisor, ROLLOUT_EVENT_TRIP, tripped);
+	else if (!supervisor->record.rollout.weight_due)
+		supervisor_reassert(supervisor, "its lease was over");
+	return true;
+}
+
+static void renew_lease(struct supervisor *supervisor)
+{
+	const struct guard *guard = &supervisor->now.guard;
+	__s64 now = wall_ms(), period = supervisor->running.lease * 1000LL / LEASE_PARTS;
+	struct dataplane *dataplane;
+	struct error error;
+	int err;
+
+	if (!guard->lease_expires_ns || guard->lease_expired || llabs(now - supervisor->renewed_ms) < period)
+		return;
+	err = dataplane_open(supervisor->daemon->options.instance.dir, DATAPLANE_CHANGE, &dataplane, &error);
+	if (!err) {
+		err = dataplane_renew_lease(dataplane, &supervisor->running, 0, &error);
+		dataplane_close(dataplane);
+	}
+	if (err)
+		log_warning("%s: the lease is not renewed: %s", supervisor->name, error.text);
+	else
+		supervisor->renewed_ms = now;
+}
+
+static void judge(struct supervisor *supervisor)
+{
+	external_ask(supervisor);
+	supervisor_judge(supervisor);
+	ask_itself(supervisor, ROLLOUT_EVENT_TICK, supervisor->judgement);
+}
+
+static void look_after(struct supervisor *supervisor)
+{
+	struct rollout *rollout = &supervisor->record.rollout;
+
+	if (!rollout_owns_weight(rollout) || is_setting_weight(rollout))
+		return;
+	if (!weight_is_ours(supervisor) || is_stopped(supervisor))
+		return;
+	if (!rollout->weight_due)
+		renew_lease(supervisor);
+	if (rollout->state != ROLLOUT_SUCCEEDED)
+		judge(supervisor);
+}
+
+/* Without a data plane nothing is measured, and time passes all the same. */
+static void look_away(struct supervisor *supervisor)
+{
+	const struct rollout *rollout = &supervisor->record.rollout;
+
+	if (rollout_owns_weight(rollout) && !is_setting_weight(rollout) && rollout->state != ROLLOUT_SUCCEEDED)
+		judge(supervisor);
+}
+
+void supervisor_tick(struct supervisor *supervisor, struct dataplane *dataplane, const struct service_model *running,
+		     bool stale)
+{
+	struct error error;
+	int err;
+
+	supervisor->present = running;
+	if (running)
+		supervisor->running = *running;
+	supervisor->stale = stale || !running;
+	supervisor->judged = false;
+	if (supervisor->unsaved && !supervisor_save(supervisor, &error))
+		log_notice("%s: what could not be written down before is now", supervisor->name);
+	if (running) {
+		err = supervisor_sense(supervisor, dataplane, &error);
+		if (err)
+			supervisor_note_error(supervisor, &error);
+		supervisor->stale |= err;
+		look_after(supervisor);
+	} else {
+		look_away(supervisor);
+	}
+	supervisor_carry_out(supervisor);
+}

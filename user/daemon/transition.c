@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/transition.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+
+#define MAX_ENTRIES (ROLLOUT_MAX_GATES + 2)
+
+struct entries {
+	struct history_entry list[MAX_ENTRIES];
+	char *details[MAX_ENTRIES]; /* to be freed */
+	size_t count;
+};
+
+static struct history_entry *add(struct entries *entries, const struct supervisor *supervisor,
+				 const struct record *record, enum history_kind kind)
+{
+	struct history_entry *entry = &entries->list[entries->count++];
+
+	*entry = (struct history_entry){
+		.kind = kind,
+		.service = supervisor->name,
+		.rollout = (__s64)record->rollout.release,
+		.time = wall_ms(),
+	};
+	return entry;
+}
+
+static const char *gate_name(const struct record *record, const struct judgement *judgement)
+{
+	return judgement->gate >= 0 ? record->plan.gates[judgement->gate].name : NULL;
+}
+
+/* What was judged, beside the state: {"judgement": ..., "plan": ..., ...}. */
+static char *state_text(const struct record *record, const struct judgement *judgement, bool judged)
+{
+	char *text = record_text(record, true), *whole;
+	const char *gate = gate_name(record, judgement);
+	json_t *view;
+
+	if (!text || !judged)
+		return text;
+	view = json_loads(text, 0, NULL);
+	free(text);
+	json_object_set_new(view, "judgement",
+			    json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict),
+				      "reason", reason_name(judgement->finding.reason), "text",
+				      reason_text(judgement->finding.reason), "gate", gate));
+	whole = json_dumps(view, JSON_COMPACT);
+	json_decref(view);
+	return whole;
+}
+
+static int weight_after(const struct record *record)
+{
+	const struct rollout *rollout = &record->rollout;
+
+	switch (rollout->state) {
+	case ROLLOUT_PROGRESSING:
+	case ROLLOUT_BAKING:
+	case ROLLOUT_INCONCLUSIVE:
+		return record->plan.steps[rollout->step].weight;
+	case ROLLOUT_ROLLED_BACK:
+	case ROLLOUT_IDLE:
+		return 0;
+	default:
+		return rollout->weight;
+	}
+}
+
+static char *details_of(const struct supervisor *supervisor, size_t at)
+{
+	double value = supervisor->values[at];
+	json_t *view =
+		json_pack("{s:s, s:o, s:s}", "type", gate_type_name(supervisor->record.plan.gates[at].type), "value",
+			  isnan(value) ? json_null() : json_real(value), "text", supervisor->externals[at].text);
+	char *text = json_dumps(view, JSON_COMPACT);
+
+	json_decref(view);
+	return text;
+}
+
+/* The plan is that of before: of a start, nothing was judged. */
+static void add_verdict(struct entries *entries, const struct supervisor *supervisor, size_t at)
+{
+	const struct record *record = &supervisor->record;
+	const struct rollout_gate *gate = &record->plan.gates[at];
+	const struct gate_measure *measure = &supervisor->measure.gates[at];
+	const struct finding *finding = &supervisor->findings[at].finding;
+	bool has = supervisor->measure.run == record->run;
+	struct history_entry *entry = add(entries, supervisor, record, HISTORY_VERDICT);
+
+	entries->details[entries->count - 1] = details_of(supervisor, at);
+	entry->verdict = (struct history_verdict){
+		.step = record->rollout.step,
+		.gate = gate->name,
+		.verdict = verdict_name(finding->verdict),
+		.reason = reason_name(finding->reason),
+		.canary_failures = has ? (__s64)measure->events[CANARY_CANARY] : 0,
+		.canary_flows = has ? (__s64)measure->units[CANARY_CANARY] : 0,
+		.stable_failures = has ? (__s64)measure->events[CANARY_STABLE] : 0,
+		.stable_flows = has ? (__s64)measure->units[CANARY_STABLE] : 0,
+		.log_e = has ? measure_log(&supervisor->measure, &record->plan, at) : NAN,
+		.share = has && supervisor->measure.w > 0 ? supervisor->measure.w : NAN,
+		.details = entries->details[entries->count - 1],
+	};
+}
+
+static int keep(struct supervisor *supervisor, struct entries *entries, struct error *error)
+{
+	int err = history_append(supervisor->daemon->history, entries->list, entries->count, error);
+
+	for (size_t i = 0; i < MAX_ENTRIES; i++)
+		free(entries->details[i]);
+	return err;
+}
+
+int transition_keep(struct supervisor *supervisor, const struct record *record, const struct request *request,
+		    const struct rollout_transition *transition, struct error *error)
+{
+	bool judged = request->type == ROLLOUT_EVENT_TICK || request->type == ROLLOUT_EVENT_TRIP;
+	char *state = state_text(record, &transition->judgement, judged);
+	struct entries entries = {};
+	struct history_entry *entry = add(&entries, supervisor, record, HISTORY_TRANSITION);
+
+	if (!state)
+		return fail(error, -ENOMEM, "out of memory");
+	entries.details[0] = state;
+	entry->transition = (struct history_transition){
+		.number = (__s64)transition->number,
+		.before = rollout_state_name(transition->from),
+		.after = rollout_state_name(transition->to),
+		.step = record->rollout.release ? transition->to_step : HISTORY_NO_STEP,
+		.weight = weight_after(record),
+		.cause = rollout_cause_name(transition->cause),
+		.uid = request->uid,
+		.state = state,
+	};
+	for (size_t i = 0; judged && supervisor->judged && i < supervisor->record.plan.gate_count; i++)
+		add_verdict(&entries, supervisor, i);
+	return keep(supervisor, &entries, error);
+}
+
+int transition_keep_change(struct supervisor *supervisor, const struct record *record, const struct request *request,
+			   struct error *error)
+{
+	bool blocks = request->type == ROLLOUT_EVENT_BLOCK, unblocks = request->type == ROLLOUT_EVENT_UNBLOCK;
+	struct entries entries = {};
+	struct history_entry *entry;
+
+	if (blocks || unblocks) {
+		entry = add(&entries, supervisor, record, HISTORY_BLOCK);
+		entry->block = (struct history_block){blocks, blocks ? request->reason : NULL, request->uid};
+	}
+	if (record->rollout.release) {
+		entry = add(&entries, supervisor, record, HISTORY_COUNTS);
+		entries.details[entries.count - 1] = record_counts(record, NULL, NULL);
+		entry->counts = (struct history_counts){record->rollout.step, entries.details[entries.count - 1]};
+	}
+	return entries.count ? keep(supervisor, &entries, error) : 0;
+}
+
+void transition_announce(struct supervisor *supervisor, const struct rollout_transition *transition)
+{
+	const struct record *record = &supervisor->record;
+	const struct judgement *judgement = &transition->judgement;
+	const char *gate = gate_name(record, judgement);
+	bool judged = transition->cause != ROLLOUT_CAUSE_REQUEST && transition->cause != ROLLOUT_CAUSE_OVERRIDE;
+	enum log_level level = transition->to == ROLLOUT_ROLLED_BACK || transition->to == ROLLOUT_FAILED
+				       ? LOG_LEVEL_WARNING
+				       : LOG_LEVEL_NOTICE;
+
+	log_line(level, "%s: %s at step %d of %zu, weight %d.%02d%% (%s%s%s%s%s)", supervisor->name,
+		 rollout_state_name(transition->to), transition->to_step + 1, record->plan.step_count,
+		 weight_after(record) / 100, weight_after(record) % 100, rollout_cause_name(transition->cause),
+		 judged && gate ? " " : "", judged && gate ? gate : "", judged ? ": " : "",
+		 judged ? reason_text(judgement->finding.reason) : "");
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a transition gets into the history, before it is done, and what is said of it. */
+#ifndef DAEMON_TRANSITION_H
+#define DAEMON_TRANSITION_H
+
+#include "daemon/supervisor.h"
+
+/* The transition, with the numbers behind every gate's verdict, in one. `record`: the state after it. 0 or -errno. */
+int transition_keep(struct supervisor *supervisor, const struct record *record, const struct request *request,
+		    const struct rollout_transition *transition, struct error *error);
+/* A change without one. */
+int transition_keep_change(struct supervisor *supervisor, const struct record *record, const struct request *request,
+			   struct error *error);
+
+/* Says so in the log. */
+void transition_announce(struct supervisor *supervisor, const struct rollout_transition *transition);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/weight.h"
+
+#include <errno.h>
+
+#include "core/text.h"
+#include "daemon/edit.h"
+#include "daemon/log.h"
+#include "io/owners.h"
+
+/* With the lock: a command that changes weights reads it under the same. */
+static int note_owner(const struct instance *instance, const char *service, bool owned, int weight, struct error *error)
+{
+	struct owners owners;
+	char path[PATH_MAX];
+	bool changed = false;
+	int err = instance_file(instance, "rollouts", path, error);
+
+	if (!err)
+		err = owners_load(path, &owners, error);
+	if (err)
+		return err;
+	if (!owned)
+		changed = owners_leave(&owners, service);
+	else if (owners_take(&owners, service, weight, &changed))
+		err = fail(error, -ENOMEM, "out of memory");
+	if (!err && changed)
+		err = owners_save(path, &owners, error);
+	owners_free(&owners);
+	return err;
+}
+
+/* Another weight, or the same by somebody else: in any case an assignment of its own. */
+static void assign(struct service_model *service, const struct weight_change *change)
+{
+	int most = CANARY_WEIGHT_ONE - change->holdback;
+
+	service->weight = change->weight < most ? change->weight : most;
+	service->lease = service->weight ? service->lease_default : 0;
+	service->reset_after = change->reset ? 0 : RESET_NEVER;
+	service->assignment++;
+	if (service->salt_number != change->salt_number) {
+		service->salt_number = change->salt_number;
+		service->salt = 0; /* derived from the number */
+	}
+}
+
+/* Was it carried out before we were killed? */
+static bool is_done(const struct edit *edit, const struct weight_change *change)
+{
+	const struct service_model *now = edit->actual.services;
+	struct service_model wanted = *now;
+	struct guard guard;
+
+	if (!change->weight && !now->weight && !change->reset)
+		return true;
+	assign(&wanted, change);
+	return now->assignment > change->known && now->weight == wanted.weight &&
+	       now->salt_number == wanted.salt_number && !dataplane_guard(edit->dataplane, now, &guard) &&
+	       !guard.stopped;
+}
+
+static int set(struct edit *edit, const struct weight_change *change, struct error *error)
+{
+	struct service_model *service = edit->service;
+	struct error warning;
+	int err;
+
+	if (change->weight && !service_backends_up(service, CANARY_CANARY))
+		return fail(error, -EINVAL, "%s has no canary backend that takes new flows", service->name);
+	err = note_owner(edit->instance, service->name, change->owned, change->weight, &warning);
+	if (err && change->weight)
+		return fail(error, err, "%s", warning.text);
+	if (err)
+		log_warning("%s", warning.text);
+	if (is_done(edit, change))
+		return 0;
+	assign(service, change);
+	return edit_commit(edit, error);
+}
+
+int weight_set(const struct instance *instance, const struct weight_change *change, __u32 *ret_assignment,
+	       struct error *error)
+{
+	struct edit edit;
+	int err = edit_begin(&edit, instance, change->service, DATAPLANE_CHANGE, error);
+
+	if (!err)
+		err = set(&edit, change, error);
+	if (!err)
+		*ret_assignment = edit.service->assignment;
+	edit_end(&edit);
+	return err;
+}
+
+static json_t *pack_cohort(const struct service_model *service, enum canary_cohort cohort)
+{
+	json_t *list = json_array();
+	char text[ADDR_TEXT_LEN];
+
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend_model *backend = &service->backends[i];
+
+		if (backend->cohort == cohort && !(cohort == CANARY_STABLE && backend->draining))
+			json_array_append_new(list, json_string(format_endpoint(&backend->addr, backend->port, text)));
+	}
+	return list;
+}
+
+int swap_plan(const struct instance *instance, const char *service, json_t **ret, struct error *error)
+{
+	struct edit edit;
+	int err = edit_begin(&edit, instance, service, DATAPLANE_READ, error);
+
+	if (!err && !service_backends_up(edit.service, CANARY_CANARY))
+		err = fail(error, -EINVAL, "%s has no canary backend that could become stable", service);
+	if (!err)
+		*ret = json_pack("{s:o, s:o}", "promoted", pack_cohort(edit.service, CANARY_CANARY), "retired",
+				 pack_cohort(edit.service, CANARY_STABLE));
+	edit_end(&edit);
+	return err;
+}
+
+/* A backend that is gone meanwhile is not missed. */
+static void move(struct service_model *service, const json_t *endpoints, enum canary_cohort cohort, int draining)
+{
+	size_t i;
+	json_t *endpoint;
+
+	json_array_foreach (endpoints, i, endpoint) {
+		struct backend_model *backend = NULL;
+		struct canary_addr addr;
+		int port;
+
+		if (!parse_endpoint(json_string_value(endpoint), &addr, &port))
+			backend = service_find_backend(service, &addr, port);
+		if (!backend)
+			continue;
+		backend->cohort = cohort;
+		if (draining >= 0)
+			backend->draining = draining;
+	}
+}
+
+#define AS_IT_IS (-1)
+
+static int make(struct edit *edit, const json_t *swap, bool back, struct error *error)
+{
+	const json_t *promoted = json_object_get(swap, "promoted"), *retired = json_object_get(swap, "retired");
+	struct service_model *service = edit->service;
+	struct error warning;
+
+	move(service, promoted, back ? CANARY_CANARY : CANARY_STABLE, AS_IT_IS);
+	move(service, retired, CANARY_STABLE, !back);
+	if (!service_backends_up(service, CANARY_STABLE))
+		return fail(error, -EINVAL, "%s would have no stable backend that takes new flows", service->name);
+	service->weight = 0;
+	service->lease = 0;
+	service->reset_after = RESET_NEVER;
+	if (edit->actual.services->weight)
+		service->assignment++;
+	if (note_owner(edit->instance, service->name, false, 0, &warning))
+		log_warning("%s", warning.text);
+	return edit_commit(edit, error);
+}
+
+int swap_make(const struct instance *instance, const char *service, const json_t *swap, bool back,
+	      __u32 *ret_assignment, struct error *error)
+{
+	struct edit edit;
+	int err = edit_begin(&edit, instance, service, DATAPLANE_CHANGE, error);
+
+	if (!err)
+		err = make(&edit, swap, back, error);
+	if (!err)
+		*ret_assignment = edit.service->assignment;
+	edit_end(&edit);
+	return err;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the daemon changes in the data plane, each under its lock: weights, and which backends are stable. Whose weight is a
+ * rollout's is written down before it is set (io/owners.h), so that no command comes in between. Each may be done twice.
+ */
+#ifndef DAEMON_WEIGHT_H
+#define DAEMON_WEIGHT_H
+
+#include <jansson.h>
+
+#include "core/rollout.h"
+#include "ops/state.h"
+
+struct weight_change {
+	const char *service;
+	int weight; /* as asked for, 1/100 percent */
+	int holdback;
+	__u32 salt_number;
+	bool reset; /* connections that are placed elsewhere */
+	bool owned; /* by a rollout, from now on */
+	__u32 known; /* the last assignment that is known of: a later one that says the same is this one, done before */
+};
+
+/* 0 with the assignment that is in force, or -errno. A weight of 0 is set also where it cannot be written whose it is. */
+int weight_set(const struct instance *instance, const struct weight_change *change, __u32 *ret_assignment,
+	       struct error *error);
+
+/* {"promoted": [...], "retired": [...]}: what becomes stable, and what is so now. */
+int swap_plan(const struct instance *instance, const char *service, json_t **ret, struct error *error);
+
+/*
+ * The promoted backends become stable's and the retired ones drain (`finish`), or (`back`) all is as it was before; with
+ * weight 0, which is nobody's. A ring depends on its backends' addresses and weights, so with the canary at 100 % no flow
+ * moves; those of retired backends live on.
+ */
+int swap_make(const struct instance *instance, const char *service, const json_t *swap, bool back,
+	      __u32 *ret_assignment, struct error *error);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of http_server.h share. */
+#ifndef IO_HTTP_PRIVATE_H
+#define IO_HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+#include <sys/stat.h>
+
+#include "io/http_server.h"
+#include "io/watch.h"
+
+#define HTTP_PARTS_MAX 4
+#define HTTP_PART_LEN 128
+
+/* Descriptors that listen; a daemon of libmicrohttpd for each, so that a crowd on one keeps nobody from the other. */
+struct http_listener {
+	struct MHD_Daemon *daemon;
+	struct http_server *server;
+	bool by_address;
+	char *path; /* of a unix socket, and which one it was */
+	dev_t device;
+	ino_t inode;
+};
+
+enum http_listener_index { HTTP_UNIX, HTTP_ADDRESS, HTTP_LISTENERS };
+
+struct http_server {
+	const struct http_route *routes;
+	void *arg;
+	struct watch watch;
+	struct http_listener listeners[HTTP_LISTENERS];
+	struct http_call *calls; /* all there are */
+	unsigned waiting;
+};
+
+struct http_bytes {
+	char *bytes;
+	size_t len, capacity;
+};
+
+/* What is left to do for a call whose handler was called. */
+enum http_stage {
+	HTTP_READING,
+	HTTP_HANDLING, /* nothing was answered yet */
+	HTTP_WAITING, /* somebody will reply later */
+	HTTP_STREAMING,
+	HTTP_ANSWERED, /* nobody but us knows the call any more */
+	HTTP_CUT, /* the connection is to be closed as it is */
+};
+
+struct http_call {
+	struct http_call *next, **self; /* in the server's list */
+	struct http_listener *listener;
+	struct MHD_Connection *connection;
+	int fd;
+	__s64 uid;
+	char *method, *path;
+	const struct http_route *route;
+	char parts[HTTP_PARTS_MAX][HTTP_PART_LEN];
+	struct http_bytes body;
+	size_t body_seen; /* also of one that is too large to be kept */
+	json_t *json;
+
+	enum http_stage stage;
+	bool suspended;
+	bool counted; /* among those that wait */
+	struct MHD_Response *response; /* to be queued */
+	unsigned status;
+	http_gone *gone;
+	void *gone_arg;
+	struct http_bytes stream; /* of which the first `sent` bytes have been taken */
+	size_t stream_sent;
+};
+
+int http_bytes_add(struct http_bytes *bytes, const char *more, size_t len); /* 0 or -ENOMEM */
+
+/* Finds the call's route and its parts. 0, or it has answered with an error. */
+int http_route_find(struct http_call *call);
+
+/* Hands a call back to libmicrohttpd, in whose next run it goes on. */
+void http_call_resume(struct http_call *call);
+/* Its owner, if somebody else but us knows it, is told that it is over. */
+void http_call_gone(struct http_call *call);
+
+/* Listening sockets, not blocking. A descriptor or -errno. */
+int http_socket_unix(const char *path, const char *group, struct stat *ret_status, struct error *error);
+int http_socket_address(const char *endpoint, struct error *error);
+
+#endif

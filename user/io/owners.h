@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whose weights are a rollout's: a small file (JSON) that the daemon writes before it sets a weight, and that commands
+ * read before they do, so that both know with no daemon running and after a reboot. It is not in the data plane, which
+ * is gone after one, nor in the history, whose library no command links.
+ */
+#ifndef IO_OWNERS_H
+#define IO_OWNERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "canary/abi.h"
+#include "core/error.h"
+
+struct owner {
+	char service[CANARY_NAME_LEN];
+	int weight; /* that the rollout asks for, in 1/100 percent: what is in force is less under a holdback */
+};
+
+struct owners {
+	struct owner *owners;
+	size_t count;
+};
+
+/* Where there is no file, nobody. 0 or -errno with *ret empty. */
+int owners_load(const char *path, struct owners *ret, struct error *error);
+/* Replaces the file at once or not at all; with nobody there is none afterwards. 0 or -errno. */
+int owners_save(const char *path, const struct owners *owners, struct error *error);
+void owners_free(struct owners *owners);
+
+const struct owner *owners_find(const struct owners *owners, const char *service); /* NULL: nobody */
+/* Makes the rollout the owner, of this weight. 0 or -ENOMEM. *ret_changed: it was not, or had another. */
+int owners_take(struct owners *owners, const char *service, int weight, bool *ret_changed);
+bool owners_leave(struct owners *owners, const char *service); /* was it one? */
+
+#endif
