@@ -187,7 +187,8 @@ static void a_change_of_a_stopped_service_keeps_its_flows(void **state)
 	int elsewhere = 0;
 
 	(void)state;
-	WEB(L2, .weight = 10000, .idle_timeout = 1);
+	/* Long enough for all of these packets, on a slow machine too. */
+	WEB(L2, .weight = 10000, .idle_timeout = 3);
 	commit(stop);
 	wait_for_the_window();
 	assert_true(stopped());

@@ -87,7 +87,7 @@ static struct guard guard_now(void)
 /* The sweeper comes by about once a second, and weighs what it found in the pass after. */
 static void wait_for_stop(void)
 {
-	for (int ms = 0; ms < 6 * PASS_MS && !guard_now().stopped; ms += 20)
+	for (int ms = 0; ms < 20 * PASS_MS && !guard_now().stopped; ms += 20)
 		usleep(20000);
 	assert_true(guard_now().stopped);
 }

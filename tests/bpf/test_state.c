@@ -240,7 +240,7 @@ static void commit_many(const char *what, size_t count)
 		fail_msg("%s: %s", what, error.text);
 	took = now() - begun;
 	fprintf(stderr, "  %s: %.2f s\n", what, took);
-	assert_true(took < 5);
+	assert_true(took < 30); /* a fraction of a second; emulated machines take their time */
 	model_free(&actual);
 	model_free(&desired);
 	env_refresh();
