@@ -7,6 +7,9 @@
 #ifndef BPF_TABLE_H
 #define BPF_TABLE_H
 
+/* How many flows a shard holds. User space makes them, and says. */
+const volatile __u32 table_room = CANARY_SHARD_FLOWS;
+
 static __always_inline void table_key(struct pkt *p)
 {
 	p->key.client = p->tuple.client;
@@ -33,7 +36,7 @@ static __always_inline bool table_below(const struct pkt *p, __u32 eighths)
 {
 	struct canary_sweeper *state = sweeper_state();
 
-	return state && state->shard[p->shard % CANARY_FLOW_SHARDS] < CANARY_SHARD_FLOWS / 8 * eighths;
+	return state && state->shard[p->shard % CANARY_FLOW_SHARDS] < table_room / 8 * eighths;
 }
 
 static __always_inline void table_account(__u32 service, __u32 shard, int n)

@@ -11,6 +11,7 @@ enum canary_limit {
 	CANARY_MAX_INTERFACES = 256, /* an interface's place is its ifindex modulo this */
 	CANARY_FLOW_SHARDS = 64,
 	CANARY_SHARD_FLOWS = 1024, /* remembered flows of a shard, by default */
+	CANARY_MAX_SHARD_FLOWS = 65536,
 	CANARY_MAX_EMBRYONIC = 65536,
 	CANARY_MAX_REVERSE_EMBRYONIC = 24576,
 	CANARY_HELD_BITS = 1 << 21, /* 32 for each flow that can be remembered */

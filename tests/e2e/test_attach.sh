@@ -109,3 +109,15 @@ succeeds ctl service del web
 [ ! -e "$CANARYCTL_BPFFS" ] || fail "left: $(ls -R "$CANARYCTL_BPFFS")"
 succeeds ctl status
 succeeds ctl stats
+
+case_ "the table of flows has the size that the first command asks for, and keeps it"
+{ echo services: && web 0 nat; } >"$work/config.yaml"
+succeeds ctl attach eth0 eth1 -f "$work/config.yaml" --max-flows 8192
+eq "$(ctl status --json | jq .max_flows)" 8192 "room for flows"
+refused 1 "has room for 8192" ctl apply -f "$work/config.yaml" --max-flows 8193
+refused 2 "max-flows" ctl apply -f "$work/config.yaml" --max-flows 0
+hold sized -s 198.51.100.1/20 -p 20000-20009 "$vip" 80
+eq "$(ctl flows count --json | jq '.flows')" 200 "flows that are remembered"
+succeeds ctl upgrade
+eq "$(ctl status --json | jq .max_flows)" 8192 "room for flows after an upgrade"
+release sized

@@ -25,6 +25,7 @@ enum cli_option {
 	OPT_HELP,
 	OPT_FILE,
 	OPT_MODE,
+	OPT_MAX_FLOWS,
 	OPT_ALL,
 	OPT_DRY_RUN,
 	OPT_FORCE,

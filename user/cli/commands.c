@@ -12,7 +12,7 @@ const struct command cli_commands[] = {
 		.arguments = "IFACE...",
 		.min_arguments = 1,
 		.max_arguments = -1,
-		.options = OPT(MODE) | OPT(FILE) | OPT(SOCKET),
+		.options = OPT(MODE) | OPT(FILE) | OPT(SOCKET) | OPT(MAX_FLOWS),
 		.summary = "attach to interfaces, so that packets are steered",
 		.details = "All of the interfaces or none. It stays attached when the command has ended. With -f the "
 			   "file is applied first.",
@@ -31,7 +31,7 @@ const struct command cli_commands[] = {
 	{
 		.name = "apply",
 		.arguments = "",
-		.options = OPT(FILE) | OPT(DRY_RUN) | OPT(FORCE) | OPT(SOCKET),
+		.options = OPT(FILE) | OPT(DRY_RUN) | OPT(FORCE) | OPT(SOCKET) | OPT(MAX_FLOWS),
 		.required = OPT(FILE),
 		.summary = "make the running state what a file says",
 		.details = "Prints the operations. All of them are done, or none. A service without `weight` in the "

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/daemon_client.h"
 #include "cli/output.h"
+#include "core/text.h"
 #include "dataplane/dataplane.h"
 
 #define MAX_ARGUMENTS 256
@@ -104,6 +105,18 @@ static const char *place(const struct args *args, enum cli_option option, const 
 	return environment && *environment ? environment : otherwise;
 }
 
+static int use_max_flows(const char *text, struct error *error)
+{
+	unsigned flows;
+
+	if (!text)
+		return 0;
+	if (parse_unsigned(text, 1, DATAPLANE_MAX_FLOWS, &flows))
+		return fail(error, -EINVAL, "--max-flows is 1 to %d, not \"%s\"", DATAPLANE_MAX_FLOWS, text);
+	dataplane_use_max_flows(flows);
+	return 0;
+}
+
 /* As parse_command(). */
 static int parse(struct invocation *invocation, struct error *error)
 {
@@ -131,6 +144,8 @@ static int parse(struct invocation *invocation, struct error *error)
 	cli->socket = place(args, OPT_SOCKET, "CANARYD_SOCKET", DAEMON_DEFAULT_SOCKET);
 	dataplane_use_key_file(cli->key_file);
 	more = check_arguments(cli, error);
+	if (!more)
+		more = use_max_flows(cli->values[OPT_MAX_FLOWS], error);
 	return more ? more : 1;
 }
 

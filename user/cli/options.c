@@ -21,6 +21,10 @@ const struct arg_option cli_options[OPTIONS] = {
 	[OPT_MODE] = {.name = "mode",
 		      .value = "auto|native|generic",
 		      .help = "in the driver, in the stack, or whichever works (default: auto)"},
+	[OPT_MAX_FLOWS] = {.name = "max-flows",
+			   .value = "N",
+			   .help = "room for so many remembered flows, up to 4194304, if this is the first command "
+				   "(default: 65536; about 230 bytes each)"},
 	[OPT_ALL] = {.name = "all", .help = "all of them"},
 	[OPT_DRY_RUN] = {.name = "dry-run", .help = "print what would be done and change nothing"},
 	[OPT_FORCE] = {.name = "force", .help = "do what would be refused; see what it says there"},

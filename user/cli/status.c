@@ -115,6 +115,7 @@ static int add_program(json_t *status, struct dataplane *dataplane, struct error
 				      json_text(info.program_tag), "build", json_text(info.build), "abi",
 				      (int)info.abi));
 	json_object_set_new(status, "map_bytes", json_integer((json_int_t)info.map_bytes));
+	json_object_set_new(status, "max_flows", json_integer(info.max_flows));
 	json_object_set_new(status, "sweeper", view_sweeper(&info));
 	return 0;
 }
@@ -198,10 +199,13 @@ static void print_status(const struct cli *cli, const json_t *status)
 	if (!json_array_size(interfaces))
 		puts("nothing is attached");
 	print_interfaces(cli, interfaces);
-	printf("program %lld, tag %s, built by %s (ABI %lld); this is %s (ABI %lld); maps of %.1f MiB in %s\n",
+	printf("program %lld, tag %s, built by %s (ABI %lld); this is %s (ABI %lld); maps of %.1f MiB, with room for "
+	       "%lld "
+	       "flows, in %s\n",
 	       (long long)integer_of(program, "id"), text_of(program, "tag"), text_of(program, "build"),
 	       (long long)integer_of(program, "abi"), text_of(status, "version"), (long long)integer_of(status, "abi"),
-	       (double)integer_of(status, "map_bytes") / (1 << 20), text_of(status, "bpffs"));
+	       (double)integer_of(status, "map_bytes") / (1 << 20), (long long)integer_of(status, "max_flows"),
+	       text_of(status, "bpffs"));
 	printf("%ssweeper of build %s, last tick %s (%.3f s ago)%s\n", style_begin(cli, style),
 	       text_of(sweeper, "build"), text_of(sweeper, "last_tick"), number_of(sweeper, "age"),
 	       style_end(cli, style));
@@ -238,9 +242,9 @@ int cmd_status(const struct cli *cli, struct error *error)
 
 	if (read_running(cli, NULL, &dataplane, &model, error))
 		return CLI_FAILED;
-	status = json_pack("{s:s, s:i, s:o, s:n, s:I, s:n, s:[], s:[]}", "version", CANARY_VERSION, "abi",
+	status = json_pack("{s:s, s:i, s:o, s:n, s:I, s:I, s:n, s:[], s:[]}", "version", CANARY_VERSION, "abi",
 			   CANARY_ABI_VERSION, "bpffs", json_text(cli->dir), "program", "map_bytes", (json_int_t)0,
-			   "sweeper", "interfaces", "services");
+			   "max_flows", (json_int_t)0, "sweeper", "interfaces", "services");
 	if (dataplane) {
 		err = add_interfaces(status, dataplane, &surroundings, error);
 		if (!err)

@@ -86,6 +86,7 @@ int dataplane_info(struct dataplane *dataplane, struct dataplane_info *ret, stru
 	for (int i = 0; i < MAP_COUNT; i++)
 		info.map_bytes += map_memory(dataplane->fd[i]);
 	info.map_bytes += flows_memory(dataplane);
+	info.max_flows = CANARY_FLOW_SHARDS * flows_room(dataplane);
 	if (!bpf_map_lookup_elem(dataplane->fd[MAP_sweeper], &zero, &sweeper)) {
 		memcpy(info.sweeper_build, sweeper.build, sizeof(info.sweeper_build));
 		info.sweeper_age_ns = monotonic_ns() - sweeper.tick_ns;

@@ -120,6 +120,12 @@ static int open_state(struct dataplane *dataplane, struct error *error)
 		if (!result)
 			result = object_open_maps(dataplane, error);
 	}
+	if (!result && flows_wanted() > flows_room(dataplane))
+		result = fail(
+			error, -EEXIST,
+			"the table of flows is there already, and has room for %u: to make a larger one, detach and "
+			"delete all services first",
+			CANARY_FLOW_SHARDS * flows_room(dataplane));
 	return result ? result : map_arrays(dataplane, error);
 }
 

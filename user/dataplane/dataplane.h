@@ -31,6 +31,13 @@ int dataplane_open(const char *dir, enum dataplane_access access, struct datapla
 #define DATAPLANE_DEFAULT_KEY_FILE "/var/lib/canary/keys"
 void dataplane_use_key_file(const char *path);
 
+/*
+ * How many flows can be remembered in a data plane that DATAPLANE_CREATE makes, at least; 0: the default of 65,536. One
+ * that is there already has to be as large: -EEXIST. Before dataplane_open().
+ */
+#define DATAPLANE_MAX_FLOWS (CANARY_FLOW_SHARDS * CANARY_MAX_SHARD_FLOWS)
+void dataplane_use_max_flows(unsigned flows);
+
 /* NULL is fine. With access to change: where nothing is attached and no service is left, the pins go as well. */
 void dataplane_close(struct dataplane *dataplane);
 
@@ -181,6 +188,7 @@ struct dataplane_info {
 	__u32 program_id; /* of the XDP program */
 	char program_tag[17];
 	__u64 map_bytes; /* memory of all maps */
+	__u32 max_flows; /* that can be remembered */
 	char sweeper_build[CANARY_NAME_LEN]; /* of the program whose timer runs */
 	__u64 sweeper_age_ns; /* since its last tick */
 };

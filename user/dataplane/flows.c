@@ -19,6 +19,32 @@ static int open_shard(const struct dataplane *dataplane, __u32 number)
 	return bpf_map_get_fd_by_id(id);
 }
 
+static __u32 wanted;
+
+void dataplane_use_max_flows(unsigned flows)
+{
+	wanted = (flows + CANARY_FLOW_SHARDS - 1) / CANARY_FLOW_SHARDS;
+}
+
+__u32 flows_wanted(void)
+{
+	return wanted;
+}
+
+__u32 flows_room(const struct dataplane *dataplane)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+	int fd = open_shard(dataplane, 0);
+
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		info.max_entries = 0;
+	close(fd);
+	return info.max_entries;
+}
+
 __u64 flows_memory(const struct dataplane *dataplane)
 {
 	int fd = open_shard(dataplane, 0);
@@ -31,20 +57,20 @@ __u64 flows_memory(const struct dataplane *dataplane)
 	return bytes;
 }
 
-/* All of a shard: at most CANARY_SHARD_FLOWS. How many, or -errno. */
-static int read_shard(int fd, struct canary_flow_key *keys, struct canary_flow *flows)
+/* All of a shard: at most `room`. How many, or -errno. */
+static int read_shard(int fd, __u32 room, struct canary_flow_key *keys, struct canary_flow *flows)
 {
 	struct canary_flow_key cursor;
-	int total = 0;
+	__u32 total = 0;
 	bool more = true, first = true;
 
-	while (more && total < CANARY_SHARD_FLOWS) {
-		__u32 count = CANARY_SHARD_FLOWS - total;
+	while (more && total < room) {
+		__u32 count = room - total;
 
 		if (bpf_map_lookup_batch(fd, first ? NULL : &cursor, &cursor, keys + total, flows + total, &count,
 					 NULL)) {
 			if (errno != ENOENT)
-				return errno == ENOSPC ? total : -errno;
+				return errno == ENOSPC ? (int)total : -errno;
 			more = false;
 		}
 		first = false;
@@ -103,13 +129,14 @@ static int visit(const struct dataplane *dataplane, int fd, const struct canary_
 
 static int walk_flows(struct dataplane *dataplane, struct walk *walk)
 {
-	struct canary_flow_key *keys = calloc(CANARY_SHARD_FLOWS, sizeof(*keys));
-	struct canary_flow *flows = calloc(CANARY_SHARD_FLOWS, sizeof(*flows));
+	__u32 room = flows_room(dataplane);
+	struct canary_flow_key *keys = calloc(room + 1, sizeof(*keys));
+	struct canary_flow *flows = calloc(room + 1, sizeof(*flows));
 	int result = keys && flows ? 0 : -ENOMEM;
 
 	for (__u32 number = 0; !result && number < CANARY_FLOW_SHARDS; number++) {
 		int fd = open_shard(dataplane, number);
-		int count = fd < 0 ? fd : read_shard(fd, keys, flows);
+		int count = fd < 0 ? fd : read_shard(fd, room, keys, flows);
 
 		if (count < 0)
 			result = count;

@@ -91,6 +91,8 @@ int flows_find(const struct dataplane *dataplane, const struct canary_flow_key *
 	       struct canary_flow *ret);
 
 __u64 flows_memory(const struct dataplane *dataplane); /* of the table's shards, in bytes */
+__u32 flows_room(const struct dataplane *dataplane); /* how many each of them holds; 0: cannot be told */
+__u32 flows_wanted(void); /* how many each is to hold, as dataplane_use_max_flows() said; 0: it did not */
 __u64 map_memory(int fd); /* counters.c: of one map */
 
 /* attach.c: the pinned link of an interface: fd or -errno. */

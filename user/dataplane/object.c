@@ -244,6 +244,7 @@ static int make_shards(const struct canary_bpf *skeleton, struct error *error)
 		    .btf_key_type_id = bpf_map__btf_key_type_id(inner),
 		    .btf_value_type_id = bpf_map__btf_value_type_id(inner));
 	int outer = bpf_map__fd(skeleton->maps.flows);
+	__u32 room = skeleton->rodata->table_room;
 	__u32 keys[CANARY_FLOW_SHARDS], count = CANARY_FLOW_SHARDS;
 	int shards[CANARY_FLOW_SHARDS];
 	int made = 0, result = 0;
@@ -251,7 +252,7 @@ static int make_shards(const struct canary_bpf *skeleton, struct error *error)
 	for (; !result && made < CANARY_FLOW_SHARDS; made++) {
 		keys[made] = made;
 		shards[made] = bpf_map_create(BPF_MAP_TYPE_HASH, "flow_shard", sizeof(struct canary_flow_key),
-					      sizeof(struct canary_flow), CANARY_SHARD_FLOWS, &types);
+					      sizeof(struct canary_flow), room, &types);
 		if (shards[made] < 0)
 			result = fail(error, -errno, "cannot make the table of flows: %s", explain_errno(errno));
 	}
@@ -296,6 +297,18 @@ static void list_maps(const struct canary_bpf *skeleton, struct bpf_map *ret[MAP
 #undef X
 }
 
+/* The table of flows that there is keeps its size, a new one gets the one that is wanted. */
+static void size_flows(const struct dataplane *dataplane, struct canary_bpf *skeleton)
+{
+	bool exists = dataplane->fd[MAP_flows] >= 0;
+	__u32 room = exists ? flows_room(dataplane) : flows_wanted();
+
+	if (room)
+		skeleton->rodata->table_room = room;
+	if (!exists)
+		bpf_map__set_max_entries(skeleton->maps.reverse, CANARY_FLOW_SHARDS * skeleton->rodata->table_room);
+}
+
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
 {
 	libbpf_print_fn_t print = libbpf_set_print(keep_warning);
@@ -306,6 +319,7 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 	if (!result) {
 		memcpy(skeleton->rodata->sweep_build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		skeleton->rodata->limit_cpus = dataplane->cpus;
+		size_flows(dataplane, skeleton);
 		bpf_map__set_autocreate(skeleton->maps.flow_shard, false);
 		list_maps(skeleton, maps);
 		result = reuse_maps(dataplane, maps);
