@@ -67,15 +67,16 @@ static int unreadable(const char *path, struct error *error)
 int owners_load(const char *path, struct owners *ret, struct error *error)
 {
 	json_t *root, *owner;
-	json_error_t problem;
+	FILE *file = fopen(path, "re");
 	const char *name;
 	bool changed;
 	int err = 0;
 
 	*ret = (struct owners){};
-	if (access(path, R_OK))
+	if (!file)
 		return errno == ENOENT ? 0 : fail(error, -errno, "%s: cannot be read: %s", path, strerror(errno));
-	root = json_load_file(path, 0, &problem);
+	root = json_loadf(file, 0, NULL);
+	fclose(file);
 	if (!json_is_object(json_object_get(root, "services")))
 		err = unreadable(path, error);
 	json_object_foreach (json_object_get(root, "services"), name, owner) {
