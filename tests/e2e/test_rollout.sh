@@ -53,6 +53,7 @@ wait_for 10 "the change" is 0 '.pending | length'
 eq "$(rollout '[.state, .weight, .finished] | join(" ")') $(weight_in_force)" "idle 0 true 0" "the status"
 eq "$(ctl backend list web --json | jq -c '[.backends[] | select(.state == "up") | [.cohort, .address]] | sort')" \
 	'[["stable","10.0.0.21"],["stable","10.0.0.22"]]' "backends"
+refused 1 'release is finished, so its backend 10.0.0.21:8080 is stable.*give --force' ctl apply -f "$work/canary.yaml"
 load after -s 198.51.100.150/50 -p 50000-50009 "$vip" 80
 eq "$(on_cohort canary after)" 500 "new flows that the new version got"
 
