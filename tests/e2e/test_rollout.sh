@@ -6,6 +6,8 @@
 . "$(dirname "$0")/lib_rollout.sh"
 
 two_armed
+# Times are held to a wide tolerance: on a small machine all of a server's connections wait at once while another has the
+# processor, so that delays come in bunches, and 50 ms is far beyond.
 configure <<'YAML'
 steps:
   - {weight: 5, bake: 3s, warmup: 0, min_flows: 50}
@@ -15,8 +17,8 @@ final_bake: 3s
 max_harm: 5
 gates:
   - {name: errors, type: failures, compare: stable, tolerance: 1.2}
-  - {name: latency, type: response_time, compare: stable, tolerance: 1.5}
-  - {name: connecting, type: handshake_time, compare: stable, tolerance: 1.5}
+  - {name: latency, type: response_time, compare: stable, tolerance: 20}
+  - {name: connecting, type: handshake_time, compare: stable, tolerance: 20}
 YAML
 succeeds ctl rollout validate -f "$work/canary.yaml"
 attach -f "$work/canary.yaml"
@@ -51,6 +53,7 @@ wait_for 10 "the change" is 0 '.pending | length'
 eq "$(rollout '[.state, .weight, .finished] | join(" ")') $(weight_in_force)" "idle 0 true 0" "the status"
 eq "$(ctl backend list web --json | jq -c '[.backends[] | select(.state == "up") | [.cohort, .address]] | sort')" \
 	'[["stable","10.0.0.21"],["stable","10.0.0.22"]]' "backends"
+refused 1 'release is finished, so its backend 10.0.0.21:8080 is stable.*give --force' ctl apply -f "$work/canary.yaml"
 load after -s 198.51.100.150/50 -p 50000-50009 "$vip" 80
 eq "$(on_cohort canary after)" 500 "new flows that the new version got"
 

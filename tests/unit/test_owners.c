@@ -71,6 +71,29 @@ static void test_what_is_saved_is_loaded(void **state)
 	owners_free(&back);
 }
 
+static void test_a_finished_release_owns_nothing(void **state)
+{
+	struct owners owners = {}, back;
+	struct error error;
+	bool changed;
+
+	(void)state;
+	assert_int_equal(owners_take(&owners, "web", 10000, &changed), 0);
+	assert_int_equal(owners_finish(&owners, "web", &changed), 0);
+	assert_true(changed);
+	assert_int_equal(owners_finish(&owners, "web", &changed), 0);
+	assert_false(changed);
+	assert_int_equal(owners_save(path, &owners, &error), 0);
+	assert_int_equal(owners_load(path, &back, &error), 0);
+	assert_null(owners_find(&back, "web"));
+	assert_true(owners_have_finished(&back, "web"));
+	assert_int_equal(owners_take(&back, "web", 500, &changed), 0);
+	assert_true(changed);
+	assert_false(owners_have_finished(&back, "web"));
+	owners_free(&owners);
+	owners_free(&back);
+}
+
 static void test_a_damaged_file_is_an_error(void **state)
 {
 	struct owners owners;
@@ -103,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nobody),
 		cmocka_unit_test(test_what_is_saved_is_loaded),
+		cmocka_unit_test(test_a_finished_release_owns_nothing),
 		cmocka_unit_test(test_a_damaged_file_is_an_error),
 		cmocka_unit_test(test_a_directory_that_is_not_there),
 	};

@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "cli/owner.h"
 #include "ops/state.h"
+#include "core/text.h"
 #include "io/config.h"
 
 static int check_canaries(const struct change *change, struct error *error)
@@ -112,6 +113,43 @@ static void add_notes(const struct change *change, json_t *notes)
 	}
 }
 
+/* The backend that a file of before a release's end would make the canary again; NULL: none. */
+static const struct backend_model *find_turned(const struct service_model *now, const struct service_model *desired)
+{
+	for (size_t i = 0; now && i < desired->backend_count; i++) {
+		const struct backend_model *wanted = &desired->backends[i];
+		const struct backend_model *backend = service_find_backend(now, &wanted->addr, wanted->port);
+
+		if (backend && backend->cohort == CANARY_STABLE && wanted->cohort == CANARY_CANARY)
+			return backend;
+	}
+	return NULL;
+}
+
+/* What `rollout finish` made stable is so until the file says so, too. */
+static int check_finished(const struct apply *apply, struct error *error)
+{
+	const struct change *change = &apply->change;
+	const struct backend_model *turned = NULL;
+	struct owners owners;
+	char text[ADDR_TEXT_LEN];
+	int err = owner_read(apply->cli, &owners, error);
+
+	for (size_t i = 0; !err && i < change->desired.service_count; i++) {
+		const struct service_model *service = &change->desired.services[i];
+
+		if (owners_have_finished(&owners, service->name))
+			turned = find_turned(model_find_same(&change->actual, service), service);
+		if (turned)
+			err = fail(error, -EBUSY,
+				   "%s's last release is finished, so its backend %s is stable, and the file has it as "
+				   "canary: move it in the file, or give --force",
+				   service->name, format_endpoint(&turned->addr, turned->port, text));
+	}
+	owners_free(&owners);
+	return err;
+}
+
 int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error)
 {
 	const struct instance instance = {apply->cli->dir, apply->cli->key_file};
@@ -137,7 +175,10 @@ int apply_begin(struct apply *apply, enum dataplane_access access, bool force, s
 	if (plan_make(&change->actual, &change->desired, &apply->plan))
 		return fail(error, -ENOMEM, "out of memory");
 	add_notes(change, apply->notes);
-	return force ? 0 : check_canaries(change, error);
+	if (force)
+		return 0;
+	err = check_finished(apply, error);
+	return err ? err : check_canaries(change, error);
 }
 
 /* Exchanges the services of `first` that had a window for what they were when it opened. How many. */

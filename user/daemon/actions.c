@@ -226,6 +226,17 @@ void supervisor_carry_out(struct supervisor *supervisor)
 	}
 }
 
+/* Of another data plane, where assignments count from 1, what was counted in the old one says nothing. */
+static void begin_elsewhere(struct supervisor *supervisor, __u32 assignment)
+{
+	struct record *record = &supervisor->record;
+
+	if (!strcmp(record->boot, supervisor->daemon->boot) && assignment > record->assignment)
+		return;
+	record->first = assignment;
+	supervisor->before.reading = (struct reading){};
+}
+
 void supervisor_reassert(struct supervisor *supervisor, const char *why)
 {
 	struct record *record = &supervisor->record;
@@ -237,27 +248,22 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 		.owned = true,
 		.known = ~0U,
 	};
+	__u32 assignment = supervisor->running.assignment;
 	struct error error;
-	__u32 assignment;
-	int err = record->rollout.weight_due
-			  ? 0
-			  : weight_set(&supervisor->daemon->options.instance, &change, &assignment, &error);
 
-	if (err) {
+	/* The weight that is due is `resume`'s to set. */
+	if (record->rollout.weight_due) {
+		begin_elsewhere(supervisor, assignment);
+		note_assignment(supervisor, assignment, supervisor->running.weight, 0);
+	} else if (weight_set(&supervisor->daemon->options.instance, &change, &assignment, &error)) {
 		supervisor_note_error(supervisor, &error);
 		return;
+	} else {
+		log_notice("%s: weight %d.%02d%% is set again: %s", supervisor->name, change.weight / 100,
+			   change.weight % 100, why);
+		begin_elsewhere(supervisor, assignment);
+		note_assignment(supervisor, assignment, change.weight, change.holdback);
 	}
-	if (record->rollout.weight_due)
-		assignment = supervisor->running.assignment;
-	log_notice("%s: weight %d.%02d%% is set again: %s", supervisor->name, change.weight / 100, change.weight % 100,
-		   why);
-	/* Another boot's assignments count from 1. */
-	if (strcmp(record->boot, supervisor->daemon->boot) || assignment < record->assignment) {
-		record->first = assignment;
-		supervisor->before.reading = (struct reading){};
-	}
-	note_assignment(supervisor, assignment, record->rollout.weight_due ? supervisor->running.weight : change.weight,
-			change.holdback);
 	if (supervisor_save(supervisor, &error))
 		supervisor_note_error(supervisor, &error);
 }

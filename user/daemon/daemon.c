@@ -22,6 +22,8 @@
 
 #define SOCKET_GROUP "canary"
 #define USEC_PER_MSEC 1000ULL
+#define DAY_MS (86400 * 1000LL)
+#define COUNTS_KEPT_MS (90 * DAY_MS)
 
 __s64 wall_ms(void)
 {
@@ -140,6 +142,30 @@ static void tick_all(struct daemon *daemon, struct dataplane *dataplane, const s
 	}
 }
 
+/* Counts are by far the most of the history. While a rollout is under way all of them stay: it begins where they do. */
+static void prune(struct daemon *daemon)
+{
+	struct error error;
+	int err = 0;
+
+	if (wall_ms() - daemon->pruned_ms < DAY_MS)
+		return;
+	for (size_t i = 0; i < daemon->supervisor_count; i++) {
+		const enum rollout_state state = daemon->supervisors[i]->record.rollout.state;
+
+		if (state != ROLLOUT_IDLE && state != ROLLOUT_SUCCEEDED && state != ROLLOUT_ROLLED_BACK)
+			return;
+	}
+	daemon->pruned_ms = wall_ms();
+	/* Anew, so that the last state of each is not among those that go. */
+	for (size_t i = 0; !err && i < daemon->supervisor_count; i++)
+		err = supervisor_save(daemon->supervisors[i], &error);
+	if (!err)
+		err = history_prune_counts(daemon->history, daemon->pruned_ms - COUNTS_KEPT_MS, &error);
+	if (err)
+		log_warning("old counts stay in the history: %s", error.text);
+}
+
 static void tick(struct daemon *daemon)
 {
 	struct dataplane *dataplane = NULL;
@@ -160,6 +186,7 @@ static void tick(struct daemon *daemon)
 	if (!err)
 		keeper_tick(daemon->keeper);
 	waiters_tick(daemon);
+	prune(daemon);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *arg)
@@ -299,7 +326,7 @@ int daemon_open(struct daemon *daemon, const struct daemon_options *options, str
 {
 	int err;
 
-	*daemon = (struct daemon){.options = *options, .started_ms = wall_ms()};
+	*daemon = (struct daemon){.options = *options, .started_ms = wall_ms(), .pruned_ms = wall_ms()};
 	err = config_load(options->file, &daemon->model, error);
 	if (!err)
 		err = read_boot(daemon->boot, error);

@@ -39,6 +39,7 @@ struct daemon {
 	struct waiter *waiters; /* calls that wait for a transition, see api_wait.c */
 	char boot[BOOT_ID_LEN];
 	__s64 started_ms;
+	__s64 pruned_ms; /* the history */
 	bool blind; /* the data plane could not be read: said once */
 };
 

@@ -77,13 +77,20 @@ static void note(struct replay *replay, const struct sample *sample, __s64 time,
 {
 	struct gate_replay *gate = &replay->gates[at];
 	double after = log_of(replay, at, sample->run), rise = after - before;
+	/* All users may speak up, not only those that are observed. */
+	bool spoken = replay->plan->gates[at].type == GATE_TYPE_FEEDBACK;
 	struct deciding *deciding;
 
 	if (!(rise > 0) || !make_room(gate, rise))
 		return;
 	deciding = &gate->deciding[gate->count++];
 	*deciding = (struct deciding){
-		.time = time, .step = sample->step, .w = replay->measure.w, .rise = rise, .log_e = after};
+		.time = time,
+		.step = sample->step,
+		.w = spoken ? sample->feedback_w : replay->measure.w,
+		.rise = rise,
+		.log_e = after,
+	};
 	count_events(replay, sample, at, deciding->events);
 }
 

@@ -15,19 +15,21 @@ static int look(const struct supervisor *supervisor, struct dataplane *dataplane
 {
 	const struct service_model *service = &supervisor->running;
 	struct canary_outcomes outcomes;
-	int err = dataplane_outcomes(dataplane, service, &outcomes);
+	int err = dataplane_guard(dataplane, service, &ret->guard);
 
-	memset(ret, 0, sizeof(*ret));
 	ret->assignment = service->assignment;
-	if (!err)
-		ret->reading = reading_make(&outcomes);
-	else if (err != -ENOENT) /* of UDP nothing is watched */
-		return fail(error, err, "cannot read the outcomes of %s: %s", service->name, strerror(-err));
-	err = dataplane_guard(dataplane, service, &ret->guard);
 	for (int cohort = 0; !err && cohort < CANARY_COHORTS; cohort++)
 		err = dataplane_cohort_counters(dataplane, service->id, cohort, &ret->counters[cohort]);
 	if (err)
 		return fail(error, err, "cannot read the counters of %s: %s", service->name, strerror(-err));
+	/* There may be a thousand services, and few rollouts at a time. */
+	if (!rollout_owns_weight(&supervisor->record.rollout))
+		return 0;
+	err = dataplane_outcomes(dataplane, service, &outcomes);
+	if (!err)
+		ret->reading = reading_make(&outcomes);
+	else if (err != -ENOENT) /* of UDP nothing is watched */
+		return fail(error, err, "cannot read the outcomes of %s: %s", service->name, strerror(-err));
 	for (int kind = 0; kind < CANARY_HISTOGRAM_KINDS; kind++) {
 		ret->has_histogram[kind] = true;
 		for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
@@ -169,6 +171,13 @@ static int take_sample(struct supervisor *supervisor, struct error *error)
 /* Begins a visit: what the one before has seen of stable is what its times are held against. */
 static void note_visit(struct supervisor *supervisor)
 {
+	const struct reading counted = supervisor->before.reading;
+
+	/* After a restart the history knows which outcomes were counted, but of times those of the meantime are left out. */
+	if (!supervisor->before.assignment) {
+		supervisor->before = supervisor->now;
+		supervisor->before.reading = counted;
+	}
 	if (supervisor->before.assignment == supervisor->now.assignment)
 		return;
 	for (int kind = 0; kind < CANARY_HISTOGRAM_KINDS; kind++)
@@ -178,8 +187,10 @@ static void note_visit(struct supervisor *supervisor)
 int supervisor_sense(struct supervisor *supervisor, struct dataplane *dataplane, struct error *error)
 {
 	const struct record *record = &supervisor->record;
-	int err = look(supervisor, dataplane, &supervisor->now, error);
+	int err;
 
+	memset(&supervisor->now, 0, sizeof(supervisor->now));
+	err = look(supervisor, dataplane, &supervisor->now, error);
 	if (err)
 		return err;
 	note_visit(supervisor);

@@ -2,6 +2,7 @@
 #include "daemon/weight.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "core/text.h"
 #include "daemon/edit.h"
@@ -9,7 +10,7 @@
 #include "io/owners.h"
 
 /* With the lock: a command that changes weights reads it under the same. */
-static int note_owner(const struct instance *instance, const char *service, bool owned, int weight, struct error *error)
+static int note_owner(const struct instance *instance, const struct owner *owner, bool owned, struct error *error)
 {
 	struct owners owners;
 	char path[PATH_MAX];
@@ -20,11 +21,15 @@ static int note_owner(const struct instance *instance, const char *service, bool
 		err = owners_load(path, &owners, error);
 	if (err)
 		return err;
-	if (!owned)
-		changed = owners_leave(&owners, service);
-	else if (owners_take(&owners, service, weight, &changed))
-		err = fail(error, -ENOMEM, "out of memory");
-	if (!err && changed)
+	if (owner->finished)
+		err = owners_finish(&owners, owner->service, &changed);
+	else if (owned)
+		err = owners_take(&owners, owner->service, owner->weight, &changed);
+	else
+		changed = owners_leave(&owners, owner->service);
+	if (err)
+		err = fail(error, err, "out of memory");
+	else if (changed)
 		err = owners_save(path, &owners, error);
 	owners_free(&owners);
 	return err;
@@ -63,12 +68,14 @@ static bool is_done(const struct edit *edit, const struct weight_change *change)
 static int set(struct edit *edit, const struct weight_change *change, struct error *error)
 {
 	struct service_model *service = edit->service;
+	struct owner owner = {.weight = change->weight};
 	struct error warning;
 	int err;
 
 	if (change->weight && !service_backends_up(service, CANARY_CANARY))
 		return fail(error, -EINVAL, "%s has no canary backend that takes new flows", service->name);
-	err = note_owner(edit->instance, service->name, change->owned, change->weight, &warning);
+	memcpy(owner.service, service->name, sizeof(owner.service));
+	err = note_owner(edit->instance, &owner, change->owned, &warning);
 	if (err && change->weight)
 		return fail(error, err, "%s", warning.text);
 	if (err)
@@ -148,6 +155,7 @@ static int make(struct edit *edit, const json_t *swap, bool back, struct error *
 {
 	const json_t *promoted = json_object_get(swap, "promoted"), *retired = json_object_get(swap, "retired");
 	struct service_model *service = edit->service;
+	struct owner owner = {.finished = !back};
 	struct error warning;
 
 	move(service, promoted, back ? CANARY_CANARY : CANARY_STABLE, AS_IT_IS);
@@ -159,7 +167,8 @@ static int make(struct edit *edit, const json_t *swap, bool back, struct error *
 	service->reset_after = RESET_NEVER;
 	if (edit->actual.services->weight)
 		service->assignment++;
-	if (note_owner(edit->instance, service->name, false, 0, &warning))
+	memcpy(owner.service, service->name, sizeof(owner.service));
+	if (note_owner(edit->instance, &owner, false, &warning))
 		log_warning("%s", warning.text);
 	return edit_commit(edit, error);
 }

@@ -28,14 +28,23 @@ static struct owner *find(const struct owners *owners, const char *service)
 
 const struct owner *owners_find(const struct owners *owners, const char *service)
 {
-	return find(owners, service);
+	const struct owner *owner = find(owners, service);
+
+	return owner && !owner->finished ? owner : NULL;
 }
 
-int owners_take(struct owners *owners, const char *service, int weight, bool *ret_changed)
+bool owners_have_finished(const struct owners *owners, const char *service)
 {
-	struct owner *owner = find(owners, service);
+	const struct owner *owner = find(owners, service);
 
-	*ret_changed = !owner || owner->weight != weight;
+	return owner && owner->finished;
+}
+
+static int set(struct owners *owners, const struct owner *wanted, bool *ret_changed)
+{
+	struct owner *owner = find(owners, wanted->service);
+
+	*ret_changed = !owner || owner->weight != wanted->weight || owner->finished != wanted->finished;
 	if (!owner) {
 		struct owner *grown = reallocarray(owners->owners, owners->count + 1, sizeof(*grown));
 
@@ -43,10 +52,25 @@ int owners_take(struct owners *owners, const char *service, int weight, bool *re
 			return -ENOMEM;
 		owners->owners = grown;
 		owner = &grown[owners->count++];
-		snprintf(owner->service, sizeof(owner->service), "%s", service);
 	}
-	owner->weight = weight;
+	*owner = *wanted;
 	return 0;
+}
+
+int owners_take(struct owners *owners, const char *service, int weight, bool *ret_changed)
+{
+	struct owner wanted = {.weight = weight};
+
+	snprintf(wanted.service, sizeof(wanted.service), "%s", service);
+	return set(owners, &wanted, ret_changed);
+}
+
+int owners_finish(struct owners *owners, const char *service, bool *ret_changed)
+{
+	struct owner wanted = {.finished = true};
+
+	snprintf(wanted.service, sizeof(wanted.service), "%s", service);
+	return set(owners, &wanted, ret_changed);
 }
 
 bool owners_leave(struct owners *owners, const char *service)
@@ -67,21 +91,24 @@ static int unreadable(const char *path, struct error *error)
 int owners_load(const char *path, struct owners *ret, struct error *error)
 {
 	json_t *root, *owner;
-	json_error_t problem;
+	FILE *file = fopen(path, "re");
 	const char *name;
 	bool changed;
 	int err = 0;
 
 	*ret = (struct owners){};
-	if (access(path, R_OK))
+	if (!file)
 		return errno == ENOENT ? 0 : fail(error, -errno, "%s: cannot be read: %s", path, strerror(errno));
-	root = json_load_file(path, 0, &problem);
+	root = json_loadf(file, 0, NULL);
+	fclose(file);
 	if (!json_is_object(json_object_get(root, "services")))
 		err = unreadable(path, error);
 	json_object_foreach (json_object_get(root, "services"), name, owner) {
 		double weight = json_number_value(json_object_get(owner, "weight"));
+		bool finished = json_is_true(json_object_get(owner, "finished"));
 
-		if (!err && owners_take(ret, name, (int)lround(weight * 100), &changed))
+		if (!err && (finished ? owners_finish(ret, name, &changed)
+				      : owners_take(ret, name, (int)lround(weight * 100), &changed)))
 			err = fail(error, -ENOMEM, "out of memory");
 	}
 	json_decref(root);
@@ -94,9 +121,13 @@ static json_t *pack(const struct owners *owners)
 {
 	json_t *services = json_object();
 
-	for (size_t i = 0; i < owners->count; i++)
-		json_object_set_new(services, owners->owners[i].service,
-				    json_pack("{s:f}", "weight", owners->owners[i].weight / 100.0));
+	for (size_t i = 0; i < owners->count; i++) {
+		const struct owner *owner = &owners->owners[i];
+
+		json_object_set_new(services, owner->service,
+				    owner->finished ? json_pack("{s:b}", "finished", true)
+						    : json_pack("{s:f}", "weight", owner->weight / 100.0));
+	}
 	return json_pack("{s:i, s:o}", "format", 1, "services", services);
 }
 

@@ -16,6 +16,8 @@
 struct owner {
 	char service[CANARY_NAME_LEN];
 	int weight; /* that the rollout asks for, in 1/100 percent: what is in force is less under a holdback */
+	/* Nobody's weight any more: the release was finished, so a file of before it has its cohorts the wrong way round. */
+	bool finished;
 };
 
 struct owners {
@@ -33,5 +35,9 @@ const struct owner *owners_find(const struct owners *owners, const char *service
 /* Makes the rollout the owner, of this weight. 0 or -ENOMEM. *ret_changed: it was not, or had another. */
 int owners_take(struct owners *owners, const char *service, int weight, bool *ret_changed);
 bool owners_leave(struct owners *owners, const char *service); /* was it one? */
+
+/* Leaves, and notes that its release was finished. 0 or -ENOMEM; *ret_changed as above. */
+int owners_finish(struct owners *owners, const char *service, bool *ret_changed);
+bool owners_have_finished(const struct owners *owners, const char *service);
 
 #endif

@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What others do and say in a rollout: hooks, gates that are commands and metrics of a Prometheus; and the lease, which the
+# daemon renews as long as it lives.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_rollout.sh"
+
+two_armed
+steps='steps: [ {weight: 5, bake: 3s, warmup: 0, min_flows: 20}, {weight: 100, warmup: 0, min_flows: 20} ]
+final_bake: 3s
+max_harm: 50'
+
+cat >"$work/hook" <<'SH'
+#!/bin/sh
+echo "$CANARY_HOOK $CANARY_SERVICE $CANARY_RELEASE $CANARY_STEP $CANARY_WEIGHT" >>"$(dirname "$0")/hooks"
+SH
+printf '#!/bin/sh\necho "the load test is still running"\nexit 1\n' >"$work/no"
+chmod +x "$work/hook" "$work/no"
+
+configure <<YAML
+$steps
+gates: [ {type: failures} ]
+hooks: {before_step: $work/hook, after_step: $work/hook, promote: $work/hook, rollback: $work/hook}
+YAML
+sed -i 's/^    rollout:/    lease: {duration: 3s}\n&/' "$work/canary.yaml"
+attach -f "$work/canary.yaml"
+daemon_starts
+traffic 800
+
+case_ "hooks run before and after each step, and at the end, in order"
+succeeds ctl rollout start
+reaches succeeded 40
+wait_for 5 "the last hook" is 0 '.pending | length'
+eq "$(cat "$work/hooks")" "before_step web 1 1 5.00
+after_step web 1 1 5.00
+before_step web 1 2 100.00
+after_step web 1 2 100.00
+promote web 1 2 100.00" "what hooks were told"
+
+case_ "a rollback has its hook, after the weight"
+succeeds ctl rollout rollback
+eq "$(weight_in_force)" 0 "the weight in force"
+wait_for 5 "the hook" grep -q rollback "$work/hooks"
+eq "$(tail -n 1 "$work/hooks")" "rollback web 1 2 100.00" "what it was told"
+
+case_ "the lease is renewed while the daemon lives, and runs out when it does not; then the weight is set again"
+succeeds ctl rollout start
+sleep 2
+succeeds ctl rollout pause
+sleep 5
+eq "$(weight_in_force)" 5 "the weight in force, after twice the lease"
+daemon_ends KILL || true
+wait_for 8 "the lease to run out" becomes 0 weight_in_force
+daemon_starts
+wait_for 5 "the weight to be set again" becomes 5 weight_in_force
+eq "$(rollout .state)" paused "the state"
+cleared
+
+case_ "a hook that fails keeps its step from coming"
+{
+	echo "$steps"
+	echo 'gates: [ {type: failures} ]'
+	echo "hooks: {before_step: $work/no}"
+} >"$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+reaches paused 10
+eq "$(weight_in_force)" 0 "the weight in force"
+contains "$(rollout .error)" 'hook before_step ended with code 1: the load test is still running' "what the status says"
+cleared
+
+case_ "a command that says no rolls back; one that cannot be run holds"
+{
+	echo "$steps"
+	echo "gates: [ {name: load, type: command, command: $work/no} ]"
+} >"$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+reaches rolled_back 10
+eq "$(rollout '.last_transition | [.cause, .judgement.gate] | join(" ")')" "gate load" "why"
+sed -i "s#$work/no#/nowhere/no#" "$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+reaches inconclusive 15
+eq "$(rollout '[.judgement.reason, .judgement.gate] | join(" ")')" "metric_unavailable load" "why"
+cleared
+
+case_ "a gate that only reports decides nothing"
+sed -i "s#/nowhere/no#$work/no, mode: report#" "$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+reaches succeeded 40
+eq "$(recorded '[.[] | select(.kind == "verdict" and .gate == "load") | .verdict] | last')" '"fail"' "what was recorded of it"
+cleared
+
+case_ "a metric decides, and compares the cohorts"
+mkdir "$work/metrics"
+cat >"$work/metrics/serve" <<'PY'
+# A Prometheus of two cohorts, as far as an instant query goes.
+import http.server, json, urllib.parse
+class Prometheus(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)["query"][0]
+        value = "9" if "canary" in query else "10"
+        body = json.dumps({"status": "success", "data": {"resultType": "scalar", "result": [1, value]}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args):
+        pass
+print("ready", flush=True)
+http.server.HTTPServer(("127.0.0.1", 9090), Prometheus).serve_forever()
+PY
+start_ready metrics balancer python3 -u "$work/metrics/serve"
+{
+	echo "$steps"
+	# shellcheck disable=SC2016  # canaryd expands it
+	echo 'gates: [ {name: errors, type: prometheus, url: "http://127.0.0.1:9090", query: "sum(errors{cohort=\"$cohort\"})", compare: stable} ]'
+} >"$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+reaches succeeded 40
+cleared
+{
+	echo "$steps"
+	echo 'gates: [ {name: errors, type: prometheus, url: "http://127.0.0.1:9090", query: "canary", max: 8.5} ]'
+} >"$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+reaches rolled_back 10
+eq "$(rollout '.last_transition.judgement | [.gate, .reason] | join(" ")')" "errors above_max" "why"
+traffic_ends
