@@ -151,6 +151,53 @@ static void wait_ms(unsigned ms)
 	usleep(ms * 1000);
 }
 
+#define OPENING 2 /* bpf/watch.h */
+
+/* Makes the one flow that is watched one that opens, with no word to packets; or tells them. */
+static void plant(bool told)
+{
+	int sets = open_pin("watched"), bits = open_pin("watching");
+	struct canary_watched_set set;
+	unsigned found = 0;
+
+	for (__u32 place = 0; place < CANARY_WATCHED_SETS; place++) {
+		__u32 key = place / 64;
+		__u64 word;
+
+		assert_int_equal(bpf_map_lookup_elem(sets, &place, &set), 0);
+		if (!set.word[0])
+			continue;
+		found++;
+		set.word[0] = (set.word[0] & ~CANARY_WATCHED_STATE) | OPENING;
+		set.flow[0].isn = 100;
+		set.flow[0].opened_ns = ~0ULL >> 1; /* for the sweeper, it is not due */
+		assert_int_equal(bpf_map_update_elem(sets, &place, &set, BPF_ANY), 0);
+		word = told ? 1ULL << place % 64 : 0;
+		assert_int_equal(bpf_map_update_elem(bits, &key, &word, BPF_ANY), 0);
+	}
+	assert_int_equal(found, 1);
+	close(sets);
+	close(bits);
+}
+
+/* Else the second acknowledgement would be counted as one that completes a handshake. */
+static void a_flow_whose_handshake_is_over_is_not_looked_for(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	port = port_in(CANARY_CANARY, true, 1000);
+	client(port, SYN, 100, 0);
+	client(port, ACK, 101, 0);
+	plant(false);
+	client(port, ACK, 101, 0);
+	saw(CANARY_CANARY, "opened=1 completed=1");
+	plant(true);
+	client(port, ACK, 101, 0);
+	saw(CANARY_CANARY, "opened=1 completed=2");
+}
+
 static void a_handshake_completes_once(void **state)
 {
 	unsigned port;
@@ -449,6 +496,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_handshake_completes_once),
+		TEST(a_flow_whose_handshake_is_over_is_not_looked_for),
 		TEST(its_first_packet_after_the_syn_may_be_data),
 		TEST(what_is_of_no_handshake_says_nothing),
 		TEST(a_tuples_syns_are_one_flow),

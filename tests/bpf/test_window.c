@@ -2,6 +2,9 @@
 /* Just-enough tracking: what is remembered of flows, and when; and the reset of those that belong elsewhere. */
 #include "lib_run.h"
 
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "canary/select.h"
@@ -103,6 +106,49 @@ static void settled_packets_write_no_memory_in_a_window(void **state)
 		}
 	assert_in_range(settled, FLOWS / 2, FLOWS - 1);
 	nothing_is_remembered();
+}
+
+/* Plants an opening flow: whoever looks for it finds it, and follows it to that backend. */
+static void plant(int port, unsigned isn, const struct backend_model *to)
+{
+	const struct canary_flow_key key = {.client = make_addr(CLIENT),
+					    .service = find_service("web")->id,
+					    .client_port = htons(port),
+					    .port = htons(80)};
+	struct canary_flow flow = {.backend = to->index, .isn = isn};
+	int flows = open_pin("embryonic"), backends = open_pin("backends");
+	struct canary_backend backend;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	flow.seen_ns = now.tv_sec * 1000000000ULL + now.tv_nsec;
+	assert_int_equal(bpf_map_lookup_elem(backends, &to->index, &backend), 0);
+	flow.generation = backend.generation;
+	assert_int_equal(bpf_map_update_elem(flows, &key, &flow, BPF_ANY), 0);
+	close(flows);
+	close(backends);
+}
+
+/* What is planted for a settled flow goes unseen, until a change touches the flow. */
+static void settled_packets_read_no_memory(void **state)
+{
+	const struct service_model *service;
+	const struct backend_model *stable;
+	int port = 1;
+
+	(void)state;
+	web(CANARY_FORWARD_L2, 5000);
+	while (choice(port) != 21)
+		port++;
+	service = find_service("web");
+	stable = &service->backends[service->backends[0].cohort == CANARY_STABLE ? 0 : 1];
+	plant(port, 100, stable);
+	assert_int_equal(sent(IPPROTO_TCP, port, SYN, 100), 21);
+	assert_int_equal(sent(IPPROTO_TCP, port, ACK, 101), 21);
+	assert_int_equal(sent(IPPROTO_TCP, port, FIN | ACK, 101), 21);
+	/* Without it, the older choice would be the canary. */
+	web(CANARY_FORWARD_L2, 0);
+	assert_int_equal(sent(IPPROTO_TCP, port, FIN | ACK, 101), 11);
 }
 
 static void check_window(unsigned held)
@@ -324,6 +370,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(settled_packets_write_no_memory),
 		TEST(settled_packets_write_no_memory_in_a_window),
+		TEST(settled_packets_read_no_memory),
 		TEST(a_window_remembers_new_flows_that_are_not_settled),
 		TEST(a_window_remembers_older_flows_that_are_not_settled),
 		TEST(the_epoch_rises_with_every_change_and_the_first_opens_a_window),

@@ -150,6 +150,13 @@ gap=$(printf '%s\n' "${gaps[@]}" | sort -n | sed -n 3p)
 at_least 1000 "$gap" "microseconds, with those of two handshakes"
 note "from the last refused SYN to the first SYN that is spared: ${gaps[*]} us"
 
+case_ "explain says that it was the breaker, also when a lease is over since"
+succeeds ctl set-weight 100 --service rewritten --lease 1s
+try_flows 20 -c 1 81
+sleep 1.2
+eq "$(service rewritten '[.breaker.state, .lease.expired]')" '["tripped",true]' "status"
+contains "$(ctl explain 198.51.100.7:40000 --service rewritten)" 'but the breaker has stopped the canary' "explain"
+
 case_ "a breaker that is off trips nothing"
 sed 's/^    observe:/    breaker: {enabled: false}\n&/' "$work/config.yaml" >"$work/off.yaml"
 succeeds ctl apply -f "$work/off.yaml"

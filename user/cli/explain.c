@@ -80,7 +80,6 @@ static void print_explanation(const struct cli *cli, const json_t *view)
 	const char *why = text_of(view, "why"), *wanted = text_of(view, "wanted");
 	bool below = integer_of(view, "bucket") < integer_of(view, "threshold");
 	bool stopped = json_is_true(json_object_get(view, "stopped"));
-	bool lease_expired = json_is_true(json_object_get(json_object_get(view, "lease"), "expired"));
 	struct table table = {};
 	char endpoint[96] = "none: the flow is dropped";
 
@@ -101,7 +100,7 @@ static void print_explanation(const struct cli *cli, const json_t *view)
 		ROW("why", "segment: a prefix that the client is in is pinned to %s", wanted);
 	else if (stopped && below)
 		ROW("why", "stopped: the bucket is below the threshold, but %s has stopped the canary",
-		    lease_expired ? "the expired lease" : "the breaker");
+		    guard_stopper(view));
 	else
 		ROW("why", "weight: the bucket is %s the threshold", below ? "below" : "not below");
 	if (*why != 't' && strcmp(wanted, text_of(view, "cohort")))

@@ -141,6 +141,15 @@ int guard_add(json_t *view, struct dataplane *dataplane, const struct service_mo
 	return 0;
 }
 
+const char *guard_stopper(const json_t *view)
+{
+	if (!strcmp(text_of(json_object_get(view, "breaker"), "state"), "tripped"))
+		return "the breaker";
+	if (json_is_true(json_object_get(json_object_get(view, "lease"), "expired")))
+		return "the expired lease";
+	return "something from before the host restarted";
+}
+
 void guard_print_alarms(const struct cli *cli, const json_t *view)
 {
 	const json_t *breaker = json_object_get(view, "breaker"), *lease = json_object_get(view, "lease");

@@ -16,6 +16,8 @@ int guard_add(json_t *view, struct dataplane *dataplane, const struct service_mo
 
 /* A line where something is not as asked for: the canary was stopped, its lease expired, or there is a flood. */
 void guard_print_alarms(const struct cli *cli, const json_t *view);
+/* What has stopped a canary that is. */
+const char *guard_stopper(const json_t *view);
 /* A line each of breaker, lease and what is observed. */
 void guard_print(const json_t *view);
 

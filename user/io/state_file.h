@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What has to outlive a reboot and stands in no configuration (JSON): of each service the weight, the salt, the
- * assignment's lease, and whether the breaker or a lease has stopped it; and of each that has an open window, the configuration that was in force when it opened, by which connections are chosen for that
- * are older than the window.
+ * What has to outlive a reboot and stands in no configuration (JSON): of each service the weight, the salt, the assignment's
+ * lease, and whether the breaker or a lease has stopped it; and of each that has an open window, the configuration that was in
+ * force when it opened, by which connections are chosen for that are older than the window.
  */
 #ifndef IO_STATE_FILE_H
 #define IO_STATE_FILE_H
