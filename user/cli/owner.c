@@ -11,7 +11,7 @@ static int path_of(const struct cli *cli, char path[PATH_MAX], struct error *err
 {
 	const struct instance instance = {cli->dir, cli->key_file};
 
-	return instance_file(&instance, "rollouts", path, error);
+	return instance_file(&instance, OWNERS_FILE, path, error);
 }
 
 int owner_read(const struct cli *cli, struct owners *ret, struct error *error)

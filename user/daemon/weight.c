@@ -15,7 +15,7 @@ static int note_owner(const struct instance *instance, const struct owner *owner
 	struct owners owners;
 	char path[PATH_MAX];
 	bool changed = false;
-	int err = instance_file(instance, "rollouts", path, error);
+	int err = instance_file(instance, OWNERS_FILE, path, error);
 
 	if (!err)
 		err = owners_load(path, &owners, error);

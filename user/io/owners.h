@@ -13,6 +13,8 @@
 #include "canary/abi.h"
 #include "core/error.h"
 
+#define OWNERS_FILE "rollouts" /* its name, beside the key file: see instance_file() */
+
 struct owner {
 	char service[CANARY_NAME_LEN];
 	int weight; /* that the rollout asks for, in 1/100 percent: what is in force is less under a holdback */
