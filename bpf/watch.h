@@ -108,6 +108,16 @@ GLOBAL int watch_off(__u32 place)
 		bound % CANARY_WATCHED_WAYS;                                                                           \
 	})
 
+/* The flow's word at its place, or 0: the place has become another's. */
+static __always_inline __u64 watch_look(const struct canary_watched_set *set, __u32 way, __u64 hash)
+{
+	__u64 word = *(volatile const __u64 *)&set->word[way];
+
+	return (word & ~CANARY_WATCHED_STATE) == watch_word(hash, 0) && (word & CANARY_WATCHED_STATE) > WATCH_BUSY
+		       ? word
+		       : 0;
+}
+
 /* Where the flow is in its set; WATCH_NONE: nowhere. */
 GLOBAL int watch_find(__u64 hash)
 {
@@ -115,12 +125,9 @@ GLOBAL int watch_find(__u64 hash)
 
 	if (!set)
 		return WATCH_NONE;
-	for (__u32 i = 0; i < CANARY_WATCHED_WAYS; i++) {
-		__u64 word = *(volatile const __u64 *)&set->word[i];
-
-		if ((word & ~CANARY_WATCHED_STATE) == watch_word(hash, 0) && (word & CANARY_WATCHED_STATE) > WATCH_BUSY)
+	for (__u32 i = 0; i < CANARY_WATCHED_WAYS; i++)
+		if (watch_look(set, i, hash))
 			return i;
-	}
 	return WATCH_NONE;
 }
 
@@ -249,7 +256,9 @@ GLOBAL int watch_open(const struct assignment *a)
 	if (way != WATCH_NONE) {
 		way = watch_bound(way);
 		flow = &set->flow[way];
-		word = *(volatile __u64 *)&set->word[way];
+		word = watch_look(set, way, p->hash);
+		if (!word)
+			return 0;
 		state = word & CANARY_WATCHED_STATE;
 		outcome = watch_outcome(flow);
 		if ((state == WATCH_OPENING || state == WATCH_LATE) && flow->cohort == a->cohort &&
@@ -378,7 +387,9 @@ GLOBAL int watch_packet(__u64 hash)
 		return 0;
 	way = watch_bound(way);
 	flow = &set->flow[way];
-	word = *(volatile __u64 *)&set->word[way];
+	word = watch_look(set, way, hash);
+	if (!word)
+		return 0;
 	state = word & CANARY_WATCHED_STATE;
 	now = config_at(p->service, canary_view_now(p->word));
 	if (!now)

@@ -38,7 +38,7 @@ wait_for 20 "the window to close" is_closed
 eq "$(service '.window | [.open, .open_since, .closes_at]')" "[false,null,null]" "the window"
 succeeds ctl segment add web 198.51.100.200 stable
 wait_for 20 "the window to close" is_closed
-succeeds ctl flows flush --all
+succeeds ctl flows flush
 eq "$(ctl flows count --json | jq .flows)" 0 "flows that are remembered"
 
 case_ "a change opens a window, which says since when, until when, and how many flows are held"
@@ -75,14 +75,12 @@ holds "[.backends[] | select(.state == \"draining\") | .flows] == [$one]" backen
 holds "[.services[0].backends[] | .flows // empty] == [$one]" status
 contains "$(ctl backend list)" "draining, $one flows" "backend list"
 
-case_ "a flush forgets what it is told to, and nothing without being told"
-refused 2 'needs --service, --backend or --cohort, or else --all' ctl flows flush
-refused 2 'needs --service, --backend or --cohort, or else --all' ctl flows flush --all --service web
+case_ "a flush forgets what it is told to, or all"
 kill -STOP "$(cat "$work/old.pid")"
 holds ".flushed == $one and .changed" flows flush --backend 10.0.0.11
 eq "$(ctl flows count --json | jq .flows)" $((100 - one)) "flows left"
 holds '.flushed == 0 and (.changed | not)' flows flush --cohort canary
-holds ".flushed == $((100 - one))" flows flush --all
+holds ".flushed == $((100 - one))" flows flush
 kill -CONT "$(cat "$work/old.pid")"
 let_go old
 

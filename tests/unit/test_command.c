@@ -91,6 +91,8 @@ static void test_words_are_taken_as_they_are(void **state)
 
 static void test_its_surroundings_are_known(void **state)
 {
+	unsigned long long blocked, ignored;
+
 	(void)state;
 	setenv("NOTIFY_SOCKET", "/run/secret", 1);
 	run("env | sort; pwd; readlink /proc/$$/fd/0; "
@@ -102,7 +104,10 @@ static void test_its_surroundings_are_known(void **state)
 	signal(SIGPIPE, SIG_IGN);
 	run("grep -E 'SigIgn|SigBlk' /proc/self/status", 5000);
 	signal(SIGPIPE, SIG_DFL);
-	assert_string_equal(result.out.text, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+	assert_int_equal(sscanf(result.out.text, "SigBlk: %llx SigIgn: %llx", &blocked, &ignored), 2);
+	assert_int_equal(blocked, 0);
+	/* 32 and 33 are the C library's own, and as this test's parent left them. */
+	assert_int_equal(ignored & ~(3ULL << 31), 0);
 }
 
 static void test_output_without_end_is_bounded(void **state)

@@ -223,12 +223,11 @@ const struct command cli_commands[] = {
 	{
 		.name = "flows flush",
 		.arguments = "",
-		.options = OPT(SERVICE) | OPT(BACKEND) | OPT(COHORT) | OPT(ALL),
+		.options = OPT(SERVICE) | OPT(BACKEND) | OPT(COHORT),
 		.summary = "forget flows: their next packet is chosen for anew",
 		.details = "Connections that are moved so break: another backend does not know them.",
-		.examples =
-			EXAMPLES("canaryctl flows flush --backend 10.0.0.11:8080",
-				 "canaryctl flows flush --service web --cohort canary", "canaryctl flows flush --all"),
+		.examples = EXAMPLES("canaryctl flows flush --backend 10.0.0.11:8080",
+				     "canaryctl flows flush --service web --cohort canary"),
 		.run = cmd_flows_flush,
 	},
 	{

@@ -303,15 +303,9 @@ static long flush(const struct cli *cli, const struct filter *filter, struct err
 
 int cmd_flows_flush(const struct cli *cli, struct error *error)
 {
-	bool filtered = cli->values[OPT_SERVICE] || cli->values[OPT_BACKEND] || cli->values[OPT_COHORT];
 	struct filter filter;
 	long flushed;
 
-	if (filtered == !!cli->values[OPT_ALL])
-		return fail(
-			error, CLI_USAGE,
-			"flows flush needs --service, --backend or --cohort, or else --all: see canaryctl help flows "
-			"flush");
 	if (parse_filter(cli, &filter, error))
 		return CLI_USAGE;
 	flushed = flush(cli, &filter, error);

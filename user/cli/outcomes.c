@@ -84,6 +84,23 @@ static json_t *view_epochs(const struct canary_outcomes *all, __u64 newest)
 	return views;
 }
 
+/*
+ * The assignment to tell of: the one in force or, with nothing for the canary, the last that had something: whoever rolled
+ * back wants to see why.
+ */
+static __u32 told_assignment(const struct canary_outcomes *all, const struct service_model *service)
+{
+	const struct canary_epoch *last = NULL;
+
+	for (int i = 0; i < CANARY_EPOCHS; i++) {
+		const struct canary_epoch *epoch = &all->epochs[i];
+
+		if (epoch->epoch && epoch->watched[CANARY_CANARY] && (!last || epoch->epoch > last->epoch))
+			last = epoch;
+	}
+	return service->weight || !last ? service->assignment : last->assignment;
+}
+
 /* What belongs to one assignment, of the epochs that are kept. */
 static struct canary_epoch sum_of_assignment(const struct canary_outcomes *all, __u32 assignment)
 {
@@ -138,11 +155,13 @@ int outcomes_add(json_t *view, struct dataplane *dataplane, const struct service
 	json_t *cohorts = json_object_get(view, "cohorts");
 	struct canary_outcomes all = {};
 	struct canary_epoch sum;
+	__u32 assignment;
 	int err = dataplane_outcomes(dataplane, service, &all);
 
 	if (err && err != -ENOENT)
 		return err;
-	sum = sum_of_assignment(&all, service->assignment);
+	assignment = told_assignment(&all, service);
+	sum = sum_of_assignment(&all, assignment);
 	for (int i = 0; i < CANARY_COHORTS; i++) {
 		json_t *cohort = json_object_get(cohorts, cohort_name(i));
 
@@ -152,6 +171,7 @@ int outcomes_add(json_t *view, struct dataplane *dataplane, const struct service
 			return err;
 	}
 	json_object_set_new(view, "epochs", view_epochs(&all, canary_word_epoch(service->word)));
+	json_object_set_new(view, "outcomes_assignment", json_integer(assignment));
 	json_object_set_new(view, "inconclusive", json_boolean(sum.flooded));
 	return 0;
 }
@@ -244,6 +264,8 @@ void outcomes_print_notes(const struct cli *cli, const json_t *view)
 	if (json_is_true(json_object_get(view, "inconclusive")))
 		printf("%s  flooded: SYN flood: handshake figures are inconclusive%s\n", style_begin(cli, STYLE_ALARM),
 		       style_end(cli, STYLE_ALARM));
+	if (is_watched(view) && integer_of(view, "outcomes_assignment") != integer_of(view, "assignment"))
+		puts("  nothing is out: these connections are those of the last assignment that had a canary");
 	if (!is_watched(view) || is_visible(view, NAT))
 		return;
 	printf("  %s sees only the clients' packets: ", text_of(view, "forward"));

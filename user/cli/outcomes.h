@@ -10,8 +10,8 @@
 #include "dataplane/dataplane.h"
 
 /*
- * Adds to the view of a service, which has its cohorts: outcomes and times of each (of the assignment in force), epochs,
- * inconclusive. See canaryctl(8). 0 or -errno.
+ * Adds to the view of a service, which has its cohorts: outcomes and times of each (of the assignment in force, or the last that had a
+ * canary), epochs, outcomes_assignment, inconclusive. See canaryctl(8). 0 or -errno.
  */
 int outcomes_add(json_t *view, struct dataplane *dataplane, const struct service_model *service);
 

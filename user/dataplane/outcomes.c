@@ -75,7 +75,8 @@ void outcomes_settle(const struct dataplane *dataplane, const struct service_mod
 
 	EACH_HISTOGRAM(key, after->id)
 	{
-		if (has_histogram(after, key.kind) && before->assignment != after->assignment)
+		/* With nothing for the canary there is nothing new to tell: what was, may still be read. */
+		if (has_histogram(after, key.kind) && before->assignment != after->assignment && after->weight)
 			make_element(dataplane, MAP_histograms, &key, &empty, BPF_EXIST);
 		else if (!has_histogram(after, key.kind) && has_histogram(before, key.kind))
 			bpf_map_delete_elem(dataplane->fd[MAP_histograms], &key);
