@@ -32,6 +32,7 @@
 #include "event.h"
 #include "outcome.h"
 #include "guard.h"
+#include "watched.h"
 #include "watch.h"
 #include "route.h"
 #include "forward/frame.h"
