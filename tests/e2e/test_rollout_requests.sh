@@ -130,7 +130,7 @@ succeeds ctl rollout start
 carried_out
 kill -STOP "$daemon_pid"
 begun=$SECONDS
-ctl rollout rollback web >"$work/output" 2>"$work/complaint" || fail "rollback failed: $(cat "$work/complaint")"
+ctl rollout rollback >"$work/output" 2>"$work/complaint" || fail "rollback failed: $(cat "$work/complaint")"
 at_least 10 "$((SECONDS - begun))" "seconds that it may take, and took"
 contains "$(cat "$work/complaint")" 'done without canaryd: canaryd .* has not answered within 5 s' "the warning"
 eq "$(weight_in_force)" 0 "the weight in force"
@@ -160,7 +160,12 @@ code=0
 on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/state" --socket "$work/other.sock" \
 	>"$work/output" 2>&1 || code=$?
 eq "$code" 1 "the exit code"
-contains "$(cat "$work/output")" "another canaryd|pid $daemon_pid" "what it says"
+contains "$(cat "$work/output")" "another canaryd has it, process $daemon_pid" "what it says"
+code=0
+on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/other" --socket "$work/other.sock" \
+	>"$work/output" 2>&1 || code=$?
+eq "$code" 1 "the exit code of one with a history of its own"
+contains "$(cat "$work/output")" "$CANARYCTL_BPFFS: another canaryd has it, process $daemon_pid" "what that says"
 
 case_ "a configuration with a mistake is not taken, and --check finds it"
 cp "$work/canary.yaml" "$work/good.yaml"

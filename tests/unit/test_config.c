@@ -178,6 +178,35 @@ static void assert_same_when_written(const struct rollout_plan *plan)
 	free(text);
 }
 
+static void parse_plan(const char *text, struct rollout_plan *ret)
+{
+	struct error error = {};
+
+	if (plan_parse("plan", text, ret, &error) < 0)
+		fail_msg("%s\n%s", error.text, text);
+}
+
+static void test_what_a_plan_does_not_say_fits_what_it_says(void **state)
+{
+	struct rollout_plan plan;
+
+	(void)state;
+	parse_plan("steps: [{weight: 5, bake: 3s}, {weight: 100, bake: 4s}]", &plan);
+	assert_int_equal(plan.final_bake, 4);
+	assert_int_equal(plan.steps[1].warmup, 1);
+	parse_plan("steps: [{weight: 5, bake: 3s}, {weight: 100, bake: 4s}]\nfinal_bake: 5s", &plan);
+	assert_int_equal(plan.final_bake, 9);
+	parse_plan("progress_deadline: 10s", &plan);
+	assert_int_equal(plan.steps[0].bake, 5);
+	assert_int_equal(plan.final_bake, 5);
+	parse_plan("steps: [{weight: 5, bake: 8s}, {weight: 100}]\nprogress_deadline: 10s", &plan);
+	assert_int_equal(plan.steps[0].bake, 8);
+	parse_plan("final_bake: 24h", &plan);
+	assert_int_equal(plan.progress_deadline, 48 * 3600);
+	parse_plan("final_bake: 24h\nprogress_deadline: 0", &plan);
+	assert_int_equal(plan.progress_deadline, 0);
+}
+
 static void test_plans(void **state)
 {
 	struct model model = {}, copy = {};
@@ -300,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_what_is_watched_and_guarded),
+		cmocka_unit_test(test_what_a_plan_does_not_say_fits_what_it_says),
 		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_large_files),

@@ -400,6 +400,22 @@ static void test_a_rollback_can_be_asked_for_again_with_a_reset(void **test)
 	assert_true(rollout.pending[0].reset);
 }
 
+static void test_a_rollback_asked_for_again_does_not_wait_for_a_hook(void **test)
+{
+	struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	strcpy(plan.hooks[HOOK_ROLLBACK], "/bin/hangs");
+	apply(&plan, &rollout, ROLLOUT_EVENT_ROLLBACK, 2000);
+	rollout_done(&rollout, 2000);
+	assert_int_equal(rollout.pending[0].type, ROLLOUT_ACTION_RUN_HOOK);
+	apply(&plan, &rollout, ROLLOUT_EVENT_ROLLBACK, 3000);
+	assert_int_equal(rollout.pending_count, 2);
+	assert_int_equal(rollout.pending[0].type, ROLLOUT_ACTION_SET_WEIGHT);
+	assert_int_equal(rollout.pending[1].type, ROLLOUT_ACTION_RUN_HOOK);
+}
+
 static void test_a_retried_release_keeps_its_salt_and_a_new_one_gets_another(void **test)
 {
 	const struct rollout_plan plan = rollout_plan_default();
@@ -528,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_hooks_come_in_order_and_one_before_a_step_can_stop_it),
 		cmocka_unit_test(test_what_cannot_be_carried_out_fails_and_a_rollback_goes_on_trying),
 		cmocka_unit_test(test_a_rollback_can_be_asked_for_again_with_a_reset),
+		cmocka_unit_test(test_a_rollback_asked_for_again_does_not_wait_for_a_hook),
 		cmocka_unit_test(test_a_retried_release_keeps_its_salt_and_a_new_one_gets_another),
 		cmocka_unit_test(test_a_million_random_events_break_no_rule),
 	};

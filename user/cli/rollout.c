@@ -37,9 +37,11 @@ static int only_service(const json_t *services, char ret[CANARY_NAME_LEN], struc
 	return fail(error, -EINVAL, "which service? There are %s", names);
 }
 
-int rollout_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct error *error)
+/* timeout_ms: as of a daemon_request. */
+static int find_service(const struct cli *cli, int timeout_ms, char ret[CANARY_NAME_LEN], struct error *error)
 {
-	const struct daemon_request request = {.socket = cli->socket, .method = "GET", .path = "/v1/services"};
+	const struct daemon_request request = {
+		.socket = cli->socket, .method = "GET", .path = "/v1/services", .timeout_ms = timeout_ms};
 	json_t *answer;
 	int err;
 
@@ -56,6 +58,11 @@ int rollout_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct err
 	err = only_service(json_object_get(answer, "services"), ret, error);
 	json_decref(answer);
 	return err;
+}
+
+int rollout_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct error *error)
+{
+	return find_service(cli, 0, ret, error);
 }
 
 int rollout_ask(const struct cli *cli, const struct rollout_question *question, json_t **ret, struct error *error)
@@ -138,7 +145,7 @@ static int request(const struct cli *cli, int timeout_ms, json_t **ret, struct e
 	struct rollout_question question = {
 		.method = "POST", .service = service, .tail = tail, .timeout_ms = timeout_ms};
 	json_t *body;
-	int err = rollout_service(cli, service, error);
+	int err = find_service(cli, timeout_ms, service, error);
 
 	if (err)
 		return err;

@@ -148,6 +148,19 @@ static void keep_changes_of_cohorts(struct rollout *rollout)
 		rollout->pending_count = 0;
 }
 
+/* A hook may hang: no weight of a rollback waits for it, and it is run again after that. */
+static void put_weight_before_hook(struct rollout *rollout)
+{
+	for (size_t i = rollout->pending_count - 1; i > 0; i--) {
+		struct rollout_action weight = rollout->pending[i];
+
+		if (rollout->pending[i - 1].type != ROLLOUT_ACTION_RUN_HOOK)
+			return;
+		rollout->pending[i] = rollout->pending[i - 1];
+		rollout->pending[i - 1] = weight;
+	}
+}
+
 /* Once more where it is rolled back already: somebody wants to be sure. */
 static int repeat_rollback(struct turn *turn)
 {
@@ -160,6 +173,7 @@ static int repeat_rollback(struct turn *turn)
 		}
 	}
 	push_weight(turn, 0, 0)->reset = turn->event->reset;
+	put_weight_before_hook(rollout);
 	return ROLLOUT_CHANGED;
 }
 

@@ -19,6 +19,7 @@
 #include "daemon/log.h"
 #include "daemon/supervisor.h"
 #include "io/config.h"
+#include "io/lock_file.h"
 
 #define SOCKET_GROUP "canary"
 #define USEC_PER_MSEC 1000ULL
@@ -283,6 +284,30 @@ static int read_boot(char ret[BOOT_ID_LEN], struct error *error)
 	return got == BOOT_ID_LEN - 1 ? 0 : fail(error, -EIO, "the boot's id cannot be read: %s", strerror(errno));
 }
 
+/* The directory of the default socket is gone after a reboot, that of the keys comes with the first of them. */
+static int make_directory_of(const char *path, struct error *error)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path)
+		return 0;
+	snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
+	if (mkdir(directory, 0755) && errno != EEXIST)
+		return fail(error, -errno, "cannot make %s: %s", directory, strerror(errno));
+	return 0;
+}
+
+static int lock_instance(struct daemon *daemon, struct error *error)
+{
+	char path[PATH_MAX];
+	int err = instance_file(&daemon->options.instance, "canaryd", path, error);
+
+	if (!err)
+		err = make_directory_of(path, error);
+	return err ? err : lock_file(path, daemon->options.instance.dir, &daemon->lock, error);
+}
+
 static int open_history(struct daemon *daemon, struct error *error)
 {
 	char path[PATH_MAX];
@@ -294,24 +319,10 @@ static int open_history(struct daemon *daemon, struct error *error)
 	return history_open(path, &daemon->history, error);
 }
 
-/* The directory of the default socket is gone after a reboot. */
-static int make_socket_directory(const char *socket, struct error *error)
-{
-	char directory[PATH_MAX];
-	const char *slash = strrchr(socket, '/');
-
-	if (!slash || slash == socket)
-		return 0;
-	snprintf(directory, sizeof(directory), "%.*s", (int)(slash - socket), socket);
-	if (mkdir(directory, 0755) && errno != EEXIST)
-		return fail(error, -errno, "cannot make %s: %s", directory, strerror(errno));
-	return 0;
-}
-
 static int open_server(struct daemon *daemon, struct error *error)
 {
 	const struct daemon_options *options = &daemon->options;
-	int err = make_socket_directory(options->socket, error);
+	int err = make_directory_of(options->socket, error);
 
 	if (!err)
 		err = http_server_open(api_routes, daemon, &daemon->server, error);
@@ -326,11 +337,13 @@ int daemon_open(struct daemon *daemon, const struct daemon_options *options, str
 {
 	int err;
 
-	*daemon = (struct daemon){.options = *options, .started_ms = wall_ms(), .pruned_ms = wall_ms()};
+	*daemon = (struct daemon){.options = *options, .lock = -1, .started_ms = wall_ms(), .pruned_ms = wall_ms()};
 	err = config_load(options->file, &daemon->model, error);
 	if (!err)
 		err = read_boot(daemon->boot, error);
-	/* The history's lock is what keeps a second daemon from acting. */
+	/* Two locks keep a second daemon from acting: on this data plane, and on this history. */
+	if (!err)
+		err = lock_instance(daemon, error);
 	if (!err)
 		err = open_history(daemon, error);
 	if (!err)
@@ -370,6 +383,8 @@ void daemon_close(struct daemon *daemon)
 	keeper_close(daemon->keeper);
 	http_client_close(daemon->client);
 	history_close(daemon->history);
+	if (daemon->lock >= 0)
+		close(daemon->lock);
 	model_free(&daemon->model);
 	sd_event_unref(daemon->loop);
 }

@@ -28,6 +28,7 @@ struct daemon_options {
 
 struct daemon {
 	struct daemon_options options;
+	int lock; /* on the data plane: no other daemon acts on it */
 	sd_event *loop;
 	struct history *history;
 	struct http_server *server;

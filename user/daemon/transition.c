@@ -170,7 +170,8 @@ void transition_announce(struct supervisor *supervisor, const struct rollout_tra
 	const struct record *record = &supervisor->record;
 	const struct judgement *judgement = &transition->judgement;
 	const char *gate = gate_name(record, judgement);
-	bool judged = transition->cause != ROLLOUT_CAUSE_REQUEST && transition->cause != ROLLOUT_CAUSE_OVERRIDE;
+	bool judged = transition->cause != ROLLOUT_CAUSE_REQUEST && transition->cause != ROLLOUT_CAUSE_OVERRIDE &&
+		      transition->cause != ROLLOUT_CAUSE_HOOK && transition->cause != ROLLOUT_CAUSE_BROKEN;
 	enum log_level level = transition->to == ROLLOUT_ROLLED_BACK || transition->to == ROLLOUT_FAILED
 				       ? LOG_LEVEL_WARNING
 				       : LOG_LEVEL_NOTICE;

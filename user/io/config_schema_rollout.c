@@ -301,6 +301,34 @@ static void settle_warmup(struct rollout_plan *plan, size_t step)
 		plan->steps[step].warmup = bake / WARMUP_PART;
 }
 
+/* The last step holds for its own bake, where it has one, and for the final one. */
+static void settle_last_bake(const struct rollout_text *text, struct rollout_plan *plan)
+{
+	unsigned last = plan->step_count - 1;
+
+	if (text->steps[last].bake)
+		plan->final_bake = plan->steps[last].bake + (text->final_bake ? plan->final_bake : 0);
+}
+
+/* Where nothing else is said, a step has time to pass: no bake is longer than half of the deadline. */
+static void settle_deadline(const struct rollout_text *text, struct rollout_plan *plan)
+{
+	unsigned last = plan->step_count - 1, half = plan->progress_deadline / 2, longest = 0;
+
+	for (unsigned i = 0; i <= last; i++) {
+		bool given = i == last ? text->final_bake || (text->steps && text->steps[i].bake)
+				       : text->steps && text->steps[i].bake;
+		unsigned *bake = i == last ? &plan->final_bake : &plan->steps[i].bake;
+
+		if (!given && text->progress_deadline && half && *bake > half)
+			*bake = half;
+		if (*bake > longest)
+			longest = *bake;
+	}
+	if (!text->progress_deadline && longest > half)
+		plan->progress_deadline = 2 * longest < ROLLOUT_MAX_SECONDS ? 2 * longest : ROLLOUT_MAX_SECONDS;
+}
+
 static int read_steps(const struct rollout_text *text, const char *path, struct rollout_plan *plan,
 		      struct problem *problem)
 {
@@ -319,11 +347,10 @@ static int read_steps(const struct rollout_text *text, const char *path, struct 
 		err = read_step(from, step_path, &plan->steps[i], problem);
 		if (err < 0)
 			return err;
-		if (from->bake && i + 1 == text->steps_count) {
-			snprintf(problem->path, sizeof(problem->path), "%.90sbake", step_path);
-			return refuse_text(problem, "the last step's is `final_bake`, beside `steps`: give it there");
-		}
 	}
+	if (text->steps_count)
+		settle_last_bake(text, plan);
+	settle_deadline(text, plan);
 	for (size_t i = 0; i < plan->step_count; i++) {
 		if (i >= text->steps_count || !text->steps[i].warmup)
 			settle_warmup(plan, i);

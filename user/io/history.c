@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/history_private.h"
+#include "io/lock_file.h"
 
 #define WAIT_FOR_LOCK 1000 /* ms: for another program that writes to the file, which none should */
 
@@ -86,33 +86,12 @@ void history_roll_back(sqlite3 *db)
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-/* On the disk it says who holds the lock; that it is held, only the kernel knows. */
 static int take_lock(const char *path, int *ret, struct error *error)
 {
-	char name[4096], holder[24] = "";
-	ssize_t len;
-	int fd;
+	char name[4096];
 
 	snprintf(name, sizeof(name), "%s.lock", path);
-	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return fail(error, -errno, "%s: cannot be opened: %s", name, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		int code = -errno;
-
-		len = pread(fd, holder, sizeof(holder) - 1, 0);
-		close(fd);
-		if (code != -EWOULDBLOCK)
-			return fail(error, code, "%s: cannot be locked: %s", name, strerror(-code));
-		return fail(error, -EBUSY, "%s: another canaryd has it, process %.*s", path,
-			    len > 0 ? (int)strcspn(holder, "\n") : 1, len > 0 ? holder : "?");
-	}
-	/* If the disk is full, the lock holds nevertheless: only its holder's number is missing. */
-	len = snprintf(holder, sizeof(holder), "%d\n", getpid());
-	if (ftruncate(fd, 0) || pwrite(fd, holder, len, 0) != len)
-		(void)ftruncate(fd, 0);
-	*ret = fd;
-	return 0;
+	return lock_file(name, path, ret, error);
 }
 
 static int open_database(const char *path, sqlite3 **ret, struct error *error)

@@ -92,11 +92,18 @@ static bool is_json(const char *type)
 	return type && strncasecmp(type, json, len) == 0 && strchr("; \t", type[len]);
 }
 
+/* A page of another site can make a browser post what is not declared as JSON; browsers tell where it comes from. */
+static bool is_from_page(const struct http_call *call)
+{
+	return http_header(call, MHD_HTTP_HEADER_ORIGIN) || http_header(call, MHD_HTTP_HEADER_REFERER) ||
+	       http_header(call, "Sec-Fetch-Site");
+}
+
 static void parse_body(struct http_call *call)
 {
 	json_error_t error;
 
-	if (!is_json(http_header(call, MHD_HTTP_HEADER_CONTENT_TYPE))) {
+	if (is_from_page(call) && !is_json(http_header(call, MHD_HTTP_HEADER_CONTENT_TYPE))) {
 		http_reply_error(call, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
 				 "a body must come with Content-Type: application/json");
 		return;
