@@ -230,6 +230,23 @@ static void close_dataplane(void)
 	env.dataplane = NULL;
 }
 
+void env_upgrade(void)
+{
+	struct error error;
+
+	dataplane_close(env.dataplane);
+	if (dataplane_open(env.dir, DATAPLANE_UPGRADE, &env.dataplane, &error))
+		fail_msg("%s", error.text);
+	if (dataplane_upgrade(env.dataplane, &error))
+		fail_msg("%s", error.text);
+	dataplane_close(env.dataplane);
+	if (dataplane_open(env.dir, DATAPLANE_CHANGE, &env.dataplane, &error))
+		fail_msg("%s", error.text);
+	close(env.program);
+	env.program = open_pin("canary_xdp");
+	env_refresh();
+}
+
 /* Entries that were removed by hand would still be counted, and have their bits: a data plane is made anew. */
 int env_fresh(void **state)
 {

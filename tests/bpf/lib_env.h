@@ -83,6 +83,8 @@ unsigned established_flows(void);
 unsigned opening_flows(void);
 unsigned ways_back(void);
 
+/* Programs and maps are brought up to date in place, as `upgrade` does. env.dataplane may be closed (NULL) before. */
+void env_upgrade(void);
 /* The interface's record says that senders may leave checksums to us. */
 void set_partial_checksums(enum side side, bool partial);
 /* Runs a program with words separated by single spaces; the test fails if it does. */

@@ -128,22 +128,6 @@ static struct model make_older(unsigned present)
 	return before;
 }
 
-static void upgrade(void)
-{
-	struct error error;
-
-	if (dataplane_open(env.dir, DATAPLANE_UPGRADE, &env.dataplane, &error))
-		fail_msg("%s", error.text);
-	if (dataplane_upgrade(env.dataplane, &error))
-		fail_msg("%s", error.text);
-	dataplane_close(env.dataplane);
-	if (dataplane_open(env.dir, DATAPLANE_CHANGE, &env.dataplane, &error))
-		fail_msg("%s", error.text);
-	close(env.program);
-	env.program = open_pin("canary_xdp");
-	env_refresh();
-}
-
 static void assert_kept(const struct model *before)
 {
 	assert_int_equal(env.model.service_count, before->service_count);
@@ -208,7 +192,7 @@ static void what_is_older_is_refused_and_says_what_to_do(void **state)
 		assert_non_null(strstr(error.text, "'canaryctl upgrade'"));
 		assert_null(strchr(error.text, '\n'));
 	}
-	upgrade();
+	env_upgrade();
 }
 
 static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
@@ -223,7 +207,7 @@ static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
 		struct canary_histogram histogram;
 		const struct service_model *web;
 
-		upgrade();
+		env_upgrade();
 		assert_kept(&before);
 		assert_int_equal(read_abi(), CANARY_ABI_VERSION);
 		assert_defaults("web");
@@ -265,7 +249,7 @@ static void clients_that_fail_are_counted_after_an_upgrade(void **state)
 
 	(void)state;
 	model_free(&before);
-	upgrade();
+	env_upgrade();
 	key = find_service("mail")->id * CANARY_CONFIGS + canary_word_now(find_service("mail")->word);
 	fd = open_pin("configs");
 	assert_int_equal(bpf_map_lookup_elem(fd, &key, &config), 0);
@@ -292,9 +276,7 @@ static void an_upgrade_within_an_abi_keeps_settings(void **state)
 	assert_int_equal(dataplane_commit(env.dataplane, &actual, &desired, &error), 0);
 	model_free(&actual);
 	model_free(&desired);
-	dataplane_close(env.dataplane);
-	env.dataplane = NULL;
-	upgrade();
+	env_upgrade();
 	assert_int_equal(find_service("web")->handshake_timeout, 500);
 	assert_false(find_service("web")->breaker);
 	assert_int_equal(read_abi(), CANARY_ABI_VERSION);
