@@ -123,20 +123,24 @@ static __always_inline bool write_transport(struct xdp_md *ctx, __u32 l4, const 
 {
 	__u16 port = bpf_htons(BENCH_FIRST_PORT + (turn->flow >> BENCH_HOST_BITS));
 	struct ports *ports = at(ctx, l4, struct ports);
-	struct tcphdr *tcp = at(ctx, l4, struct tcphdr);
-	struct udphdr *udp = at(ctx, l4, struct udphdr);
 	__be32 seq = bpf_htonl(turn->seq);
+	struct udphdr *udp;
+	struct tcphdr *tcp;
 	__u16 check;
 
-	if (!ports || !udp)
+	if (!ports)
 		return false;
 	ports->source = port;
 	ports->dest = frame.dest_port;
 	if (frame.proto != IPPROTO_TCP) {
+		udp = at(ctx, l4, struct udphdr);
+		if (!udp)
+			return false;
 		check = ~fold(turn->step->transport_sum + sum + port);
 		udp->check = check ? check : 0xffff; /* 0 would mean none (RFC 768) */
 		return true;
 	}
+	tcp = at(ctx, l4, struct tcphdr);
 	if (!tcp)
 		return false;
 	tcp->seq = seq;
