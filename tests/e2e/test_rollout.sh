@@ -54,6 +54,10 @@ eq "$(ctl backend list web --json | jq -c '[.backends[] | select(.state == "up")
 load after -s 198.51.100.150/50 -p 50000-50009 "$vip" 80
 eq "$(on_cohort canary after)" 500 "new flows that the new version got"
 
+case_ "a start without a canary to bring out is refused, and what was finished can still be taken back"
+refused 1 'web has no canary backend that takes new flows' ctl rollout start
+eq "$(rollout '[.state, .release, .finished] | join(" ")')" "idle 1 true" "the status"
+
 case_ "undo makes them the canary again, with no weight, and no flow breaks"
 succeeds ctl rollout undo
 wait_for 10 "the change" is 0 '.pending | length'

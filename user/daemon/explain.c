@@ -73,6 +73,27 @@ static void count_events(const struct replay *replay, const struct sample *sampl
 	}
 }
 
+/* The canary's share where these events come from: of failures, where most do. */
+static double share_of(const struct replay *replay, const struct sample *sample, size_t gate)
+{
+	enum gate_type type = replay->plan->gates[gate].type;
+	double w = replay->measure.w;
+	__u64 most = 0;
+
+	if (type == GATE_TYPE_FEEDBACK)
+		return sample->feedback_w;
+	for (size_t i = 0; type == GATE_TYPE_FAILURES && i < sample->share_count; i++) {
+		const struct share *share = &sample->shares[i];
+		__u64 failed = share->failed[CANARY_STABLE] + share->failed[CANARY_CANARY];
+
+		if (failed <= most)
+			continue;
+		most = failed;
+		w = share->w;
+	}
+	return w;
+}
+
 static void note(struct replay *replay, const struct sample *sample, __s64 time, size_t at, double before)
 {
 	struct gate_replay *gate = &replay->gates[at];
@@ -83,7 +104,7 @@ static void note(struct replay *replay, const struct sample *sample, __s64 time,
 		return;
 	deciding = &gate->deciding[gate->count++];
 	*deciding = (struct deciding){
-		.time = time, .step = sample->step, .w = replay->measure.w, .rise = rise, .log_e = after};
+		.time = time, .step = sample->step, .w = share_of(replay, sample, at), .rise = rise, .log_e = after};
 	count_events(replay, sample, at, deciding->events);
 }
 
