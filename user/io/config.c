@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,32 @@ static int read_plan(const void *text, void *ret, struct problem *ret_problem)
 static const struct kind config_kind = {&config_schema, read_config};
 static const struct kind plan_kind = {&rollout_schema, read_plan};
 
+/* A plan in a file of its own: as of a service that has nothing else. */
+static int read_lone_plan(const void *text, void *ret, struct problem *ret_problem)
+{
+	struct model model = {};
+	struct service_model *service = model_add_service(&model);
+	int err = -ENOMEM;
+
+	if (service)
+		service->rollout = calloc(1, sizeof(*service->rollout));
+	if (!service || !service->rollout)
+		goto out;
+	snprintf(service->name, sizeof(service->name), "plan");
+	service->proto = IPPROTO_TCP;
+	err = read_plan(text, service->rollout, ret_problem);
+out:
+	if (err)
+		model_free(&model);
+	else
+		*(struct model *)ret = model;
+	return err;
+}
+
+static const struct kind lone_plan_kind = {&rollout_schema, read_lone_plan};
+/* Either of them, as the document says. */
+static const struct kind config_or_plan_kind = {};
+
 static int parse_document(const struct file *file, const struct document *document, const struct kind *kind, void *ret,
 			  struct error *error)
 {
@@ -167,6 +194,8 @@ static int parse(const struct file *file, const struct kind *kind, void *ret, st
 
 	if (err < 0)
 		return fail_at(error, err, file, &flaw);
+	if (kind == &config_or_plan_kind)
+		kind = document_has(document, "services") ? &config_kind : &lone_plan_kind;
 	err = parse_document(file, document, kind, ret, error);
 	document_close(document);
 	return err;
@@ -186,6 +215,11 @@ static int load(const char *name, const struct kind *kind, void *ret, struct err
 int config_load(const char *name, struct model *ret, struct error *error)
 {
 	return load(name, &config_kind, ret, error);
+}
+
+int config_or_plan_load(const char *name, struct model *ret, struct error *error)
+{
+	return load(name, &config_or_plan_kind, ret, error);
 }
 
 int plan_load(const char *name, struct rollout_plan *ret, struct error *error)
