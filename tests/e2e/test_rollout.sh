@@ -57,6 +57,10 @@ refused 1 'release is finished, so its backend 10.0.0.21:8080 is stable.*give --
 load after -s 198.51.100.150/50 -p 50000-50009 "$vip" 80
 eq "$(on_cohort canary after)" 500 "new flows that the new version got"
 
+case_ "a start without a canary to bring out is refused, and what was finished can still be taken back"
+refused 1 'web has no canary backend that takes new flows' ctl rollout start
+eq "$(rollout '[.state, .release, .finished] | join(" ")')" "idle 1 true" "the status"
+
 case_ "undo makes them the canary again, with no weight, and no flow breaks"
 succeeds ctl rollout undo
 wait_for 10 "the change" is 0 '.pending | length'
@@ -77,6 +81,7 @@ is_rolled_back() {
 	contains "$(cat "$work/complaint")" "was rolled back at step 1 of 3: gate $2: " "what the command says"
 	eq "$(transitions "$1")" "progressing 1, rolled_back 1" "transitions"
 	eq "$(rollout '[.weight, .effective_weight] | join(" ")') $(weight_in_force)" "0 0 0" "the weight"
+	at_least "$(rollout .cohorts.canary.flows)" 1 "flows of the canary that the status shows at the end"
 	ctl rollout explain web --json >"$work/explain.json"
 	eq "$(jq -c '[.release, .state, .gate]' "$work/explain.json")" "[$1,\"rolled_back\",\"$2\"]" "what explain says"
 	eq "$(jq --arg gate "$2" '.gates[] | select(.name == $gate) | .failed and .log_e >= .bound - 1e-9' "$work/explain.json")" \

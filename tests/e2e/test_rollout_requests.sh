@@ -99,6 +99,18 @@ succeeds ctl rollout retry
 carried_out
 eq "$(stands)" "progressing 1 5 5" "after unblock and retry"
 
+case_ "a rollout can be started by another configuration's plan, and a plan may stand below its key"
+cleared
+sed 's/weight: 20,/weight: 30,/' "$work/canary.yaml" >"$work/other.yaml"
+eq "$(ctl rollout start -f "$work/other.yaml" --json | jq -c '[.plan.steps[].weight | tonumber]')" '[5,30,100]' "the configuration's"
+cleared
+sed -n 's/^    //; /^rollout:/,$p' "$work/other.yaml" | sed 's/weight: 30,/weight: 35,/' >"$work/plan.yaml"
+eq "$(ctl rollout start web -f "$work/plan.yaml" --json | jq -c '[.plan.steps[].weight | tonumber]')" '[5,35,100]' "the plan's"
+refused 1 'cannot be opened' ctl rollout start web -f "$work/nowhere.yaml"
+cleared
+succeeds ctl rollout start
+carried_out
+
 case_ "feedback counts for the cohort that the client is in"
 succeeds ctl rollout promote
 carried_out

@@ -84,6 +84,20 @@ static void test_each_thing_that_is_missing_is_inconclusive_and_named(void **sta
 	check(&facts, silent, VERDICT_INCONCLUSIVE, REASON_METRIC_UNAVAILABLE);
 }
 
+static void test_where_flows_are_only_counted_a_gate_must_pass(void **state)
+{
+	struct step_facts facts = good_step();
+
+	(void)state;
+	facts.unobserved = true;
+	facts.harm = 0;
+	check(&facts, passes, VERDICT_PASS, REASON_NONE);
+	check(&facts, silent, VERDICT_INCONCLUSIVE, REASON_METRIC_UNAVAILABLE);
+	assert_int_equal(analysis_judge(&facts, NULL, 0).finding.reason, REASON_UNOBSERVED);
+	facts.canary_flows = 1999;
+	check(&facts, passes, VERDICT_INCONCLUSIVE, REASON_TOO_FEW_FLOWS);
+}
+
 static void test_a_failure_comes_before_whatever_else_is_wrong(void **state)
 {
 	struct step_facts facts = {.sample_ratio = 100, .bake = 600, .stale = true, .flooded = true};
@@ -248,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_passes_if_everything_holds),
 		cmocka_unit_test(test_each_thing_that_is_missing_is_inconclusive_and_named),
+		cmocka_unit_test(test_where_flows_are_only_counted_a_gate_must_pass),
 		cmocka_unit_test(test_a_failure_comes_before_whatever_else_is_wrong),
 		cmocka_unit_test(test_the_gate_that_decided_is_named),
 		cmocka_unit_test(test_an_experiment_that_is_not_sound_holds),

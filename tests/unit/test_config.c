@@ -207,6 +207,49 @@ static void test_what_a_plan_does_not_say_fits_what_it_says(void **state)
 	assert_int_equal(plan.progress_deadline, 0);
 }
 
+static void test_a_plan_of_its_own_may_stand_below_its_key(void **state)
+{
+	char name[] = "/tmp/canaryctl-plan.XXXXXX";
+	struct model model = {};
+	struct error error = {};
+	FILE *file = fdopen(mkstemp(name), "w");
+
+	(void)state;
+	assert_non_null(file);
+	fputs("rollout:\n  steps: [{weight: 7}, {weight: 100}]\n", file);
+	fclose(file);
+	assert_int_equal(config_or_plan_load(name, "web", &model, &error), 0);
+	assert_int_equal(model.services[0].rollout->steps[0].weight, 700);
+	model_free(&model);
+	unlink(name);
+}
+
+static void test_a_plan_of_its_own_is_told_from_a_configuration(void **state)
+{
+	char name[] = "/tmp/canaryctl-plan.XXXXXX";
+	struct model model = {};
+	struct error error = {};
+	FILE *file = fdopen(mkstemp(name), "w");
+
+	(void)state;
+	assert_non_null(file);
+	fputs("steps: [{weight: 7}, {weight: 100}]\n", file);
+	fflush(file);
+	assert_int_equal(config_or_plan_load(name, "web", &model, &error), 0);
+	assert_int_equal(model.service_count, 1);
+	assert_string_equal(model.services[0].name, "web");
+	assert_int_equal(model.services[0].rollout->steps[0].weight, 700);
+	model_free(&model);
+	fputs("nosteps: 1\n", file);
+	fclose(file);
+	assert_int_equal(config_or_plan_load(name, "web", &model, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "nosteps: unknown key"));
+	unlink(name);
+	assert_int_equal(config_or_plan_load(DATA "accepted/rollout.yaml", "dns", &model, &error), 0);
+	assert_int_equal(model.service_count, 2);
+	model_free(&model);
+}
+
 static void test_plans(void **state)
 {
 	struct model model = {}, copy = {};
@@ -330,6 +373,8 @@ int main(void)
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_what_is_watched_and_guarded),
 		cmocka_unit_test(test_what_a_plan_does_not_say_fits_what_it_says),
+		cmocka_unit_test(test_a_plan_of_its_own_may_stand_below_its_key),
+		cmocka_unit_test(test_a_plan_of_its_own_is_told_from_a_configuration),
 		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_large_files),

@@ -270,8 +270,8 @@ const struct command cli_commands[] = {
 		.max_arguments = 1,
 		.options = OPT(FILE) | OPT(SOCKET),
 		.summary = "begin a rollout: the first step's weight, a new salt",
-		.details = "By the plan of the daemon's configuration, or of a file of its own (-f): the keys of "
-			   "`rollout`.",
+		.details = "By the plan of the daemon's configuration, or of a file (-f): the keys of "
+			   "`rollout`, or a configuration with this service.",
 		.examples = EXAMPLES("canaryctl rollout start", "canaryctl rollout start web -f careful.yaml"),
 		.run = cmd_rollout_request,
 	},

@@ -12,9 +12,10 @@
 #include "cli/rollout.h"
 #include "cli/view.h"
 #include "core/text.h"
+#include "io/config.h"
+#include "io/plan_json.h"
 
 #define ROLLBACK_MS 5000 /* a daemon that has not answered by then hangs, and a rollback is urgent */
-#define PLAN_MAX 60000 /* bytes: the daemon takes no larger request */
 
 /* The only service of {"services": [STATUS, …]}. */
 static int only_service(const json_t *services, char ret[CANARY_NAME_LEN], struct error *error)
@@ -91,36 +92,39 @@ int rollout_get(const struct cli *cli, const char *service, const char *tail, js
 	return rollout_ask(cli, &question, ret, error);
 }
 
-/* The text of a plan's file, as a member of the body. */
-static int add_plan(json_t *body, const char *path, struct error *error)
+/* The service's plan of a file, a configuration or a plan's own, as a member of the body. */
+static int add_plan(json_t *body, const char *path, const char *name, struct error *error)
 {
-	char *text = must(malloc(PLAN_MAX + 1));
-	FILE *file = fopen(path, "re");
-	size_t len;
-	int err = 0;
+	struct rollout_plan plan = rollout_plan_default();
+	const struct service_model *service;
+	struct model model;
+	json_t *view;
+	char *text;
+	int err = config_or_plan_load(path, name, &model, error);
 
-	if (!file) {
-		err = fail(error, -errno, "cannot read %s: %s", path, strerror(errno));
-	} else {
-		len = fread(text, 1, PLAN_MAX + 1, file);
-		if (ferror(file))
-			err = fail(error, -EIO, "cannot read %s: %s", path, strerror(errno));
-		else if (len > PLAN_MAX)
-			err = fail(error, -EFBIG, "%s is larger than %d bytes: it is no plan", path, PLAN_MAX);
-		else if (json_object_set_new(body, "plan", json_stringn(text, len)))
-			err = fail(error, -EINVAL, "%s is not UTF-8 text", path);
-		fclose(file);
-	}
+	if (err)
+		return err;
+	service = pick_service(&model, name, error);
+	if (service && service->rollout)
+		plan = *service->rollout;
+	err = service ? 0 : -ENOENT;
+	model_free(&model);
+	if (err)
+		return err;
+	view = must(plan_json(&plan));
+	text = must(json_dumps(view, JSON_COMPACT));
+	json_decref(view);
+	json_object_set_new(body, "plan", json_string(text));
 	free(text);
-	return err;
+	return 0;
 }
 
 /* What the options say. NULL with a sentence. */
-static json_t *request_body(const struct cli *cli, struct error *error)
+static json_t *request_body(const struct cli *cli, const char *service, struct error *error)
 {
 	json_t *body = json_object();
 
-	if (cli->values[OPT_FILE] && add_plan(body, cli->values[OPT_FILE], error)) {
+	if (cli->values[OPT_FILE] && add_plan(body, cli->values[OPT_FILE], service, error)) {
 		json_decref(body);
 		return NULL;
 	}
@@ -149,7 +153,7 @@ static int request(const struct cli *cli, int timeout_ms, json_t **ret, struct e
 
 	if (err)
 		return err;
-	body = request_body(cli, error);
+	body = request_body(cli, service, error);
 	if (!body)
 		return -EINVAL;
 	question.body = body;

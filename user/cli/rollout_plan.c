@@ -35,7 +35,8 @@ static struct rollout_plan plan_of(const struct service_model *service)
 static int load(const struct cli *cli, struct planned *ret, struct error *error)
 {
 	const char *file = cli->values[OPT_FILE] ? cli->values[OPT_FILE] : DEFAULT_FILE;
-	int err = config_load(file, &ret->model, error);
+	const char *name = cli->argument_count ? cli->arguments[0] : "plan";
+	int err = config_or_plan_load(file, name, &ret->model, error);
 
 	ret->service = NULL;
 	if (err || !cli->argument_count)

@@ -154,10 +154,12 @@ static enum reason obstacle(const struct step_facts *facts)
 }
 
 /* The same, of what more traffic would mend. */
-static enum reason shortage(const struct step_facts *facts)
+static enum reason shortage(const struct step_facts *facts, bool some_gate_passes)
 {
 	if (facts->canary_flows < facts->min_flows)
 		return REASON_TOO_FEW_FLOWS;
+	if (facts->unobserved)
+		return some_gate_passes ? REASON_NONE : REASON_UNOBSERVED;
 	/* Also where either is not a number. */
 	if (!(facts->harm >= -log(1 - facts->confidence)))
 		return REASON_UNPROVEN;
@@ -205,6 +207,6 @@ struct judgement analysis_judge(const struct step_facts *facts, const struct gat
 		gate = first_with(facts, gates, count, VERDICT_INCONCLUSIVE);
 	if (gate >= 0)
 		return (struct judgement){gates[gate].finding, gate};
-	reason = shortage(facts);
+	reason = shortage(facts, first_with(facts, gates, count, VERDICT_PASS) >= 0);
 	return (struct judgement){found(reason == REASON_NONE ? VERDICT_PASS : VERDICT_INCONCLUSIVE, reason), -1};
 }

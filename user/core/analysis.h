@@ -33,7 +33,8 @@
 	X(FLOODED, flooded, "a flood of handshakes hides what the canary does")                                        \
 	X(METRIC_UNAVAILABLE, metric_unavailable, "an external metric cannot be had")                                  \
 	X(TOO_FEW_FLOWS, too_few_flows, "the canary had too few flows to judge it by")                                 \
-	X(UNPROVEN, unproven, "it is not shown yet that the canary does no more harm than allowed")
+	X(UNPROVEN, unproven, "it is not shown yet that the canary does no more harm than allowed")                    \
+	X(UNOBSERVED, unobserved, "how flows of this protocol fare cannot be seen: a gate that asks others must tell")
 
 enum verdict {
 #define X(name, word) VERDICT_##name,
@@ -100,6 +101,7 @@ struct step_facts {
 	bool flooded; /* handshakes were evicted before their outcome was known; what was counted then was not added */
 	bool alone; /* by plan nothing stays on stable: nothing to compare with, absolute rules only */
 	bool tripped; /* the breaker */
+	bool unobserved; /* flows are counted, but not how they fare: what shows that there is no harm is a gate that passes */
 	double sample_ratio; /* ln E, see evidence.h */
 	double harm; /* ln E */
 	double confidence; /* 1 - beta: 0.95 */

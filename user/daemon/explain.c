@@ -73,24 +73,38 @@ static void count_events(const struct replay *replay, const struct sample *sampl
 	}
 }
 
+/* The canary's share where these events come from: of failures, where most do. */
+static double share_of(const struct replay *replay, const struct sample *sample, size_t gate)
+{
+	enum gate_type type = replay->plan->gates[gate].type;
+	double w = replay->measure.w;
+	__u64 most = 0;
+
+	if (type == GATE_TYPE_FEEDBACK)
+		return sample->feedback_w; /* all users may speak up, not only those that are observed */
+	for (size_t i = 0; type == GATE_TYPE_FAILURES && i < sample->share_count; i++) {
+		const struct share *share = &sample->shares[i];
+		__u64 failed = share->failed[CANARY_STABLE] + share->failed[CANARY_CANARY];
+
+		if (failed <= most)
+			continue;
+		most = failed;
+		w = share->w;
+	}
+	return w;
+}
+
 static void note(struct replay *replay, const struct sample *sample, __s64 time, size_t at, double before)
 {
 	struct gate_replay *gate = &replay->gates[at];
 	double after = log_of(replay, at, sample->run), rise = after - before;
-	/* All users may speak up, not only those that are observed. */
-	bool spoken = replay->plan->gates[at].type == GATE_TYPE_FEEDBACK;
 	struct deciding *deciding;
 
 	if (!(rise > 0) || !make_room(gate, rise))
 		return;
 	deciding = &gate->deciding[gate->count++];
 	*deciding = (struct deciding){
-		.time = time,
-		.step = sample->step,
-		.w = spoken ? sample->feedback_w : replay->measure.w,
-		.rise = rise,
-		.log_e = after,
-	};
+		.time = time, .step = sample->step, .w = share_of(replay, sample, at), .rise = rise, .log_e = after};
 	count_events(replay, sample, at, deciding->events);
 }
 

@@ -20,6 +20,8 @@ bool supervisor_has_measure(const struct supervisor *supervisor)
 	       supervisor->measure.visit == supervisor->record.visit;
 }
 
+static const struct finding unobserved = {VERDICT_INCONCLUSIVE, REASON_UNOBSERVED};
+
 static struct tally tally_of(const struct supervisor *supervisor, enum canary_cohort cohort)
 {
 	return supervisor_has_measure(supervisor) ? supervisor->measure.tally[cohort] : (struct tally){};
@@ -103,6 +105,8 @@ static struct finding judge_gate(const struct supervisor *supervisor, size_t at,
 	const struct rollout_gate *gate = &supervisor->record.plan.gates[at];
 
 	*value = NAN;
+	if (!supervisor_is_observed(supervisor) && (gate->type == GATE_TYPE_FAILURES || gate_has_times(gate)))
+		return unobserved;
 	/* Before the first sample of a run nothing has been measured. */
 	if (supervisor->measure.run != supervisor->record.run && gate->compare && gate->type != GATE_TYPE_PROMETHEUS)
 		return gate_has_times(gate) ? times_finding(&none.times) : failures_finding(&none.process);
@@ -121,6 +125,12 @@ static struct finding judge_gate(const struct supervisor *supervisor, size_t at,
 	}
 }
 
+static __u64 flows_of(const struct supervisor *supervisor, enum canary_cohort cohort)
+{
+	return supervisor_is_observed(supervisor) ? tally_of(supervisor, cohort).finished
+						  : supervisor_flows(supervisor, cohort);
+}
+
 static struct step_facts find_facts(const struct supervisor *supervisor)
 {
 	const struct record *record = &supervisor->record;
@@ -130,11 +140,12 @@ static struct step_facts find_facts(const struct supervisor *supervisor)
 	return (struct step_facts){
 		.elapsed = rollout_elapsed(&record->rollout),
 		.bake = rollout_bake(&record->plan, &record->rollout),
-		.canary_flows = tally_of(supervisor, CANARY_CANARY).finished,
-		.stable_flows = tally_of(supervisor, CANARY_STABLE).finished,
+		.canary_flows = flows_of(supervisor, CANARY_CANARY),
+		.stable_flows = flows_of(supervisor, CANARY_STABLE),
 		.min_flows = record->plan.steps[record->rollout.step].min_flows,
 		.stale = supervisor->stale,
 		.flooded = wall_ms() < supervisor->flooded_until_ms,
+		.unobserved = !supervisor_is_observed(supervisor),
 		.alone = supervisor_effective_weight(supervisor) == CANARY_WEIGHT_ONE,
 		.sample_ratio = measured ? measure_sample_ratio(measure) : 0,
 		.harm = measured ? harm_log(&measure->harm) : 0,

@@ -2,6 +2,7 @@
 /* From the kernel's counters to samples, which are in the history before they count. */
 #include <errno.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -248,4 +249,15 @@ double supervisor_drops(const struct supervisor *supervisor, enum canary_cohort 
 
 	*ret_packets = packets;
 	return packets ? 100.0 * (double)drops / (double)packets : 0;
+}
+
+__u64 supervisor_flows(const struct supervisor *supervisor, enum canary_cohort cohort)
+{
+	return supervisor->now.counters[cohort].count[CANARY_COHORT_FLOWS] -
+	       begin_of_visit(supervisor)->counters[cohort].count[CANARY_COHORT_FLOWS];
+}
+
+bool supervisor_is_observed(const struct supervisor *supervisor)
+{
+	return supervisor->running.proto != IPPROTO_UDP;
 }

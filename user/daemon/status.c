@@ -233,9 +233,18 @@ static json_t *gates_view(const struct supervisor *supervisor)
 	return view;
 }
 
+/* Of a rollout that has ended, what was measured last tells why. */
+static bool shows_measure(const struct supervisor *supervisor)
+{
+	const struct rollout *rollout = &supervisor->record.rollout;
+	bool ended = !rollout_owns_weight(rollout) || rollout->state == ROLLOUT_SUCCEEDED;
+
+	return supervisor_has_measure(supervisor) || (ended && supervisor->measure.run == supervisor->record.run);
+}
+
 static json_t *cohort_view(const struct supervisor *supervisor, enum canary_cohort cohort)
 {
-	bool measured = supervisor_has_measure(supervisor);
+	bool measured = shows_measure(supervisor);
 	struct tally tally = measured ? supervisor->measure.tally[cohort] : (struct tally){};
 	const struct canary_cohort_counters *counters = &supervisor->now.counters[cohort];
 	__u64 drops = 0;

@@ -122,6 +122,8 @@ int supervisor_save(struct supervisor *supervisor, struct error *error)
 static int prepare(const struct supervisor *supervisor, const struct request *request, struct record *record,
 		   struct error *error)
 {
+	int err;
+
 	*record = record_copy(&supervisor->record);
 	if (request->type == ROLLOUT_EVENT_FINISH) {
 		json_decref(record->swap);
@@ -139,6 +141,9 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 	if (!supervisor->present)
 		return fail(error, -EBUSY, "%s is not in the data plane: canaryctl apply puts it there",
 			    supervisor->name);
+	err = weight_check_canary(&supervisor->daemon->options.instance, supervisor->name, error);
+	if (err)
+		return err;
 	record->plan = request->plan ? *request->plan : supervisor->plan;
 	record->salt_number = supervisor->running.salt_number + 1;
 	return 0;

@@ -112,6 +112,10 @@ void supervisor_judge(struct supervisor *supervisor);
 /* Milliseconds of a percentile of a cohort's times in the step; NAN: too few to say. */
 double supervisor_percentile(const struct supervisor *supervisor, enum canary_histogram_kind kind,
 			     enum canary_cohort cohort, double part);
+/* Flows, or datagrams, that a cohort got in the step. */
+__u64 supervisor_flows(const struct supervisor *supervisor, enum canary_cohort cohort);
+/* Does the kernel see how the service's connections fare? */
+bool supervisor_is_observed(const struct supervisor *supervisor);
 /* Percent of a cohort's packets in the step that were dropped, *ret_packets of how many. */
 double supervisor_drops(const struct supervisor *supervisor, enum canary_cohort cohort, __u64 *ret_packets);
 

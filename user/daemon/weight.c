@@ -100,6 +100,17 @@ int weight_set(const struct instance *instance, const struct weight_change *chan
 	return err;
 }
 
+int weight_check_canary(const struct instance *instance, const char *service, struct error *error)
+{
+	struct edit edit;
+	int err = edit_begin(&edit, instance, service, DATAPLANE_READ, error);
+
+	if (!err && !service_backends_up(edit.service, CANARY_CANARY))
+		err = fail(error, -EBUSY, "%s has no canary backend that takes new flows: add one first", service);
+	edit_end(&edit);
+	return err;
+}
+
 static json_t *pack_cohort(const struct service_model *service, enum canary_cohort cohort)
 {
 	json_t *list = json_array();

@@ -25,6 +25,9 @@ struct weight_change {
 int weight_set(const struct instance *instance, const struct weight_change *change, __u32 *ret_assignment,
 	       struct error *error);
 
+/* 0, or -EBUSY: the canary has no backend that takes new flows, so no weight can be set. Or -errno. */
+int weight_check_canary(const struct instance *instance, const char *service, struct error *error);
+
 /* {"promoted": [...], "retired": [...]}: what becomes stable, and what is so now. */
 int swap_plan(const struct instance *instance, const char *service, json_t **ret, struct error *error);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,42 @@ static int read_plan(const void *text, void *ret, struct problem *ret_problem)
 static const struct kind config_kind = {&config_schema, read_config};
 static const struct kind plan_kind = {&rollout_schema, read_plan};
 
+/* A plan in a file of its own: as of a service that has nothing else. */
+static int read_lone(const struct rollout_text *text, const char *path, struct model *ret, struct problem *ret_problem)
+{
+	struct model model = {};
+	struct service_model *service = model_add_service(&model);
+	int err = -ENOMEM;
+
+	if (service)
+		service->rollout = calloc(1, sizeof(*service->rollout));
+	if (!service || !service->rollout)
+		goto out;
+	service->proto = IPPROTO_TCP;
+	err = read_rollout(text, path, service->rollout, ret_problem);
+out:
+	if (err)
+		model_free(&model);
+	else
+		*ret = model;
+	return err;
+}
+
+static int read_lone_plan(const void *text, void *ret, struct problem *ret_problem)
+{
+	return read_lone(text, "", ret, ret_problem);
+}
+
+static int read_plan_file(const void *text, void *ret, struct problem *ret_problem)
+{
+	return read_lone(((const struct plan_file_text *)text)->rollout, "rollout.", ret, ret_problem);
+}
+
+static const struct kind lone_plan_kind = {&rollout_schema, read_lone_plan};
+static const struct kind plan_file_kind = {&plan_file_schema, read_plan_file};
+/* One of these, as the document says. */
+static const struct kind config_or_plan_kind = {};
+
 static int parse_document(const struct file *file, const struct document *document, const struct kind *kind, void *ret,
 			  struct error *error)
 {
@@ -167,6 +204,10 @@ static int parse(const struct file *file, const struct kind *kind, void *ret, st
 
 	if (err < 0)
 		return fail_at(error, err, file, &flaw);
+	if (kind == &config_or_plan_kind)
+		kind = document_has(document, "services")  ? &config_kind
+		       : document_has(document, "rollout") ? &plan_file_kind
+							   : &lone_plan_kind;
 	err = parse_document(file, document, kind, ret, error);
 	document_close(document);
 	return err;
@@ -186,6 +227,15 @@ static int load(const char *name, const struct kind *kind, void *ret, struct err
 int config_load(const char *name, struct model *ret, struct error *error)
 {
 	return load(name, &config_kind, ret, error);
+}
+
+int config_or_plan_load(const char *file, const char *name, struct model *ret, struct error *error)
+{
+	int err = load(file, &config_or_plan_kind, ret, error);
+
+	if (!err && ret->service_count == 1 && !ret->services->name[0])
+		snprintf(ret->services->name, sizeof(ret->services->name), "%s", name);
+	return err;
 }
 
 int plan_load(const char *name, struct rollout_plan *ret, struct error *error)

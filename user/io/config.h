@@ -14,6 +14,9 @@
  */
 int config_load(const char *file, struct model *ret, struct error *error);
 
+/* The same of either that or a plan's own file, which is then of a service `name` with nothing else. */
+int config_or_plan_load(const char *file, const char *name, struct model *ret, struct error *error);
+
 /* The same of a rollout's plan in a file of its own: the keys of `rollout:`. */
 int plan_load(const char *file, struct rollout_plan *ret, struct error *error);
 /* The same of a text; `name` is what messages call it. */

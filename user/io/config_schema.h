@@ -114,6 +114,10 @@ struct rollout_text {
 	unsigned freeze_count;
 	struct hooks_text *hooks;
 };
+/* A plan's own file, written as in a service. */
+struct plan_file_text {
+	struct rollout_text *rollout;
+};
 struct backend_text {
 	BACKEND_KEYS(X)
 };
@@ -161,6 +165,7 @@ struct config_text {
 /* Loads a struct config_text; a struct rollout_text. */
 extern const cyaml_schema_value_t config_schema;
 extern const cyaml_schema_value_t rollout_schema;
+extern const cyaml_schema_value_t plan_file_schema;
 extern const cyaml_schema_field_t rollout_fields[];
 extern const cyaml_schema_field_t health_fields[];
 

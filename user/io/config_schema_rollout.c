@@ -48,6 +48,13 @@ const cyaml_schema_value_t rollout_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct rollout_text, rollout_fields),
 };
 
+#define TEXT_OF plan_file_text
+static const cyaml_schema_field_t plan_file_fields[] = {PART(rollout), CYAML_FIELD_END};
+#undef TEXT_OF
+const cyaml_schema_value_t plan_file_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct plan_file_text, plan_file_fields),
+};
+
 /* Digits with at most one sign and point: what strtod() takes beyond that nobody means. */
 static int parse_number(const char *text, double *ret)
 {

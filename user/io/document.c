@@ -298,6 +298,11 @@ static const yaml_node_pair_t *find_key(const struct document *document, const y
 	return NULL;
 }
 
+bool document_has(const struct document *document, const char *key)
+{
+	return find_key(document, node_at(document, 1), key, strlen(key));
+}
+
 unsigned document_line(const struct document *document, const char *path)
 {
 	const yaml_node_t *node = node_at(document, 1);

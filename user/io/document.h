@@ -26,6 +26,9 @@ void document_close(struct document *document); /* NULL is fine */
 /* The line of what a path such as "services[1].canary[0].port" names, or of the nearest there is above it. */
 unsigned document_line(const struct document *document, const char *path);
 
+/* Is there this key at the top? */
+bool document_has(const struct document *document, const char *key);
+
 /* Where and how does the document depart from the schema? false: nowhere that we can tell. */
 bool document_compare(const struct document *document, const cyaml_schema_value_t *schema, struct flaw *ret_flaw);
 
