@@ -196,6 +196,11 @@ static void test_what_a_plan_does_not_say_fits_what_it_says(void **state)
 	assert_int_equal(plan.steps[1].warmup, 1);
 	parse_plan("steps: [{weight: 5, bake: 3s}, {weight: 100, bake: 4s}]\nfinal_bake: 5s", &plan);
 	assert_int_equal(plan.final_bake, 9);
+	parse_plan("steps: [{weight: 5, bake: 3s}]\nfinal_bake: 5s", &plan);
+	assert_int_equal(plan.step_count, 2);
+	assert_int_equal(plan.steps[0].bake, 3);
+	assert_int_equal(plan.steps[1].weight, CANARY_WEIGHT_ONE);
+	assert_int_equal(plan.final_bake, 5);
 	parse_plan("progress_deadline: 10s", &plan);
 	assert_int_equal(plan.steps[0].bake, 5);
 	assert_int_equal(plan.final_bake, 5);

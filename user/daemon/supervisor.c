@@ -118,6 +118,13 @@ int supervisor_save(struct supervisor *supervisor, struct error *error)
 	return err;
 }
 
+/* Is it about a weight that goes up? */
+static bool needs_service(enum rollout_event_type type)
+{
+	return type == ROLLOUT_EVENT_START || type == ROLLOUT_EVENT_PROMOTE || type == ROLLOUT_EVENT_PROMOTE_FULL ||
+	       type == ROLLOUT_EVENT_RESUME || type == ROLLOUT_EVENT_RETRY;
+}
+
 /* What a request changes beside the state machine's own part, in a copy of what is. */
 static int prepare(const struct supervisor *supervisor, const struct request *request, struct record *record,
 		   struct error *error)
@@ -136,11 +143,11 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 			 request->reason ? request->reason : "");
 	if (request->type == ROLLOUT_EVENT_UNBLOCK)
 		record->block_reason[0] = '\0';
-	if (request->type != ROLLOUT_EVENT_START)
-		return 0;
-	if (!supervisor->present)
+	if (!supervisor->present && needs_service(request->type))
 		return fail(error, -EBUSY, "%s is not in the data plane: canaryctl apply puts it there",
 			    supervisor->name);
+	if (request->type != ROLLOUT_EVENT_START)
+		return 0;
 	err = weight_check_canary(&supervisor->daemon->options.instance, supervisor->name, error);
 	if (err)
 		return err;

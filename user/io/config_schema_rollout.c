@@ -308,12 +308,25 @@ static void settle_warmup(struct rollout_plan *plan, size_t step)
 		plan->steps[step].warmup = bake / WARMUP_PART;
 }
 
+/* What the file says of a step's bake. NULL: nothing. */
+static const char *given_bake(const struct rollout_text *text, unsigned step)
+{
+	return step < text->steps_count ? text->steps[step].bake : NULL;
+}
+
+/* Everybody gets the new version in the end, whether the file says so or not. */
+static void settle_last_step(struct rollout_plan *plan)
+{
+	if (plan->steps[plan->step_count - 1].weight < CANARY_WEIGHT_ONE && plan->step_count < ROLLOUT_MAX_STEPS)
+		plan->steps[plan->step_count++] = rollout_step_default(CANARY_WEIGHT_ONE);
+}
+
 /* The last step holds for its own bake, where it has one, and for the final one. */
 static void settle_last_bake(const struct rollout_text *text, struct rollout_plan *plan)
 {
 	unsigned last = plan->step_count - 1;
 
-	if (text->steps[last].bake)
+	if (given_bake(text, last))
 		plan->final_bake = plan->steps[last].bake + (text->final_bake ? plan->final_bake : 0);
 }
 
@@ -323,8 +336,7 @@ static void settle_deadline(const struct rollout_text *text, struct rollout_plan
 	unsigned last = plan->step_count - 1, half = plan->progress_deadline / 2, longest = 0;
 
 	for (unsigned i = 0; i <= last; i++) {
-		bool given = i == last ? text->final_bake || (text->steps && text->steps[i].bake)
-				       : text->steps && text->steps[i].bake;
+		bool given = given_bake(text, i) || (i == last && text->final_bake);
 		unsigned *bake = i == last ? &plan->final_bake : &plan->steps[i].bake;
 
 		if (!given && text->progress_deadline && half && *bake > half)
@@ -356,7 +368,8 @@ static int read_steps(const struct rollout_text *text, const char *path, struct 
 			return err;
 	}
 	if (text->steps_count)
-		settle_last_bake(text, plan);
+		settle_last_step(plan);
+	settle_last_bake(text, plan);
 	settle_deadline(text, plan);
 	for (size_t i = 0; i < plan->step_count; i++) {
 		if (i >= text->steps_count || !text->steps[i].warmup)
