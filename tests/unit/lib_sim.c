@@ -100,7 +100,7 @@ static void draw_times(struct random *random, unsigned samples, double median_us
 double sim_times_rollbacks(struct random *random, double tolerance, double slower, unsigned ticks, unsigned rollouts)
 {
 	static __u32 stable[CANARY_HISTOGRAM_BUCKETS], canary[CANARY_HISTOGRAM_BUCKETS];
-	const double w = 0.2, median = 1000;
+	const double w = 0.2, median = 20000; /* us */
 	unsigned failed = 0;
 
 	for (unsigned i = 0; i < rollouts; i++) {

@@ -82,7 +82,7 @@ int times_gate_set_edges(struct times_gate *gate, const __u32 stable[CANARY_HIST
 		gate->edge[i] = edge;
 		gate->stable_bucket[i] = histogram_bucket(edge);
 		/* Up to a whole bucket in the canary's favour: of tolerances near 1, samples are not finer than buckets. */
-		gate->canary_bucket[i] = histogram_bucket(edge * gate->tolerance);
+		gate->canary_bucket[i] = histogram_bucket(fmax(edge * gate->tolerance, edge + TIMES_SLACK));
 	}
 	gate->has_edges = true;
 	return 0;
@@ -94,8 +94,9 @@ void times_gate_add(struct times_gate *gate, double w, const __u32 canary[CANARY
 	if (!gate->has_edges)
 		return;
 	for (int i = 0; i < TIMES_EDGES; i++)
-		eprocess_add(&gate->process[i], w, histogram_above(canary, gate->canary_bucket[i]),
-			     histogram_above(stable, gate->stable_bucket[i]));
+		eprocess_add_bounded(&gate->process[i], w, histogram_above(canary, gate->canary_bucket[i]),
+				     histogram_above(stable, gate->stable_bucket[i]),
+				     gate->process[i].bound / TIMES_AT_LEAST);
 	gate->failed |= times_gate_log(gate) >= gate->bound;
 }
 

@@ -65,6 +65,13 @@ struct finding {
  * tolerance, events are no more frequent. E is the mean of the three, which is valid however they depend on one another.
  */
 #define TIMES_EDGES 3
+#define TIMES_SLACK                                                                                                    \
+	0.001 /* s: what is slower by less is noise of the hosts, whatever the tolerance makes of microseconds */
+/*
+ * Delays come in bunches: what waits for a server that had to wait itself is slow together. So no call, which is a tick, may
+ * decide alone: it takes at least so many.
+ */
+#define TIMES_AT_LEAST 2
 #define TIMES_MIN_SAMPLES 500 /* of stable's, before a step's edges can be set */
 struct times_gate {
 	double tolerance; /* >= 1 */

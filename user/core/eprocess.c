@@ -126,6 +126,22 @@ void eprocess_add(struct eprocess *process, double w, __u64 canary, __u64 stable
 	}
 }
 
+void eprocess_add_bounded(struct eprocess *process, double w, __u64 canary, __u64 stable, double most)
+{
+	const double before = log_sum_exp(process->log_e, NULL), rounding = 1e-9;
+	double excess;
+
+	if (process->failed)
+		return;
+	eprocess_add(process, w, canary, stable);
+	excess = log_sum_exp(process->log_e, NULL) - before - most;
+	if (excess <= 0)
+		return;
+	for (int k = 0; k < EPROCESS_ALTERNATIVES; k++)
+		process->log_e[k] -= excess;
+	process->failed = log_sum_exp(process->log_e, NULL) >= process->bound - rounding;
+}
+
 double eprocess_delay(double tolerance, double alpha, double w, double ratio)
 {
 	const double share = theta(ratio, w);

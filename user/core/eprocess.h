@@ -44,6 +44,12 @@ struct eprocess eprocess_new(double tolerance, double alpha);
 void eprocess_add(struct eprocess *process, double w, __u64 canary, __u64 stable);
 
 /*
+ * The same, but ln E rises by no more than `most`: for events that are not independent of one another. What is taken away
+ * keeps E a supermartingale.
+ */
+void eprocess_add_bounded(struct eprocess *process, double w, __u64 canary, __u64 stable, double most);
+
+/*
  * How many events it takes, on average, to fail a canary that is `ratio` times as bad, with the share w: for planning, by
  * simulation, within some 10 %. INFINITY if ratio <= tolerance, if w is 0 or 1, or where it takes more than a million.
  */
