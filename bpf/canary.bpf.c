@@ -225,12 +225,14 @@ static __always_inline int conclude(const struct pkt *p, __u32 place, int verdic
 	}
 	reason = DROP_REASON(verdict);
 	barrier_var(reason); /* or the compiler tests the verdict in its place, and the verifier loses the bound */
-	if (reason >= CANARY_REASONS)
-		return XDP_ABORTED;
 	if (reason < CANARY_FIRST_COHORT_REASON) {
 		counters->drops[reason]++;
 		return XDP_DROP;
 	}
+	reason -= CANARY_FIRST_COHORT_REASON;
+	barrier_var(reason);
+	if (reason >= CANARY_COHORT_REASONS)
+		return XDP_ABORTED;
 	cohort = cohort_counters_of(p->service, p->cohort);
 	if (cohort)
 		cohort->drops[reason]++;

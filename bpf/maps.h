@@ -65,6 +65,9 @@ CANARY_HASH(embryonic, BPF_MAP_TYPE_LRU_HASH, struct canary_flow_key, struct can
 CANARY_HASH(reverse_embryonic, BPF_MAP_TYPE_LRU_HASH, struct canary_reverse_key, struct canary_reverse,
 	    CANARY_MAX_REVERSE_EMBRYONIC, 0);
 
+CANARY_HASH(fragments, BPF_MAP_TYPE_LRU_HASH, struct canary_fragment_key, struct canary_fragment, CANARY_MAX_FRAGMENTS,
+	    0);
+
 /* Four bitmaps of CANARY_HELD_BITS, one after the other: see held.h. */
 CANARY_ARRAY(held, __u64, 4 * CANARY_HELD_BITS / 64);
 

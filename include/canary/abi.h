@@ -24,9 +24,9 @@
 #include "outcomes.h"
 #include "reasons.h"
 
-#define CANARY_ABI_VERSION 3
+#define CANARY_ABI_VERSION 4
 /* What dataplane_upgrade() can migrate from: maps of that version are those of this one, but for maps that it lacks. */
-#define CANARY_ABI_PREVIOUS 2
+#define CANARY_ABI_PREVIOUS 3
 
 enum canary_cohort {
 	CANARY_STABLE = 0,
@@ -153,13 +153,17 @@ struct canary_config {
 	__u64 reset_ns; /* from then on, flows that belong elsewhere are reset (TCP); 0: never */
 	/* What follows is for user space and the sweeper. */
 	__u32 max_window; /* s: a window closes after this, whatever is left */
-	__u32 weight; /* as asked for, in 1/100 percent */
+	__u16 weight; /* as asked for, in 1/100 percent */
+	__u16 gue_port; /* gue: the backends' UDP port, network order */
 	__u32 assignment; /* rises when somebody sets the weight or the salt */
 	__u32 salt_number; /* the salt is derived from the keys, the service and this */
 	__u32 members; /* arena: `member_count` words, see CANARY_MEMBER_* */
-	__u32 member_count;
+	__u16 member_count;
+	__u16 mss; /* TCP's maximum segment size is lowered to this in SYNs; 1: to what the path takes, 0: not at all */
 	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */
-	__u32 segment_count;
+	__u16 segment_count;
+	__u8 id_offset; /* affinity quic: where in a connection id the backend's own id stands ... */
+	__u8 id_length; /* ... and its bytes */
 	/* What is watched, and what follows from it: the packets that open or end a flow look here. */
 	__u32 watched[CANARY_COHORTS]; /* how many buckets are: canary's first ones, stable's from `threshold` on */
 	__s32 step[CANARY_COHORTS]; /* what a cohort's failure adds to the relative sum: see breaker.h */
@@ -436,10 +440,35 @@ struct canary_next_hop {
 };
 _Static_assert(sizeof(struct canary_next_hop) == 40, "abi");
 
+/*
+ * Key of `fragments`: the packet that a fragment is of, in either direction (RFC 791, RFC 8200). Only the first has ports;
+ * the others follow it.
+ */
+struct canary_fragment_key {
+	struct canary_addr source;
+	struct canary_addr destination;
+	__u32 id; /* as in the packet */
+	__u8 proto;
+	__u8 zero[3];
+};
+_Static_assert(sizeof(struct canary_fragment_key) == 40, "abi");
+
+struct canary_fragment {
+	__u32 service;
+	__u32 backend;
+	__u32 generation;
+	__u16 client_port; /* of the first one's tuple */
+	__u16 port;
+	__u8 cohort;
+	__u8 from_backend; /* nat's way back */
+	__u8 zero[6];
+};
+_Static_assert(sizeof(struct canary_fragment) == 24, "abi");
+
 /* Per-CPU counters. The arrays' order is that of the lists in counters.h and reasons.h. */
 struct canary_cohort_counters { /* `cohort_counters`, at id * CANARY_COHORTS + cohort */
 	__u64 count[CANARY_COHORT_COUNTERS];
-	__u64 drops[CANARY_REASONS];
+	__u64 drops[CANARY_COHORT_REASONS]; /* by reason - CANARY_FIRST_COHORT_REASON */
 };
 struct canary_backend_counters { /* `backend_counters`, by backend index */
 	__u64 count[CANARY_BACKEND_COUNTERS];

@@ -14,7 +14,11 @@
 	X(MOVED, moved, "established flows that got another backend, as theirs is gone")                               \
 	X(FALLBACK, fallback, "new flows that got the older choice, as no more could be remembered in the window")     \
 	X(SKIPPED, skipped, "packets of older flows that should have been remembered and were not yet")                \
-	X(RESET, reset, "connections answered with a RST, as they belong elsewhere by now")
+	X(RESET, reset, "connections answered with a RST, as they belong elsewhere by now")                            \
+	X(TOO_BIG_ANSWERED, too_big_answered, "packets dropped as too_big whose sender was told the MTU")              \
+	X(FRAGMENTS, fragments, "fragments that followed the first one of their packet")                               \
+	X(BY_ID, by_id, "packets steered by a QUIC connection id that the backend chose")                              \
+	X(MSS_LOWERED, mss_lowered, "SYNs whose maximum segment size was lowered")
 
 #define CANARY_BACKEND_COUNTER_LIST(X)                                                                                 \
 	X(PACKETS, packets, "forwarded to the backend")                                                                \

@@ -7,14 +7,15 @@ enum canary_limit {
 	CANARY_MAX_SERVICES = 1024, /* ids 1..1023: 0 means none */
 	CANARY_MAX_BACKENDS = 32768, /* indices 1..32767: 0 means none */
 	CANARY_MAX_COHORT_BACKENDS = 1024, /* of one cohort of one service */
-	CANARY_MAX_SEGMENTS = 65536, /* prefixes, over all services and both generations of them */
+	CANARY_MAX_SEGMENTS = 65535, /* prefixes, over all services and both generations of them */
 	CANARY_MAX_INTERFACES = 256, /* an interface's place is its ifindex modulo this */
 	CANARY_FLOW_SHARDS = 64,
 	CANARY_SHARD_FLOWS = 1024, /* remembered flows of a shard, by default */
 	CANARY_MAX_SHARD_FLOWS = 65536,
-	CANARY_MAX_EMBRYONIC = 65536,
+	CANARY_MAX_EMBRYONIC = 57344,
 	CANARY_MAX_REVERSE_EMBRYONIC = 24576,
 	CANARY_HELD_BITS = 1 << 21, /* 32 for each flow that can be remembered */
+	CANARY_MAX_FRAGMENTS = 4096, /* packets in fragments, remembered at a time */
 	CANARY_MAX_VLANS = 4096,
 	CANARY_MAX_OPERATIONS =
 		34816, /* of one commit: services (twice, where they are stopped) and backends to retire */

@@ -34,5 +34,6 @@ enum canary_reason {
 
 /* The list has the reasons of scope INTERFACE first. */
 #define CANARY_FIRST_COHORT_REASON CANARY_REASON_NO_BACKEND
+#define CANARY_COHORT_REASONS (CANARY_REASONS - CANARY_FIRST_COHORT_REASON)
 
 #endif

@@ -35,7 +35,7 @@ static void add_cohort(struct totals *totals, const struct canary_cohort_counter
 		default:
 			totals->other += values->count[i];
 		}
-	for (int i = 0; i < CANARY_REASONS; i++)
+	for (int i = 0; i < CANARY_COHORT_REASONS; i++)
 		totals->dropped += values->drops[i];
 }
 

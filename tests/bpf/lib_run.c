@@ -110,9 +110,9 @@ static void take_service(struct counters *counters, const struct service_model *
 		for (int i = 0; i < CANARY_COHORT_COUNTERS; i++)
 			add_counter(counters, values.count[i], "%s.%s.%s", service->name, cohort_name(cohort),
 				    cohort_counter_names[i]);
-		for (int i = 0; i < CANARY_REASONS; i++)
+		for (int i = 0; i < CANARY_COHORT_REASONS; i++)
 			add_counter(counters, values.drops[i], "%s.%s.%s", service->name, cohort_name(cohort),
-				    reason_names[i]);
+				    reason_names[CANARY_FIRST_COHORT_REASON + i]);
 	}
 	for (size_t i = 0; i < service->backend_count; i++) {
 		const struct backend_model *backend = &service->backends[i];

@@ -437,7 +437,7 @@ static unsigned long all_counted(void)
 
 			assert_int_equal(
 				dataplane_cohort_counters(env.dataplane, env.model.services[i].id, cohort, &values), 0);
-			for (int j = 0; j < CANARY_REASONS; j++)
+			for (int j = 0; j < CANARY_COHORT_REASONS; j++)
 				sum += values.drops[j];
 		}
 	return sum;

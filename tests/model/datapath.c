@@ -69,6 +69,7 @@ void datapath_init(void)
 	add(SHIM_MAP(reverse), false);
 	add(SHIM_MAP(embryonic), false);
 	add(SHIM_MAP(reverse_embryonic), false);
+	add(SHIM_MAP(fragments), false);
 	add(SHIM_MAP(held), false);
 	add(SHIM_MAP(sweeper), false);
 	add(SHIM_MAP(watched), false);

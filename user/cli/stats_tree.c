@@ -17,15 +17,9 @@ const char *const stats_backend_counters[] = {CANARY_BACKEND_COUNTER_LIST(X)};
 const char *const stats_interface_counters[] = {CANARY_INTERFACE_COUNTER_LIST(X)};
 #undef X
 
-enum scope { INTERFACE, COHORT };
-static const struct {
-	const char *name;
-	enum scope scope;
-} reasons[] = {
-#define X(NAME, name, SCOPE, help) {#name, SCOPE},
-	CANARY_REASON_LIST(X)
+#define X(NAME, name, SCOPE, help) #name,
+static const char *const reasons[] = {CANARY_REASON_LIST(X)};
 #undef X
-};
 
 static void add_counters(json_t *object, const char *const *names, const __u64 *counts, size_t count)
 {
@@ -33,17 +27,15 @@ static void add_counters(json_t *object, const char *const *names, const __u64 *
 		json_object_set_new(object, names[i], json_integer((json_int_t)counts[i]));
 }
 
-static json_t *view_drops(const __u64 *drops, enum scope scope)
+static json_t *view_drops(const __u64 *drops, const char *const *names, size_t count)
 {
 	json_t *object = json_object();
 	__u64 total = 0;
 
-	for (size_t i = 0; i < CANARY_REASONS; i++)
-		total += reasons[i].scope == scope ? drops[i] : 0;
+	for (size_t i = 0; i < count; i++)
+		total += drops[i];
 	json_object_set_new(object, "total", json_integer((json_int_t)total));
-	for (size_t i = 0; i < CANARY_REASONS; i++)
-		if (reasons[i].scope == scope)
-			json_object_set_new(object, reasons[i].name, json_integer((json_int_t)drops[i]));
+	add_counters(object, names, drops, count);
 	return object;
 }
 
@@ -63,7 +55,9 @@ static int add_cohorts(json_t *view, struct dataplane *dataplane, const struct s
 		if (err)
 			return err;
 		add_counters(cohort, stats_cohort_counters, counters.count, CANARY_COHORT_COUNTERS);
-		json_object_set_new(cohort, "drops", view_drops(counters.drops, COHORT));
+		json_object_set_new(
+			cohort, "drops",
+			view_drops(counters.drops, reasons + CANARY_FIRST_COHORT_REASON, CANARY_COHORT_REASONS));
 	}
 	return 0;
 }
@@ -126,7 +120,8 @@ static int add_interfaces(json_t *interfaces, struct dataplane *dataplane, struc
 			fail(error, err, "cannot read the counters of interface %s: %s", attached[i].name,
 			     strerror(-err));
 		add_counters(interface, stats_interface_counters, counters.count, CANARY_INTERFACE_COUNTERS);
-		json_object_set_new(interface, "drops", view_drops(counters.drops, INTERFACE));
+		json_object_set_new(interface, "drops",
+				    view_drops(counters.drops, reasons, CANARY_FIRST_COHORT_REASON));
 	}
 	free(attached);
 	return err;

@@ -235,7 +235,7 @@ static __u64 sum_drops(const struct canary_cohort_counters *counters)
 {
 	__u64 sum = 0;
 
-	for (int reason = 0; reason < CANARY_REASONS; reason++)
+	for (int reason = 0; reason < CANARY_COHORT_REASONS; reason++)
 		sum += counters->drops[reason];
 	return sum;
 }

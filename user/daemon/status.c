@@ -250,7 +250,7 @@ static json_t *cohort_view(const struct supervisor *supervisor, enum canary_coho
 	__u64 drops = 0;
 	json_t *view = json_object();
 
-	for (int reason = 0; reason < CANARY_REASONS; reason++)
+	for (int reason = 0; reason < CANARY_COHORT_REASONS; reason++)
 		drops += counters->drops[reason];
 	json_object_set_new(view, "flows", integer_view(tally.finished));
 	json_object_set_new(view, "failures", integer_view(tally.bad));

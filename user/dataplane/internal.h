@@ -23,13 +23,14 @@
 	X(reverse)                                                                                                     \
 	X(reverse_embryonic)                                                                                           \
 	X(held)                                                                                                        \
-	X(guards) /* from here ... */                                                                                  \
+	X(guards)                                                                                                      \
 	X(watched)                                                                                                     \
 	X(watching)                                                                                                    \
 	X(outcomes)                                                                                                    \
 	X(histograms)                                                                                                  \
 	X(events)                                                                                                      \
-	X(event_head) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                         \
+	X(event_head)                                                                                                  \
+	X(fragments) /* CANARY_ABI_PREVIOUS has none */                                                                \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
@@ -152,9 +153,6 @@ int record_zero_service(const struct dataplane *dataplane, __u32 service);
 /* `now`: the record in force, NULL: the service is new. */
 int record_guard(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
 		 const struct service_model *desired, struct canary_config *config, struct error *error);
-/* Fills in the defaults where the record is one of CANARY_ABI_PREVIOUS. */
-int record_guard_default(struct dataplane *dataplane, struct occupied *occupied, int proto,
-			 struct canary_config *config);
 
 /* outcomes.c: the elements of `outcomes` and `histograms` that a service has, and what is in them. */
 /* Makes what is missing. `fresh`: a new service's, whatever was there. */
@@ -163,8 +161,6 @@ int outcomes_make(const struct dataplane *dataplane, __u32 service, const struct
 void outcomes_settle(const struct dataplane *dataplane, const struct service_model *before,
 		     const struct service_model *after);
 void outcomes_remove(const struct dataplane *dataplane, __u32 service);
-/* For a service that is in force already, and had none: its epoch begins now. */
-int outcomes_begin(const struct dataplane *dataplane, __u32 service);
 
 /* guard.c */
 int guard_zero(const struct dataplane *dataplane, __u32 service);

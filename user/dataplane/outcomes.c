@@ -90,25 +90,6 @@ void outcomes_remove(const struct dataplane *dataplane, __u32 service)
 	bpf_map_delete_elem(dataplane->fd[MAP_histograms], &key);
 }
 
-int outcomes_begin(const struct dataplane *dataplane, __u32 service)
-{
-	__u64 word = word_of(dataplane, service);
-	const struct canary_config *config = record_at(dataplane, service, canary_word_now(word));
-	struct canary_outcomes outcomes = {};
-	struct canary_epoch *epoch = &outcomes.epochs[canary_word_epoch(word) % CANARY_EPOCHS];
-
-	*epoch = (struct canary_epoch){
-		.epoch = canary_word_epoch(word),
-		.began_ns = monotonic_ns(),
-		.assignment = config->assignment,
-		.limit = config->limit,
-	};
-	outcomes.epochs[CANARY_EPOCHS].began_ns = epoch->began_ns;
-	memcpy(epoch->watched, config->watched, sizeof(epoch->watched));
-	memcpy(epoch->step, config->step, sizeof(epoch->step));
-	return make_element(dataplane, MAP_outcomes, &service, &outcomes, BPF_ANY);
-}
-
 int dataplane_outcomes(struct dataplane *dataplane, const struct service_model *service, struct canary_outcomes *ret)
 {
 	return bpf_map_lookup_elem(dataplane->fd[MAP_outcomes], &service->id, ret) ? -errno : 0;

@@ -92,27 +92,3 @@ int record_guard(struct dataplane *dataplane, struct occupied *occupied, const s
 			    desired->name);
 	return result ? fail(error, result, "cannot map the arena: %s", explain_errno(result)) : 0;
 }
-
-int record_guard_default(struct dataplane *dataplane, struct occupied *occupied, int proto,
-			 struct canary_config *config)
-{
-	struct canary_config filled = *config;
-	int result;
-
-	if (config->handshake_timeout)
-		return 0; /* of this ABI */
-	filled.cap = OBSERVE_CAP;
-	filled.breaker = true;
-	filled.ratio = BREAKER_RATIO;
-	filled.arl = BREAKER_ARL;
-	compute(proto, &filled);
-	result = place_failed(dataplane, occupied, NULL, &filled);
-	if (result == -ENOSPC) /* then nothing is watched before the next change: no reason not to upgrade */
-		memset(filled.watched, 0, sizeof(filled.watched));
-	else if (result)
-		return result;
-	*config = filled;
-	/* Last: killed before, it is filled in once more. */
-	__atomic_store_n(&config->handshake_timeout, HANDSHAKE_TIMEOUT, __ATOMIC_RELEASE);
-	return 0;
-}

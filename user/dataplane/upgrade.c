@@ -3,8 +3,8 @@
  * The running programs replaced by this binary's, in place. Each step leaves a working data plane: killed at any of them,
  * programs of two builds share the maps, and the next upgrade completes it.
  *
- * Maps of CANARY_ABI_PREVIOUS lack some, and records in them have zeros where this ABI has more. Both come before the new
- * programs, the number of the ABI after them. The older programs read neither, and what an older command writes meanwhile
+ * Maps of CANARY_ABI_PREVIOUS lack some, and have zeros where this ABI has more. The maps come before the new programs,
+ * the number of the ABI after them. The older programs read neither, and what an older command writes meanwhile
  * is completed by the upgrade that follows.
  */
 #include <errno.h>
@@ -97,40 +97,6 @@ static int replace_tracepoints(const struct dataplane *dataplane, const struct c
 	return 0;
 }
 
-static int migrate_service(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service)
-{
-	__u64 word = word_of(dataplane, service->id);
-	int result = 0;
-
-	for (__u32 slot = 0; !result && slot < CANARY_CONFIGS; slot++)
-		if (canary_word_now(word) == slot || canary_word_oldest(word) == slot)
-			result = record_guard_default(dataplane, occupied, service->proto,
-						      record_at(dataplane, service->id, slot));
-	if (!result && service->proto == IPPROTO_TCP)
-		result = outcomes_begin(dataplane, service->id);
-	return result ? result : outcomes_make(dataplane, service->id, service, false);
-}
-
-static int migrate(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
-{
-	struct occupied *occupied = NULL;
-	struct model services;
-	int result = object_pin_missing(dataplane, skeleton, error);
-
-	if (!result)
-		result = dataplane_read_heads(dataplane, &services, error);
-	if (result)
-		return result;
-	result = occupied_find(dataplane, &occupied);
-	for (size_t i = 0; !result && i < services.service_count; i++)
-		result = migrate_service(dataplane, occupied, &services.services[i]);
-	occupied_free(occupied);
-	model_free(&services);
-	return result ? fail(error, result, "cannot bring the state to ABI %d: %s", CANARY_ABI_VERSION,
-			     explain_errno(result))
-		      : 0;
-}
-
 static void put_event(struct dataplane *dataplane)
 {
 	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED,
@@ -148,7 +114,7 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (result)
 		return result;
 	if (dataplane->abi != CANARY_ABI_VERSION)
-		result = migrate(dataplane, skeleton, error);
+		result = object_pin_missing(dataplane, skeleton, error);
 	if (!result)
 		result = replace_programs(dataplane, skeleton, error);
 	if (!result)
