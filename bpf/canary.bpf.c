@@ -12,12 +12,14 @@
 #include "kernel.h"
 #include "canary/abi.h"
 #include "canary/breaker.h"
+#include "canary/filter.h"
 #include "canary/hash.h"
 #include "canary/select.h"
 #include "maps.h"
 #include "pkt.h"
 #include "parse.h"
 #include "icmp.h"
+#include "filter.h"
 #include "service.h"
 #include "segment.h"
 #include "backend.h"
@@ -83,8 +85,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	if (frame_expired(ctx, p))
 		return XDP_PASS;
 
-	p->now_ns = bpf_ktime_get_coarse_ns();
-	if (config->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, p->now_ns))
+	if (config->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p)))
 		config = service_config(p); /* stopped, as of this packet */
 	if (!config)
 		return XDP_PASS;
@@ -136,13 +137,16 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 /* nat's way back. What is not a connection of ours with a backend is the host's own. */
 static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
 {
-	struct canary_reverse *entry = reverse_find(p);
+	struct canary_reverse *entry;
 	struct canary_next_hop *hop;
 	__u32 scratch = 0;
 	struct canary_service *service;
 	bool from_backend_itself;
 	int verdict;
 
+	if (!filter_from_backend(&p->tuple))
+		return XDP_PASS;
+	entry = reverse_find(p);
 	if (!entry)
 		return XDP_PASS;
 	service = bpf_map_lookup_elem(&services, &entry->service);

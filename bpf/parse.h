@@ -10,8 +10,7 @@
 
 static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
 {
-	return *(__u16 *)a == *(__u16 *)b && *(__u16 *)(a + 2) == *(__u16 *)(b + 2) &&
-	       *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
+	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
 }
 
 /* Ethernet and up to two VLAN tags. A frame that is not for our own address is somebody else's. */
@@ -22,7 +21,7 @@ static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const s
 
 	if (!eth || !mac_equal(eth->h_dest, interface->mac))
 		return XDP_PASS;
-	*ethertype = eth->h_proto;
+	*ethertype = *(__be16 *)((struct macs *)eth + 1);
 	p->l3 = sizeof(*eth);
 
 #pragma unroll
@@ -64,7 +63,7 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 	p->l4 = p->l3 + header_len;
 	if (header_len < sizeof(*ip))
 		p->flags |= PKT_BROKEN | PKT_NO_PORTS;
-	else if (p->ip_len < header_len || p->l3 + p->ip_len > pkt_size(ctx))
+	else if (p->ip_len < header_len || !pkt_reaches(ctx, p->l3 + p->ip_len))
 		p->flags |= PKT_BROKEN;
 	return 0;
 }
@@ -125,7 +124,7 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, struct pkt *p)
 	p->l4_proto = ip->nexthdr;
 	p->ip_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	p->l4 = p->l3 + sizeof(*ip);
-	if (p->l3 + p->ip_len > pkt_size(ctx))
+	if (!pkt_reaches(ctx, p->l3 + p->ip_len))
 		p->flags |= PKT_BROKEN;
 
 #pragma unroll
@@ -221,6 +220,8 @@ static __always_inline int parse(struct xdp_md *ctx, struct pkt *p, const struct
 		verdict = XDP_PASS;
 	if (verdict)
 		return verdict;
+	p->tuple.client_port = p->tuple.port = 0;
+	*(__u32 *)&p->tuple.proto = 0;
 	if (p->l4_proto == IPPROTO_TCP || p->l4_proto == IPPROTO_UDP)
 		parse_transport(ctx, p);
 	return 0;

@@ -428,7 +428,7 @@ _Static_assert(sizeof(struct canary_sweeper) == 384, "abi");
 
 /* A per-CPU element of `next_hops`, by backend: what the last route lookup said. */
 struct canary_next_hop {
-	__u64 until_ns; /* valid while the coarse clock is below */
+	__u64 until; /* valid while the jiffies are below */
 	__u32 ifindex; /* the device to send through: below a VLAN device */
 	__u16 mtu; /* of the route, for the IP packet */
 	__u8 direct; /* the backend itself, not a router */

@@ -30,7 +30,9 @@
 	X(histograms)                                                                                                  \
 	X(events)                                                                                                      \
 	X(event_head)                                                                                                  \
-	X(fragments) /* CANARY_ABI_PREVIOUS has none */                                                                \
+	X(filter) /* from here ... */                                                                                  \
+	X(service_hints)                                                                                               \
+	X(fragments) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                                                \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
@@ -161,6 +163,10 @@ int outcomes_make(const struct dataplane *dataplane, __u32 service, const struct
 void outcomes_settle(const struct dataplane *dataplane, const struct service_model *before,
 		     const struct service_model *after);
 void outcomes_remove(const struct dataplane *dataplane, __u32 service);
+
+/* filter.c: before a change, what it brings is added; after it, what is gone is taken out: see canary/filter.h. */
+int filter_add(const struct dataplane *dataplane, const struct model *model);
+int filter_renew(const struct dataplane *dataplane);
 
 /* guard.c */
 int guard_zero(const struct dataplane *dataplane, __u32 service);

@@ -83,7 +83,7 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 /* Is it one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->abi == CANARY_ABI_PREVIOUS && map == MAP_fragments;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_filter && map <= MAP_fragments;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)
@@ -309,6 +309,14 @@ static void size_flows(const struct dataplane *dataplane, struct canary_bpf *ske
 		bpf_map__set_max_entries(skeleton->maps.reverse, CANARY_FLOW_SHARDS * skeleton->rodata->table_room);
 }
 
+/* The coarse clock's tick is one of them. */
+static __u64 jiffies_per_second(void)
+{
+	struct timespec tick;
+
+	return clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || !tick.tv_nsec ? 100 : 1000000000 / tick.tv_nsec;
+}
+
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
 {
 	libbpf_print_fn_t print = libbpf_set_print(keep_warning);
@@ -319,6 +327,7 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 	if (!result) {
 		memcpy(skeleton->rodata->sweep_build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		skeleton->rodata->limit_cpus = dataplane->cpus;
+		skeleton->rodata->route_jiffies = jiffies_per_second();
 		size_flows(dataplane, skeleton);
 		bpf_map__set_autocreate(skeleton->maps.flow_shard, false);
 		list_maps(skeleton, maps);
