@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An HTTP server of the tests that answers what a file says.
 
-answers.py PORT FILE [PATH]
+answers.py PORT FILE
 
-FILE holds "STATUS BODY", read anew for each request; STATUS "silent" is no answer at all. With PATH, every other path is
-404. Each request is noted before it is answered, as a line of JSON in FILE.requests. Prints "ready".
+FILE holds "STATUS BODY", read anew for each request; STATUS "silent" is no answer at all. Each request
+is noted before it is answered, as a line of JSON in FILE.requests. Prints "ready".
 """
 import http.server
 import json
@@ -12,7 +12,6 @@ import sys
 import time
 
 PORT, FILE = int(sys.argv[1]), sys.argv[2]
-PATH = sys.argv[3] if len(sys.argv) > 3 else None
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -28,8 +27,6 @@ class Answers(http.server.BaseHTTPRequestHandler):
         if status == "silent":
             time.sleep(60)
             return
-        if PATH and self.path != PATH:
-            status, text = "404", ""
         self.send_response(int(status))
         self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
