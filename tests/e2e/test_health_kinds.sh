@@ -48,6 +48,10 @@ checked() { # FORWARD WEIGHT CHECK: the service with that check, and a daemon th
 	wait_for 5 "all checks to be good" becomes up health_of "10.0.0.22:$([ "$1" = nat ] && echo 8080 || echo 80)" state
 }
 
+checks() { # of stable1, so far
+	wc -l <"$work/stable1.http.requests"
+}
+
 connects() { # PORT of stable1
 	on balancer timeout 2 bash -c ": </dev/tcp/10.0.0.11/$1"
 }
@@ -56,12 +60,12 @@ case_ "http: one that answers 500 leaves its ring within interval x fall, though
 checked nat 50 'type: http, path: /healthz, host: shop.example, port: 8081, interval: 500ms, timeout: 400ms, rise: 2, fall: 2, damping: 0'
 eq "$(backends 'select(.state != "up")')" '[]' "backends that are not up"
 answers stable1 '500 broken'
-begun=$(now_ms)
+begun=$(now_ms) asked=$(checks)
 wait_for 5 "stable1 to leave" becomes draining backend_is 10.0.0.11
-took=$(($(now_ms) - begun))
-# A tick of the daemon, and the test's own looks.
-at_least $((2 * 500 + 700)) "$took" "ms within which it should have left"
-at_least "$took" 500 "ms that two bad checks take"
+took=$(($(now_ms) - begun)) asked=$(($(checks) - asked))
+# Counted, as a time would be that of what else the processors do; one more may be on its way.
+at_least "$asked" 2 "bad checks until it left"
+at_least 3 "$asked" "bad checks until it left, at most"
 succeeds connects 8080
 succeeds connects 8081
 eq "$(health_of 10.0.0.11:8080 state): $(health_of 10.0.0.11:8080 text)" "down: it answers with status 500" "why"
@@ -72,10 +76,10 @@ eq "$(on_cohort stable1 without)" 0 "flows that it got"
 note "500 instead of 200: out of its ring after $took ms"
 
 case_ "http: it is back after rise good answers, of which 302 is one; and is asked as configured"
-asked=$(wc -l <"$work/stable1.http.requests")
+asked=$(checks)
 answers stable1 '302 elsewhere'
 wait_for 5 "stable1 to be back" becomes up backend_is 10.0.0.11
-at_least $(($(wc -l <"$work/stable1.http.requests") - asked)) 2 "good answers until it was back"
+at_least $(($(checks) - asked)) 2 "good answers until it was back"
 eq "$(jq -sc '[.[] | [.method, .path, .host]] | unique' "$work/stable1.http.requests")" \
 	'[["GET","/healthz","shop.example"]]' "what it was asked"
 load with -s 198.51.100.50/50 -p 20010-20019 "$vip" 80
@@ -106,7 +110,7 @@ chmod +x "$work/command"
 command_decides() { # FORWARD ENDPOINT
 	case_ "a command, over $1: a backend is out while it fails, and in again"
 	rm -f "$work/commands"
-	checked "$1" 50 "type: command, command: '$work/command deep query', interval: 300ms, timeout: 300ms, rise: 2, fall: 2, damping: 0"
+	checked "$1" 50 "type: command, command: '$work/command deep query', interval: 500ms, timeout: 500ms, rise: 2, fall: 2, damping: 0"
 	touch "$work/bad-$2"
 	wait_for 5 "stable1 to leave" becomes draining backend_is 10.0.0.11
 	eq "$(backends 'select(.state != "up") | .address')" '["10.0.0.11"]' "backends that are not up"
@@ -131,7 +135,7 @@ watch_share() {
 }
 
 case_ "slow start: one that came back gets its share in four steps, and no flow breaks"
-command="type: command, command: '$work/command', interval: 200ms, timeout: 200ms, rise: 1, fall: 1"
+command="type: command, command: '$work/command', interval: 400ms, timeout: 400ms, rise: 1, fall: 2"
 checked nat 0 "$command, damping: 0, slow_start: 6s"
 hold held -t 10000 -s 198.51.100.201/20 -p 40000-40004 "$vip" 80
 watch_share >"$work/shares" &
@@ -166,7 +170,7 @@ changes() { # of backends, as events tell
 }
 
 case_ "a backend that goes up and down is held out, though its checks are good, and is back by itself"
-checked nat 50 "$command, damping: 8s"
+checked nat 50 "$command, damping: 15s"
 for ((flaps = 0; flaps < 8; flaps++)); do
 	touch "$work/bad-10.0.0.11:8080"
 	wait_for 5 "stable1 to be down" becomes down health_of 10.0.0.11:8080 state
