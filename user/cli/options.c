@@ -37,7 +37,8 @@ const struct arg_option cli_options[OPTIONS] = {
 		       .help = "again every SECONDS (0.1 to 3600, default: 1), with rates"},
 	[OPT_PORT] = {.name = "port",
 		      .value = "N",
-		      .help = "the port the client speaks to, where the service takes every port"},
+		      .help = "the port the client speaks to, where the service takes every port; decap: GUE's UDP "
+			      "port (default: 6080)"},
 	[OPT_FORWARD] = {.name = "forward", .value = "l2|ipip|gue|nat", .help = "how packets get there (default: nat)"},
 	[OPT_GUE_PORT] = {.name = "gue-port", .value = "N", .help = "gue: the backends' UDP port (default: 6080)"},
 	[OPT_AFFINITY] = {.name = "affinity",
