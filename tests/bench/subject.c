@@ -45,10 +45,8 @@ static const struct {
 	enum canary_forward forward;
 	bool service; /* do the packets belong to it? */
 } forwards[BENCH_FORWARDS] = {
-	[BENCH_FORWARD_L2] = {CANARY_FORWARD_L2, true},
-	[BENCH_FORWARD_IPIP] = {CANARY_FORWARD_IPIP, true},
-	[BENCH_FORWARD_GUE] = {CANARY_FORWARD_GUE, true},
-	[BENCH_FORWARD_NAT] = {CANARY_FORWARD_NAT, true},
+	[BENCH_FORWARD_L2] = {CANARY_FORWARD_L2, true},	   [BENCH_FORWARD_IPIP] = {CANARY_FORWARD_IPIP, true},
+	[BENCH_FORWARD_GUE] = {CANARY_FORWARD_GUE, true},  [BENCH_FORWARD_NAT] = {CANARY_FORWARD_NAT, true},
 	[BENCH_FORWARD_NONE] = {CANARY_FORWARD_L2, false},
 };
 
