@@ -39,7 +39,8 @@
 #include "route.h"
 #include "forward/frame.h"
 #include "forward/l2.h"
-#include "forward/ipip.h"
+#include "forward/gue.h"
+#include "forward/tunnel.h"
 #include "forward/nat.h"
 #include "reset.h"
 #include "commit.h"
@@ -100,9 +101,9 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	backend = backend_at(p->backend);
 	if (!backend)
 		return DROP(FAULT);
-	if (config->forward == CANARY_FORWARD_IPIP) {
+	if (tunnel_used(config)) {
 		source = &backend->tunnel_source;
-		overhead = ipip_overhead(backend);
+		overhead = tunnel_overhead(config, backend);
 		if (!source->word[3])
 			return DROP(NO_TUNNEL_SOURCE);
 	}
@@ -124,7 +125,8 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		verdict = forward_l2(ctx, p, hop);
 		break;
 	case CANARY_FORWARD_IPIP:
-		verdict = forward_ipip(ctx, p, backend, hop);
+	case CANARY_FORWARD_GUE:
+		verdict = forward_tunnel(ctx, p, config, backend, hop);
 		break;
 	default:
 		verdict = nat_to_backend(ctx, p, backend);

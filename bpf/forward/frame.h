@@ -96,7 +96,7 @@ static __always_inline int frame_send(struct xdp_md *ctx, const struct canary_ne
 }
 
 /*
- * Does the packet come from the very host it would go to, or from ourselves? With l2 and ipip that host should have
+ * Does the packet come from the very host it would go to, or from ourselves? But for nat that host should have
  * kept it: it does not know the service's address. With nat it would get a packet from itself.
  */
 static __always_inline bool frame_loops(struct xdp_md *ctx, const struct pkt *p,

@@ -38,6 +38,7 @@ enum canary_forward {
 	CANARY_FORWARD_NAT = 0,
 	CANARY_FORWARD_L2 = 1,
 	CANARY_FORWARD_IPIP = 2,
+	CANARY_FORWARD_GUE = 3,
 	CANARY_FORWARDS,
 };
 
@@ -205,7 +206,7 @@ _Static_assert(sizeof(struct canary_segment_key) == 24, "abi");
 #define CANARY_BACKEND_LIVE 1 /* flows may go there */
 struct canary_backend {
 	struct canary_addr addr;
-	struct canary_addr tunnel_source; /* the outer source address for ipip; all zero: not known yet */
+	struct canary_addr tunnel_source; /* the outer source address for ipip and gue; all zero: not known yet */
 	__u16 port; /* network order; 0: as in the packet */
 	__u8 flags;
 	__u8 pad;
@@ -291,7 +292,7 @@ struct canary_histogram {
 struct canary_watched {
 	__u64 opened_ns; /* of the first SYN */
 	__u64 since_ns; /* of the last SYN; then of the handshake's end; then of the request's first byte */
-	__u32 isn; /* of the last SYN; l2, ipip: then what the client acknowledged with the handshake; host order */
+	__u32 isn; /* of the last SYN; but for nat: then what the client acknowledged with the handshake; host order */
 	__u32 epoch; /* the lower half */
 	__u16 service;
 	__u16 bucket;

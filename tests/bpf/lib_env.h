@@ -28,6 +28,7 @@ struct service {
 	const char *name, *endpoint; /* endpoint with its port */
 	int proto; /* 0: TCP */
 	enum canary_forward forward;
+	int gue_port; /* 0: the default */
 	enum canary_affinity affinity;
 	enum canary_track track;
 	enum canary_overflow overflow;

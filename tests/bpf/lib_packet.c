@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ROUTER "192.0.2.254"
+#define GUE_FIRST_PORT 49152
 
 static void refuse(const char *what, const char *value)
 {
@@ -307,13 +308,18 @@ static const struct packet *same_place(const struct packet *like, unsigned offse
 	return like && like->len >= offset + size ? like : NULL;
 }
 
-static void put_outer(struct packet *p, const struct spec *spec, const struct packet *like)
+static unsigned inner_protocol(const struct spec *spec)
+{
+	return is_v6(spec->src) ? IPPROTO_IPV6 : IPPROTO_IPIP;
+}
+
+static void put_outer_ip(struct packet *p, const struct spec *spec, const struct packet *like)
 {
 	const struct tunnel *outer = spec->outer;
 	struct spec header = {.src = outer->src, .dst = outer->dst, .tos = outer->tos, .frag = outer->frag};
 	const struct packet *from;
 
-	header.proto = is_v6(spec->src) ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	header.proto = outer->gue_port ? IPPROTO_UDP : inner_protocol(spec);
 	if (is_v6(outer->src)) {
 		/* The flow label is any. */
 		from = same_place(like, p->l3, 4);
@@ -329,12 +335,37 @@ static void put_outer(struct packet *p, const struct spec *spec, const struct pa
 	put_ipv4(p, &header);
 }
 
+/* The length is written by finish_outer(). No checksum, version 0, no optional fields. */
+static void put_gue(struct packet *p, const struct spec *spec, const struct packet *like)
+{
+	const struct packet *from = same_place(like, p->len, 2);
+	unsigned source = from ? from->data[p->len] << 8 | from->data[p->len + 1] : 0;
+
+	put16(p, "gue.udp.source", source >= GUE_FIRST_PORT ? source : GUE_FIRST_PORT);
+	put16(p, "gue.udp.dest", spec->outer->gue_port);
+	put16(p, "gue.udp.len", 0);
+	put16(p, "gue.udp.check", 0);
+	put8(p, "gue.version_length", 0);
+	put8(p, "gue.protocol", inner_protocol(spec));
+	put16(p, "gue.flags", 0);
+}
+
+static void put_outer(struct packet *p, const struct spec *spec, const struct packet *like)
+{
+	put_outer_ip(p, spec, like);
+	if (spec->outer->gue_port)
+		put_gue(p, spec, like);
+}
+
 static void finish_outer(struct packet *p, const struct spec *spec)
 {
+	unsigned header = is_v6(spec->outer->src) ? 40 : 20;
 	static const struct spec plain;
 
-	if (is_v6(spec->outer->src))
-		set16(p->data + p->l3 + 4, p->len - p->l3 - 40);
+	if (spec->outer->gue_port)
+		set16(p->data + p->l3 + header + 4, p->len - p->l3 - header);
+	if (header == 40)
+		set16(p->data + p->l3 + 4, p->len - p->l3 - header);
 	else
 		finish_ipv4(p, &plain, p->l3, p->len - p->l3);
 }

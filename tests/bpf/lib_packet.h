@@ -57,6 +57,8 @@ struct tunnel {
 	const char *src, *dst;
 	unsigned tos;
 	unsigned frag; /* flags and fragment offset */
+	unsigned
+		gue_port; /* UDP and GUE follow, to this port, from a dynamic one of the sender's choice. 0: they do not */
 	bool id_given; /* IPv4: the identification is the sender's choice: taken from the packet compared with */
 };
 

@@ -247,19 +247,25 @@ static void case03_every_kind_of_error(void **state)
 
 static void case03_errors_go_through_the_tunnel(void **state)
 {
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true};
-	static const struct tunnel v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE};
 
-	(void)state;
-	services(CANARY_FORWARD_IPIP);
-	for (size_t i = 0; i < FLOWS; i++) {
-		struct spec quote = lost_answer(&flows[i]);
-		struct spec in = error_about(&quote, flows[i].far, &flows[i], 8), want;
+	for (size_t i = 0; i < 2 * FLOWS; i++) {
+		const struct error_flow *flow = &flows[i % FLOWS];
+		struct spec quote = lost_answer(flow);
+		struct spec in = error_about(&quote, flow->far, flow, 8), want;
+		struct tunnel outer = {.src = i % FLOWS < 2 ? "10.0.0.1" : "2001:db8:10::1",
+				       .dst = flow->backend,
+				       .id_given = true,
+				       .gue_port = i < FLOWS ? 0 : 6080};
 
-		open_flow(&flows[i]);
-		want = sent_on(in, BACK, flows[i].backend);
-		want.outer = i < 2 ? &v4 : &v6;
-		EXPECT(flows[i].name, FRONT, &in, XDP_REDIRECT, &want, counted("packet", &flows[i], false));
+		if (i % FLOWS == 0) {
+			env_fresh(state);
+			services(hows[i / FLOWS]);
+		}
+		open_flow(flow);
+		want = sent_on(in, BACK, flow->backend);
+		want.outer = &outer;
+		EXPECT(flow->name, FRONT, &in, XDP_REDIRECT, &want, counted("packet", flow, false));
 	}
 }
 

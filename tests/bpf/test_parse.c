@@ -367,12 +367,14 @@ static void case08_tags_are_kept_on_the_way_back_out(void **state)
 	CONFIGURE({.name = "web", .endpoint = VIP ":80", .forward = CANARY_FORWARD_L2, .stable = "192.0.2.11"},
 		  {.name = "nat", .endpoint = VIP ":81", .stable = "192.0.2.11:8080"},
 		  {.name = "ipip", .endpoint = VIP ":82", .forward = CANARY_FORWARD_IPIP, .stable = "192.0.2.12"},
+		  {.name = "gue", .endpoint = VIP ":83", .forward = CANARY_FORWARD_GUE, .stable = "192.0.2.12"},
 		  {.name = "web6",
 		   .endpoint = "[" VIP6 "]:80",
 		   .forward = CANARY_FORWARD_L2,
 		   .stable = "2001:db8:2::11"});
 	for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
-		static const struct tunnel outer = {"10.0.0.1", "192.0.2.12", .id_given = true};
+		static const struct tunnel outer = {"10.0.0.1", "192.0.2.12", .id_given = true},
+					   gue = {"10.0.0.1", "192.0.2.12", .id_given = true, .gue_port = 6080};
 		struct spec in = {.src = CLIENT,
 				  .dst = VIP,
 				  .sport = 100 + i,
@@ -389,6 +391,9 @@ static void case08_tags_are_kept_on_the_way_back_out(void **state)
 		want = sent_on(in, FRONT, "192.0.2.12");
 		want.outer = &outer;
 		EXPECT("ipip", FRONT, &in, XDP_TX, &want, "flow:ipip.stable:192.0.2.12:82");
+		want.dport = in.dport = 83;
+		want.outer = &gue;
+		EXPECT("gue", FRONT, &in, XDP_TX, &want, "flow:gue.stable:192.0.2.12:83");
 		in.dport = 80;
 		in.src = CLIENT6;
 		in.dst = VIP6;

@@ -41,6 +41,8 @@ static struct service services[] = {
 	{.name = "ip46", .endpoint = VIP ":82", .proto = IPPROTO_UDP, .forward = CANARY_FORWARD_IPIP, BACKENDS6},
 	{.name = "ip64", .endpoint = "[" VIP6 "]:82", .forward = CANARY_FORWARD_IPIP, BACKENDS4},
 	{.name = "ip66", .endpoint = "[" VIP6 "]:82", .proto = IPPROTO_UDP, .forward = CANARY_FORWARD_IPIP, BACKENDS6},
+	{.name = "gue4", .endpoint = VIP ":83", .forward = CANARY_FORWARD_GUE, BACKENDS4},
+	{.name = "gue6", .endpoint = "[" VIP6 "]:83", .proto = IPPROTO_UDP, .forward = CANARY_FORWARD_GUE, BACKENDS6},
 	{.name = "any4", .endpoint = ANY ":0", .affinity = CANARY_AFFINITY_CLIENT, BACKENDS4},
 	{.name = "any6", .endpoint = "[" ANY6 "]:0", .forward = CANARY_FORWARD_L2, BACKENDS6},
 	{.name = "any4u",
@@ -123,6 +125,13 @@ static bool not_for_a_service(enum side side, const struct packet *in, const str
 	return !is_service(&frame->dst, -1, -1) && !is_backend(&frame->src);
 }
 
+static bool is_tunnel_source(const struct canary_addr *addr)
+{
+	struct canary_addr v4 = make_addr("10.0.0.1"), v6 = make_addr("2001:db8:10::1");
+
+	return addr_equal(addr, &v4) || addr_equal(addr, &v6);
+}
+
 static bool for_a_service(enum side side, const struct packet *in, const struct frame *frame, bool ip)
 {
 	return ip && !memcmp(in->data, env.interfaces[side].mac, 6) && frame->sound && has_ports(frame) &&
@@ -169,17 +178,27 @@ static const char *compare(const struct packet *from, const struct frame *in, co
 	return NULL;
 }
 
+/* Where the packet inside of a tunnel begins; 0: it is in none. */
+static unsigned tunnel_ends_at(const struct frame *out)
+{
+	if (out->proto == IPPROTO_IPIP || out->proto == IPPROTO_IPV6)
+		return out->l4;
+	return out->proto == IPPROTO_UDP && out->dport == 6080 && is_tunnel_source(&out->src) ? out->l4 + 12 : 0;
+}
+
 /* What is forwarded is sound, was sound, and is the same packet but for what had to change. NULL: all is right. */
 static const char *check_forwarded(const struct packet *from, const struct frame *in, const struct packet *to,
 				   bool partial)
 {
 	struct frame out, inner;
+	unsigned inner_at;
 
 	if (!in->sound || in->fragment || in->routed || in->ttl < 2)
 		return "should never be forwarded";
 	if (!frame_read(to->data, to->len, &out) || !out.sound)
 		return "what comes out is no packet";
-	if (out.proto != IPPROTO_IPIP && out.proto != IPPROTO_IPV6) {
+	inner_at = tunnel_ends_at(&out);
+	if (!inner_at) {
 		if (to->len - out.l3 != from->len - in->l3)
 			return "bytes were lost or added";
 		return compare(from, in, to, &out, partial);
@@ -188,7 +207,7 @@ static const char *check_forwarded(const struct packet *from, const struct frame
 		return "the outer header's checksum is wrong";
 	if (to->len != out.l3 + out.ip_len)
 		return "the tunnel's length is not the frame's";
-	if (!frame_read_ip(to->data, to->len, out.l4, &inner) || !inner.sound || to->len != inner.l3 + inner.ip_len)
+	if (!frame_read_ip(to->data, to->len, inner_at, &inner) || !inner.sound || to->len != inner.l3 + inner.ip_len)
 		return "what is in the tunnel is no packet";
 	return compare(from, in, to, &inner, partial);
 }
@@ -337,7 +356,7 @@ static void request(struct spec *spec, bool v6)
 	spec->dst = v6 ? RANDOM_OF(to6) : RANDOM_OF(to4);
 	spec->proto = random_below(2) ? IPPROTO_UDP : IPPROTO_TCP;
 	spec->sport = 1 + random_below(4);
-	spec->dport = 80 + random_below(random_below(8) ? 3 : 4);
+	spec->dport = 80 + random_below(random_below(8) ? 4 : 5);
 }
 
 /* From a backend: where nat knows the connection, its answer. */

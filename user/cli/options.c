@@ -37,8 +37,10 @@ const struct arg_option cli_options[OPTIONS] = {
 		       .help = "again every SECONDS (0.1 to 3600, default: 1), with rates"},
 	[OPT_PORT] = {.name = "port",
 		      .value = "N",
-		      .help = "the port the client speaks to, where the service takes every port"},
-	[OPT_FORWARD] = {.name = "forward", .value = "l2|ipip|nat", .help = "how packets get there (default: nat)"},
+		      .help = "the port the client speaks to, where the service takes every port; decap: GUE's UDP "
+			      "port (default: 6080)"},
+	[OPT_FORWARD] = {.name = "forward", .value = "l2|ipip|gue|nat", .help = "how packets get there (default: nat)"},
+	[OPT_GUE_PORT] = {.name = "gue-port", .value = "N", .help = "gue: the backends' UDP port (default: 6080)"},
 	[OPT_AFFINITY] = {.name = "affinity",
 			  .value = "flow|client",
 			  .help = "what chooses the cohort: each connection or each client (default: flow)"},

@@ -13,11 +13,16 @@
 static int parse_choices(const struct cli *cli, struct service_model *ret, struct error *error)
 {
 	const char *forward = cli->values[OPT_FORWARD], *affinity = cli->values[OPT_AFFINITY];
+	const char *gue_port = cli->values[OPT_GUE_PORT];
 	const char *track = cli->values[OPT_TRACK], *overflow = cli->values[OPT_OVERFLOW];
 	const char *idle_timeout = cli->values[OPT_IDLE_TIMEOUT], *max_window = cli->values[OPT_MAX_WINDOW];
 
 	if (forward && parse_forward(forward, &ret->forward))
 		return fail(error, CLI_USAGE, "--forward is %s, not \"%s\"", forward_names(), forward);
+	if (gue_port && (parse_port(gue_port, &ret->gue_port) || !ret->gue_port))
+		return fail(error, CLI_USAGE, "--gue-port is 1 to 65535, not \"%s\"", gue_port);
+	if (gue_port && ret->forward != CANARY_FORWARD_GUE)
+		return fail(error, CLI_USAGE, "--gue-port goes with --forward gue");
 	if (affinity && parse_affinity(affinity, &ret->affinity))
 		return fail(error, CLI_USAGE, "--affinity is %s, not \"%s\"", affinity_names(), affinity);
 	if (track && parse_track(track, &ret->track))

@@ -115,6 +115,7 @@ static void settle(struct pair *pair)
 	if (pair->actual)
 		desired->salt_number = actual->salt_number;
 	desired->reset_after = actual->reset_after;
+	desired->gue_port = service_gue_port(desired);
 	desired->idle_timeout = service_idle_timeout(desired);
 	desired->max_window = service_max_window(desired);
 	if (desired->weight == WEIGHT_KEEP)
@@ -211,6 +212,10 @@ static int change_service(struct plan *plan, const struct service_model *actual,
 
 	if (actual->forward != desired->forward)
 		add_change(&changes, "forward %s -> %s", forward_name(actual->forward), forward_name(desired->forward));
+	if (!actual->gue_port && desired->gue_port)
+		add_change(&changes, "gue_port %d", desired->gue_port);
+	else if (desired->gue_port && actual->gue_port != desired->gue_port)
+		add_change(&changes, "gue_port %d -> %d", actual->gue_port, desired->gue_port);
 	if (actual->affinity != desired->affinity)
 		add_change(&changes, "affinity %s -> %s", affinity_name(actual->affinity),
 			   affinity_name(desired->affinity));
@@ -296,12 +301,14 @@ static void add_guards(struct changes *details, const struct service_model *serv
 
 static int add_service(struct plan *plan, const struct service_model *service)
 {
-	const struct service_model usual = {.proto = service->proto};
+	const struct service_model usual = {.proto = service->proto, .forward = service->forward};
 	char text[ADDR_TEXT_LEN], duration[DURATION_TEXT_LEN];
 	struct changes details = {};
 
 	add_change(&details, "%s, affinity %s, weight %d.%02d %%", forward_name(service->forward),
 		   affinity_name(service->affinity), service->weight / 100, service->weight % 100);
+	if (service->gue_port != service_gue_port(&usual))
+		add_change(&details, "gue_port %d", service->gue_port);
 	if (service->track != CANARY_TRACK_AUTO)
 		add_change(&details, "track %s", track_name(service->track));
 	if (service->overflow != CANARY_OVERFLOW_OTHER)

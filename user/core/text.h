@@ -59,7 +59,7 @@ const char *overflow_name(enum canary_overflow overflow);
 const char *on_expiry_name(enum canary_on_expiry on_expiry);
 const char *stop_reason_name(enum canary_stop_reason reason); /* none, relative, absolute, lease */
 const char *event_type_name(enum canary_event_type type); /* as in the list in events.h */
-/* "nat, l2 or ipip": the names a message offers. */
+/* "nat, l2, ipip or gue": the names a message offers. */
 const char *cohort_names(void);
 const char *forward_names(void);
 const char *affinity_names(void);

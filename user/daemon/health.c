@@ -297,6 +297,7 @@ static int begin_probe(struct checked *checked, const struct health_plan *plan, 
 		.address = service->addr,
 		.port = service->port,
 		.forward = service->forward,
+		.gue_port = service->gue_port,
 		.backend = backend->addr,
 		.backend_port = backend->port,
 	};

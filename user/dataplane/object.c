@@ -160,7 +160,7 @@ void object_unlink_pins(const char *dir)
 /* libbpf's last complaint: the first thing to show when the kernel refuses the object. */
 static char last_warning[512];
 
-static int keep_warning(enum libbpf_print_level level, const char *format, va_list args)
+int object_keep_warning(enum libbpf_print_level level, const char *format, va_list args)
 {
 	char line[sizeof(last_warning)];
 
@@ -172,7 +172,7 @@ static int keep_warning(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
-static int refuse_load(int code, struct error *error)
+int object_refuse_load(int code, struct error *error)
 {
 	struct utsname host;
 
@@ -319,7 +319,7 @@ static __u64 jiffies_per_second(void)
 
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
 {
-	libbpf_print_fn_t print = libbpf_set_print(keep_warning);
+	libbpf_print_fn_t print = libbpf_set_print(object_keep_warning);
 	struct canary_bpf *skeleton = canary_bpf__open();
 	struct bpf_map *maps[MAP_COUNT];
 	int result = skeleton ? 0 : -errno;
@@ -338,7 +338,7 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 	libbpf_set_print(print);
 	if (result) {
 		canary_bpf__destroy(skeleton);
-		return refuse_load(result, error);
+		return object_refuse_load(result, error);
 	}
 	*ret = skeleton;
 	return 0;

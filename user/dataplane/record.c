@@ -270,6 +270,7 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 				       .track = desired->track,
 				       .overflow = desired->overflow,
 				       .weight = desired->weight,
+				       .gue_port = htons(service_gue_port(desired)),
 				       .assignment = desired->assignment,
 				       .salt_number = desired->salt_number,
 				       .idle_timeout = desired->idle_timeout,

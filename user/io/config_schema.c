@@ -123,6 +123,13 @@ static int read_service_forward(const char *text, struct service_model *service,
 	return 0;
 }
 
+static int read_service_gue_port(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_port(text, &service->gue_port) < 0 || !service->gue_port)
+		return refuse_text(problem, "'%s' is not a port: give a number from 1 to 65535", text);
+	return 0;
+}
+
 static int read_service_affinity(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_affinity(text, &service->affinity) < 0)

@@ -20,6 +20,7 @@
 	X(port, REQUIRED)                                                                                              \
 	X(protocol, REQUIRED)                                                                                          \
 	X(forward, OPTIONAL)                                                                                           \
+	X(gue_port, OPTIONAL)                                                                                          \
 	X(affinity, OPTIONAL)                                                                                          \
 	X(track, OPTIONAL)                                                                                             \
 	X(overflow, OPTIONAL)                                                                                          \
