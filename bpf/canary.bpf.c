@@ -39,7 +39,10 @@
 #include "forward/l2.h"
 #include "forward/ipip.h"
 #include "forward/nat.h"
+#include "answer.h"
 #include "reset.h"
+#include "echo.h"
+#include "too_big.h"
 #include "commit.h"
 #include "sweep.h"
 #include "trace.h"
@@ -95,7 +98,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return verdict;
 	watch(p, config, &a);
 	if (p->flags & PKT_RESET)
-		return reset_answer(ctx, p);
+		return reset_answer(ctx);
 	backend = backend_at(p->backend);
 	if (!backend)
 		return DROP(FAULT);
@@ -111,7 +114,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	if (frame_loops(ctx, p, interface, config, backend, hop))
 		return DROP(LOOP);
 	if (!fits(ctx, p, overhead, hop, interface))
-		return DROP(TOO_BIG);
+		return too_big(ctx, hop->mtu - overhead);
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
 		verdict = frame_age(ctx, p);
@@ -170,7 +173,7 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 	if (verdict)
 		return verdict;
 	if (!fits(ctx, p, 0, hop, interface))
-		return DROP(TOO_BIG);
+		return too_big(ctx, hop->mtu);
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
 		verdict = frame_age(ctx, p);
@@ -195,6 +198,8 @@ static __always_inline int steer(struct xdp_md *ctx, struct pkt *p, const struct
 			return XDP_PASS;
 		return p->flags & PKT_TOO_DEEP ? DROP(EXT_HEADERS) : DROP(MALFORMED);
 	}
+	if (!p->tuple.proto && echo_requested(ctx, p))
+		return echo_answer(ctx);
 	if (!p->tuple.proto && icmp_quoted(ctx, p))
 		return XDP_PASS;
 	p->service = service_find(&p->tuple);
@@ -219,7 +224,7 @@ static __always_inline int conclude(const struct pkt *p, __u32 place, int verdic
 	}
 	if (verdict > 0) {
 		counters->count[CANARY_INTERFACE_FORWARDED]++;
-		if (!(p->flags & PKT_RESET)) /* that was an answer */
+		if (!(p->flags & PKT_ANSWER))
 			count_forwarded(p);
 		return verdict;
 	}

@@ -23,6 +23,8 @@ enum pkt_flag {
 	PKT_ANY_PORT = 1 << 9, /* the service takes every port */
 	PKT_RESET = 1 << 10, /* the connection belongs elsewhere by now: it is to be reset */
 	PKT_DATA = 1 << 11, /* TCP: it carries more than headers */
+	PKT_ANSWER = 1 << 12, /* by now it is an answer of ours to its sender */
+	PKT_LATER = 1 << 13, /* a fragment that is not the first, without ports */
 };
 
 /*
