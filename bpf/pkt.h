@@ -43,6 +43,7 @@ struct pkt {
 	__u32 tcp_ack; /* the same; of packets with the flag ACK */
 	__u32 inner_l3; /* of the packet that an ICMP error quotes */
 	__u32 inner_l4;
+	__u32 fragment_id; /* as in the packet; of fragments */
 	__u8 family; /* 4 or 6 */
 	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 tcp_flags;
@@ -60,8 +61,14 @@ struct pkt {
 	/* Room for what is written to maps: the stack is too small for all of it. */
 	struct canary_flow_key key;
 	struct canary_flow entry;
-	struct canary_reverse_key back_key;
-	struct canary_reverse back;
+	union {
+		struct canary_reverse_key back_key;
+		struct canary_fragment_key fragment_key;
+	};
+	union {
+		struct canary_reverse back;
+		struct canary_fragment fragment;
+	};
 	__u64 now_ns;
 };
 

@@ -160,7 +160,7 @@ static void put_ext(struct packet *p, const struct extension *ext, unsigned next
 	at[0] = next;
 	if (ext->type == IPPROTO_FRAGMENT) {
 		set16(at + 2, ext->fragment);
-		at[7] = 42;
+		set16(at + 6, ext->id ? ext->id : 42);
 		return;
 	}
 	at[1] = ext->len / 8 - 1;

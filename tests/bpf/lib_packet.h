@@ -47,6 +47,7 @@ struct extension {
 	unsigned len; /* bytes, a multiple of 8; 0: no header */
 	unsigned segments_left; /* routing */
 	unsigned fragment; /* fragment: offset and flags as they stand there */
+	unsigned id; /* fragment: identification; 0: 42 */
 };
 #define EXT(TYPE, LEN)                                                                                                 \
 	{                                                                                                              \

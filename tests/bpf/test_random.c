@@ -110,8 +110,10 @@ static bool not_for_a_service(enum side side, const struct packet *in, const str
 	/* Beyond what is looked through, the address alone says whom a packet is for. */
 	bool deep = frame->extensions > 6 || frame->l4 > 1000;
 
-	if (!ip || memcmp(in->data, env.interfaces[side].mac, 6) || (frame->later && !deep))
+	if (!ip || memcmp(in->data, env.interfaces[side].mac, 6))
 		return true;
+	if (frame->later && !deep) /* follows its packet's first one, where that was for a service or from a backend */
+		return !is_service(&frame->dst, -1, -1) && !is_backend(&frame->src);
 	if (frame->sound && !deep) {
 		if (!has_ports(frame) && !is_icmp(frame))
 			return true;
@@ -175,20 +177,28 @@ static const char *check_forwarded(const struct packet *from, const struct frame
 {
 	struct frame out, inner;
 
-	if (!in->sound || in->fragment || in->routed || in->ttl < 2)
+	/* Of a later fragment nothing is read but its own header. */
+	if (in->later ? in->l3 + in->ip_len > from->len : !in->sound)
 		return "should never be forwarded";
-	if (!frame_read(to->data, to->len, &out) || !out.sound)
+	if (in->routed || in->ttl < 2)
+		return "should never be forwarded";
+	if (!frame_read(to->data, to->len, &out))
 		return "what comes out is no packet";
-	if (out.proto != IPPROTO_IPIP && out.proto != IPPROTO_IPV6) {
+	if (out.proto == in->proto || (out.proto != IPPROTO_IPIP && out.proto != IPPROTO_IPV6)) {
+		if (out.sound != in->sound)
+			return "what comes out is no packet";
 		if (to->len - out.l3 != from->len - in->l3)
 			return "bytes were lost or added";
 		return compare(from, in, to, &out, partial);
 	}
+	if (!out.sound)
+		return "the tunnel's packet is none";
 	if (out.family == 4 && !(frame_checks(to->data, &out) & FRAME_HEADER))
 		return "the outer header's checksum is wrong";
 	if (to->len != out.l3 + out.ip_len)
 		return "the tunnel's length is not the frame's";
-	if (!frame_read_ip(to->data, to->len, out.l4, &inner) || !inner.sound || to->len != inner.l3 + inner.ip_len)
+	if (!frame_read_ip(to->data, to->len, out.l4, &inner) || inner.sound != in->sound ||
+	    to->len != inner.l3 + inner.ip_len)
 		return "what is in the tunnel is no packet";
 	return compare(from, in, to, &inner, partial);
 }
