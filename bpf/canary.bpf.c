@@ -44,6 +44,7 @@
 #include "reset.h"
 #include "echo.h"
 #include "too_big.h"
+#include "mss.h"
 #include "commit.h"
 #include "sweep.h"
 #include "trace.h"
@@ -129,6 +130,8 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
 		verdict = frame_age(ctx, p);
+	if (!verdict)
+		verdict = mss_adjust(ctx, p, config, hop->mtu ? hop->mtu - overhead : 0);
 	if (verdict)
 		return verdict;
 
@@ -152,6 +155,7 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 {
 	struct canary_service *service;
 	struct canary_next_hop *hop;
+	struct canary_config *config;
 	bool from_backend_itself;
 	__u32 scratch = 0;
 	__u16 port = 0;
@@ -187,6 +191,12 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
 		verdict = frame_age(ctx, p);
+	if (verdict)
+		return verdict;
+	if (p->tcp_flags & TCP_SYN) {
+		config = config_at(p->service, canary_view_now(p->word));
+		verdict = config ? mss_adjust(ctx, p, config, hop->mtu) : DROP(FAULT);
+	}
 	if (verdict)
 		return verdict;
 	if (!(p->flags & PKT_LATER))

@@ -111,8 +111,8 @@ const struct command cli_commands[] = {
 		.arguments = "NAME PROTO ADDRESS:PORT",
 		.min_arguments = 3,
 		.max_arguments = 3,
-		.options =
-			OPT(FORWARD) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW) | OPT(IDLE_TIMEOUT) | OPT(MAX_WINDOW),
+		.options = OPT(FORWARD) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW) | OPT(MSS) | OPT(IDLE_TIMEOUT) |
+			   OPT(MAX_WINDOW),
 		.summary = "add a service: an address, protocol and port to answer for",
 		.details = "PROTO is tcp or udp; port 0 is every port.",
 		.examples = EXAMPLES("canaryctl service add web tcp 203.0.113.10:80",

@@ -269,6 +269,7 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 				       .affinity = desired->affinity,
 				       .track = desired->track,
 				       .overflow = desired->overflow,
+				       .mss = desired->mss,
 				       .weight = desired->weight,
 				       .assignment = desired->assignment,
 				       .salt_number = desired->salt_number,
