@@ -141,7 +141,7 @@ static bool may_change(const struct frame *in, const struct frame *out, unsigned
 		return true;
 	if (is_icmp(in) && at >= l4 + 2)
 		return is_service(&in->dst, -1, -1) || is_backend(&in->src) || nat ||
-		       at < l4 + 8 + 80; /* the quoted headers */
+		       at < l4 + 8 + 80 + 1000; /* the quoted headers, and what extends them */
 	if (frame_check_at(in) && (at == check || at == check + 1))
 		return true;
 	if (!nat)
