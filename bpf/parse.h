@@ -42,6 +42,22 @@ static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const s
 	return 0;
 }
 
+/*
+ * A part of a packet, `offset` bytes from its beginning (in 16 bits). One that would lie over the header in the first part is
+ * made to get past filters (RFC 1858, RFC 3128).
+ */
+static __always_inline void parse_fragment(struct pkt *p, __u16 offset, __u32 id)
+{
+	p->fragment_id = id;
+	if (!offset) {
+		p->flags |= PKT_FRAGMENT;
+		return;
+	}
+	p->flags |= PKT_LATER | PKT_NO_PORTS;
+	if (p->l4_proto == IPPROTO_TCP && offset < sizeof(struct tcphdr))
+		p->flags |= PKT_BROKEN;
+}
+
 static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 {
 	struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
@@ -49,11 +65,6 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 
 	if (!ip || ip->version != 4)
 		return XDP_PASS;
-	if (ip->frag_off & bpf_htons(IP_OFFSET))
-		return XDP_PASS; /* no ports: nobody can tell whether it is for a service */
-	if (ip->frag_off & bpf_htons(IP_MF))
-		p->flags |= PKT_FRAGMENT;
-
 	addr_from_v4(&p->tuple.client, ip->saddr);
 	addr_from_v4(&p->tuple.service, ip->daddr);
 	p->family = 4;
@@ -65,6 +76,8 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 		p->flags |= PKT_BROKEN | PKT_NO_PORTS;
 	else if (p->ip_len < header_len || !pkt_reaches(ctx, p->l3 + p->ip_len))
 		p->flags |= PKT_BROKEN;
+	if (ip->frag_off & bpf_htons(IP_OFFSET | IP_MF))
+		parse_fragment(p, bpf_ntohs(ip->frag_off) * 8, ip->id);
 	return 0;
 }
 
@@ -96,13 +109,11 @@ static __always_inline int parse_ipv6_extension(struct xdp_md *ctx, struct pkt *
 
 		if (!fragment)
 			break;
-		if (fragment->frag_off & bpf_htons(IP6_OFFSET))
-			return XDP_PASS;
-		if (fragment->frag_off & bpf_htons(IP6_MF))
-			p->flags |= PKT_FRAGMENT;
 		p->l4_proto = fragment->nexthdr;
 		p->l4 += sizeof(*fragment);
-		return PARSE_EXT_NEXT;
+		if (fragment->frag_off & bpf_htons(IP6_OFFSET | IP6_MF))
+			parse_fragment(p, bpf_ntohs(fragment->frag_off) & IP6_OFFSET, fragment->identification);
+		return p->flags & PKT_LATER ? 0 : PARSE_EXT_NEXT;
 	}
 	default:
 		return 0;

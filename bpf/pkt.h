@@ -23,6 +23,8 @@ enum pkt_flag {
 	PKT_ANY_PORT = 1 << 9, /* the service takes every port */
 	PKT_RESET = 1 << 10, /* the connection belongs elsewhere by now: it is to be reset */
 	PKT_DATA = 1 << 11, /* TCP: it carries more than headers */
+	PKT_ANSWER = 1 << 12, /* by now it is an answer of ours to its sender */
+	PKT_LATER = 1 << 13, /* a fragment that is not the first, without ports */
 };
 
 /*
@@ -42,6 +44,7 @@ struct pkt {
 	__u32 flags; /* enum pkt_flag */
 	__u32 tcp_seq; /* host order */
 	__u32 tcp_ack; /* the same; of packets with the flag ACK */
+	__u32 fragment_id; /* as in the packet; of fragments */
 	__u8 family; /* 4 or 6 */
 	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 tcp_flags;
@@ -61,8 +64,14 @@ struct pkt {
 	/* Room for what is written to maps: the stack is too small for all of it. */
 	struct canary_flow_key key;
 	struct canary_flow entry;
-	struct canary_reverse_key back_key;
-	struct canary_reverse back;
+	union {
+		struct canary_reverse_key back_key;
+		struct canary_fragment_key fragment_key;
+	};
+	union {
+		struct canary_reverse back;
+		struct canary_fragment fragment;
+	};
 };
 
 /* What TCP's and UDP's headers begin with. */

@@ -105,4 +105,19 @@ static __always_inline struct canary_reverse *reverse_find(struct pkt *p)
 	return entry;
 }
 
+/* A backend's packet: whose it is, and the service side's port. False: it is none. */
+static __always_inline bool reverse_recall(struct pkt *p, __u16 *ret_port)
+{
+	const struct canary_reverse *entry = reverse_find(p);
+
+	if (!entry)
+		return false;
+	p->flags |= PKT_FROM_BACKEND;
+	p->service = entry->service;
+	p->cohort = entry->cohort;
+	p->backend = entry->backend;
+	*ret_port = entry->port;
+	return true;
+}
+
 #endif

@@ -141,6 +141,9 @@ struct canary_ring {
  * A configuration record: element of `configs`, at id * CANARY_CONFIGS + slot. It is immutable while a state word
  * names it, and so is what it points at: rings, members and segments in the arena, the segment set in `segments`.
  */
+#define CANARY_MSS_AUTO 1
+#define CANARY_MSS_MIN 88 /* what a SYN may say at least, in Linux too */
+#define CANARY_MSS_MAX 65495
 struct canary_config {
 	__u64 salt; /* key of the bucket hash */
 	__u32 threshold; /* canary if bucket < threshold; 0..CANARY_THRESHOLD_ONE */
@@ -160,7 +163,7 @@ struct canary_config {
 	__u32 salt_number; /* the salt is derived from the keys, the service and this */
 	__u32 members; /* arena: `member_count` words, see CANARY_MEMBER_* */
 	__u16 member_count;
-	__u16 mss; /* TCP's maximum segment size is lowered to this in SYNs; 1: to what the path takes, 0: not at all */
+	__u16 mss; /* TCP's maximum segment size is lowered to this in SYNs; 0: not at all, CANARY_MSS_AUTO: to what the path takes */
 	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */
 	__u16 segment_count;
 	__u8 id_offset; /* affinity quic: where in a connection id the backend's own id stands ... */
@@ -462,7 +465,8 @@ struct canary_fragment {
 	__u16 port;
 	__u8 cohort;
 	__u8 from_backend; /* nat's way back */
-	__u8 zero[6];
+	__u8 zero[2];
+	__u32 seen_s; /* CLOCK_MONOTONIC */
 };
 _Static_assert(sizeof(struct canary_fragment) == 24, "abi");
 

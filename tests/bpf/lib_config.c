@@ -83,6 +83,7 @@ static void add_service(struct model *model, const struct service *from)
 	service->affinity = from->affinity;
 	service->track = from->track;
 	service->overflow = from->overflow;
+	service->mss = from->mss;
 	service->weight = from->weight;
 	service->idle_timeout = from->idle_timeout;
 	if (from->handshake_timeout)

@@ -32,6 +32,7 @@ struct service {
 	enum canary_affinity affinity;
 	enum canary_track track;
 	enum canary_overflow overflow;
+	unsigned mss; /* as a service has it; 0: off */
 	int weight; /* 1/100 percent, or WEIGHT_KEEP */
 	unsigned idle_timeout; /* s; 0: the default */
 	unsigned handshake_timeout; /* ms; 0: the default */

@@ -161,7 +161,7 @@ static void put_ext(struct packet *p, const struct extension *ext, unsigned next
 	at[0] = next;
 	if (ext->type == IPPROTO_FRAGMENT) {
 		set16(at + 2, ext->fragment);
-		at[7] = 42;
+		set16(at + 6, ext->id ? ext->id : 42);
 		return;
 	}
 	at[1] = ext->len / 8 - 1;
@@ -201,6 +201,20 @@ static void put_payload(struct packet *p, const struct spec *spec)
 		set16(at, spec->word);
 }
 
+static void put_tcp_options(struct packet *p, const struct spec *spec)
+{
+	__u8 *at = put(p, "tcp.options", spec->tcp_options);
+
+	memset(at, 1, spec->tcp_options); /* no-operation */
+	for (unsigned i = 0; spec->options && (__u8)spec->options[i] != 0xff; i++)
+		at[i] = spec->options[i];
+	if (!spec->mss)
+		return;
+	at[spec->mss_at] = 2;
+	at[spec->mss_at + 1] = 4;
+	set16(at + spec->mss_at + 2, spec->mss);
+}
+
 static void put_tcp(struct packet *p, const struct spec *spec)
 {
 	unsigned doff = spec->doff ? spec->doff % 16 : 5 + spec->tcp_options / 4;
@@ -214,7 +228,7 @@ static void put_tcp(struct packet *p, const struct spec *spec)
 	put16(p, "tcp.window", spec->no_window ? 0 : 4096);
 	put16(p, "tcp.check", 0);
 	put16(p, "tcp.urg", 0);
-	memset(put(p, "tcp.options", spec->tcp_options), 1, spec->tcp_options);
+	put_tcp_options(p, spec);
 	put_payload(p, spec);
 }
 

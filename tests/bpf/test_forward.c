@@ -353,59 +353,6 @@ static void forwarding_that_is_off_is_no_route(void **state)
 	run_command("sysctl -qw net.ipv4.conf.front.forwarding=1");
 }
 
-static void a_packet_larger_than_the_next_hops_mtu_is_too_big(void **state)
-{
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
-				   v6 = {.src = "2001:db8:10::1", .dst = BACK6},
-				   gue4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true, .gue_port = 6080},
-				   gue6 = {.src = "2001:db8:10::1", .dst = BACK6, .gue_port = 6080};
-	static const struct {
-		const char *what;
-		enum canary_forward forward;
-		const char *src, *dst, *backend4, *backend6;
-		const struct tunnel *outer;
-		unsigned payload; /* the largest that fits 1,500 bytes */
-		const char *flow, *drop;
-	} rows[] = {
-		{"l2", CANARY_FORWARD_L2, CLIENT, VIP, BACK4, BACK6, NULL, 1472, "flow:udp4.stable:10.0.0.11:53",
-		 "udp4.stable.too_big udp4.stable.flows 10.0.0.11:53.flows"},
-		{"l2, IPv6", CANARY_FORWARD_L2, CLIENT6, VIP6, BACK4, BACK6, NULL, 1452,
-		 "flow:udp6.stable:[2001:db8:10::11]:53",
-		 "udp6.stable.too_big udp6.stable.flows [2001:db8:10::11]:53.flows"},
-		{"4in4", CANARY_FORWARD_IPIP, CLIENT, VIP, BACK4, BACK6, &v4, 1452, "flow:udp4.stable:10.0.0.11:53",
-		 "udp4.stable.too_big udp4.stable.flows 10.0.0.11:53.flows"},
-		{"6in6", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK4, BACK6, &v6, 1412,
-		 "flow:udp6.stable:[2001:db8:10::11]:53",
-		 "udp6.stable.too_big udp6.stable.flows [2001:db8:10::11]:53.flows"},
-		{"4in6", CANARY_FORWARD_IPIP, CLIENT, VIP, BACK6, BACK4, &v6, 1432,
-		 "flow:udp4.stable:[2001:db8:10::11]:53",
-		 "udp4.stable.too_big udp4.stable.flows [2001:db8:10::11]:53.flows"},
-		{"gue, 4in4", CANARY_FORWARD_GUE, CLIENT, VIP, BACK4, BACK6, &gue4, 1440,
-		 "flow:udp4.stable:10.0.0.11:53", "udp4.stable.too_big udp4.stable.flows 10.0.0.11:53.flows"},
-		{"gue, 6in6", CANARY_FORWARD_GUE, CLIENT6, VIP6, BACK4, BACK6, &gue6, 1400,
-		 "flow:udp6.stable:[2001:db8:10::11]:53",
-		 "udp6.stable.too_big udp6.stable.flows [2001:db8:10::11]:53.flows"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct spec in = {.src = rows[i].src,
-				  .dst = rows[i].dst,
-				  .proto = IPPROTO_UDP,
-				  .sport = 5,
-				  .dport = 53,
-				  .payload = rows[i].payload};
-		struct spec want;
-
-		one_backend(rows[i].forward, rows[i].backend4, rows[i].backend6);
-		want = sent_on(in, BACK, rows[i].flow[17] == '[' ? BACK6 : BACK4);
-		want.outer = rows[i].outer;
-		EXPECT(rows[i].what, FRONT, &in, XDP_REDIRECT, &want, rows[i].flow);
-		in.payload++;
-		EXPECT(rows[i].what, FRONT, &in, XDP_DROP, NULL, rows[i].drop);
-	}
-}
-
 static void case14_loops_are_noticed(void **state)
 {
 	struct spec in = inputs[0], udp = inputs[1];
@@ -465,7 +412,6 @@ int main(void)
 		TEST(l2_does_not_go_through_a_router),
 		TEST(a_neighbour_that_is_not_known_has_its_reason),
 		TEST(forwarding_that_is_off_is_no_route),
-		TEST(a_packet_larger_than_the_next_hops_mtu_is_too_big),
 	};
 
 	return RUN(tests);

@@ -181,34 +181,6 @@ static void case05_padding_after_a_short_packet_is_fine(void **state)
 	ALL_FORWARDED(rows);
 }
 
-static void case06_a_first_fragment_is_not_split_from_the_rest(void **state)
-{
-	static const struct row rows[] = {
-		{"IPv4", {.src = CLIENT, .dst = VIP, .frag = IPV4_MF, .sport = 1, .dport = 80, .flags = ACK}, NULL},
-		{"IPv4, UDP",
-		 {.src = CLIENT,
-		  .dst = VIP,
-		  .frag = IPV4_MF,
-		  .proto = IPPROTO_UDP,
-		  .dport = 53,
-		  .udp_length = 3000,
-		  .payload = 1400},
-		 NULL},
-		{"IPv6",
-		 {.src = CLIENT6,
-		  .dst = VIP6,
-		  .sport = 1,
-		  .dport = 80,
-		  .flags = ACK,
-		  .ext = {{.type = 44, .len = 8, .fragment = 1}}},
-		 NULL},
-	};
-
-	(void)state;
-	services();
-	ALL_DROPPED(rows, "front.fragment");
-}
-
 static void case07_extension_headers_are_looked_through(void **state)
 {
 	static const struct row rows[] = {
@@ -445,7 +417,6 @@ int main(void)
 		TEST(case05_ihl_below_5_is_malformed),
 		TEST(case05_wrong_lengths_are_malformed),
 		TEST(case05_padding_after_a_short_packet_is_fine),
-		TEST(case06_a_first_fragment_is_not_split_from_the_rest),
 		TEST(case07_extension_headers_are_looked_through),
 		TEST(case07_too_many_extension_headers_have_their_reason),
 		TEST(case08_tags_are_kept_on_the_way_back_out),

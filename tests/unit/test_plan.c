@@ -260,6 +260,23 @@ static void test_a_services_settings_change(void **state)
 	      "other -> drop\n");
 }
 
+static void test_a_services_segment_size_changes(void **state)
+{
+	struct model actual = make_actual(), desired = make_example(), none = {};
+
+	(void)state;
+	desired.services[0].mss = CANARY_MSS_AUTO;
+	check(&actual, &desired, "web: change_service: change mss off -> auto\n");
+	actual = make_actual(), desired = make_example();
+	actual.services[0].mss = CANARY_MSS_AUTO;
+	desired.services[0].mss = 1400;
+	check(&actual, &desired, "web: change_service: change mss auto -> 1400\n");
+	desired = (struct model){};
+	make_service(&desired, "dns", "[2001:db8::10]:53")->mss = 1400;
+	check(&none, &desired,
+	      "dns: add_service: add service tcp [2001:db8::10]:53 (nat, affinity flow, weight 0.00 %, mss 1400)\n");
+}
+
 static void test_a_services_times_change(void **state)
 {
 	struct model actual = make_actual(), desired = make_example();
@@ -421,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_a_service_goes),
 		cmocka_unit_test(test_another_address_is_another_service),
 		cmocka_unit_test(test_a_services_settings_change),
+		cmocka_unit_test(test_a_services_segment_size_changes),
 		cmocka_unit_test(test_a_services_times_change),
 		cmocka_unit_test(test_what_is_watched_and_guarded_changes),
 		cmocka_unit_test(test_a_new_services_guards),

@@ -111,7 +111,7 @@ const struct command cli_commands[] = {
 		.arguments = "NAME PROTO ADDRESS:PORT",
 		.min_arguments = 3,
 		.max_arguments = 3,
-		.options = OPT(FORWARD) | OPT(GUE_PORT) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW) |
+		.options = OPT(FORWARD) | OPT(GUE_PORT) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW) | OPT(MSS) |
 			   OPT(IDLE_TIMEOUT) | OPT(MAX_WINDOW),
 		.summary = "add a service: an address, protocol and port to answer for",
 		.details = "PROTO is tcp or udp; port 0 is every port.",

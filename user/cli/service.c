@@ -16,6 +16,7 @@ static int parse_choices(const struct cli *cli, struct service_model *ret, struc
 	const char *gue_port = cli->values[OPT_GUE_PORT];
 	const char *track = cli->values[OPT_TRACK], *overflow = cli->values[OPT_OVERFLOW];
 	const char *idle_timeout = cli->values[OPT_IDLE_TIMEOUT], *max_window = cli->values[OPT_MAX_WINDOW];
+	const char *mss = cli->values[OPT_MSS];
 
 	if (forward && parse_forward(forward, &ret->forward))
 		return fail(error, CLI_USAGE, "--forward is %s, not \"%s\"", forward_names(), forward);
@@ -29,6 +30,9 @@ static int parse_choices(const struct cli *cli, struct service_model *ret, struc
 		return fail(error, CLI_USAGE, "--track is %s, not \"%s\"", track_names(), track);
 	if (overflow && parse_overflow(overflow, &ret->overflow))
 		return fail(error, CLI_USAGE, "--overflow is %s, not \"%s\"", overflow_names(), overflow);
+	if (mss && parse_mss(mss, &ret->mss))
+		return fail(error, CLI_USAGE, "--mss is auto, off or %d to %d bytes, not \"%s\"", CANARY_MSS_MIN,
+			    CANARY_MSS_MAX, mss);
 	if (idle_timeout && parse_duration(idle_timeout, 1, IDLE_TIMEOUT_MAX, &ret->idle_timeout))
 		return fail(error, CLI_USAGE, "--idle-timeout is 1s to 24h, as in 90s or 15m, not \"%s\"",
 			    idle_timeout);

@@ -70,6 +70,7 @@ struct service_model {
 	enum canary_affinity affinity;
 	enum canary_track track;
 	enum canary_overflow overflow;
+	unsigned mss; /* TCP: the largest segment size that SYNs may say; CANARY_MSS_AUTO; 0: what they say */
 	int weight; /* in 1/100 percent, 0..CANARY_WEIGHT_ONE, or WEIGHT_KEEP */
 	unsigned idle_timeout; /* s: how long a flow may be silent and still be one; 0: the protocol's default */
 	unsigned max_window; /* s: a window closes after this at the latest; 0: the default */

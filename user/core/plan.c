@@ -208,6 +208,7 @@ static void change_guards(struct changes *changes, const struct service_model *a
 
 static int change_service(struct plan *plan, const struct service_model *actual, const struct service_model *desired)
 {
+	char before[MSS_TEXT_LEN], after[MSS_TEXT_LEN];
 	struct changes changes = {};
 
 	if (actual->forward != desired->forward)
@@ -224,6 +225,8 @@ static int change_service(struct plan *plan, const struct service_model *actual,
 	if (actual->overflow != desired->overflow)
 		add_change(&changes, "overflow %s -> %s", overflow_name(actual->overflow),
 			   overflow_name(desired->overflow));
+	if (actual->mss != desired->mss)
+		add_change(&changes, "mss %s -> %s", format_mss(actual->mss, before), format_mss(desired->mss, after));
 	add_time_change(&changes, "idle_timeout", service_idle_timeout(actual), desired->idle_timeout);
 	add_time_change(&changes, "max_window", service_max_window(actual), desired->max_window);
 	change_guards(&changes, actual, desired);
@@ -302,7 +305,7 @@ static void add_guards(struct changes *details, const struct service_model *serv
 static int add_service(struct plan *plan, const struct service_model *service)
 {
 	const struct service_model usual = {.proto = service->proto, .forward = service->forward};
-	char text[ADDR_TEXT_LEN], duration[DURATION_TEXT_LEN];
+	char text[ADDR_TEXT_LEN], duration[DURATION_TEXT_LEN], mss[MSS_TEXT_LEN];
 	struct changes details = {};
 
 	add_change(&details, "%s, affinity %s, weight %d.%02d %%", forward_name(service->forward),
@@ -313,6 +316,8 @@ static int add_service(struct plan *plan, const struct service_model *service)
 		add_change(&details, "track %s", track_name(service->track));
 	if (service->overflow != CANARY_OVERFLOW_OTHER)
 		add_change(&details, "overflow %s", overflow_name(service->overflow));
+	if (service->mss)
+		add_change(&details, "mss %s", format_mss(service->mss, mss));
 	if (service->idle_timeout != service_idle_timeout(&usual))
 		add_change(&details, "idle_timeout %s", format_duration(service->idle_timeout, duration));
 	if (service->max_window != service_max_window(&usual))

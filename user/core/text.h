@@ -35,6 +35,10 @@ const char *format_duration(unsigned seconds, char buf[DURATION_TEXT_LEN]); /* "
 /* The same in ms: "500ms", or as above. */
 int parse_milliseconds(const char *text, unsigned min, unsigned max, unsigned *ret);
 const char *format_milliseconds(unsigned ms, char buf[DURATION_TEXT_LEN]); /* "500ms", "3s": parses back */
+/* TCP's maximum segment size: "auto", "off" or bytes, as service_model has it. */
+int parse_mss(const char *text, unsigned *ret);
+#define MSS_TEXT_LEN 12
+const char *format_mss(unsigned mss, char buf[MSS_TEXT_LEN]);
 /* Letters, digits, '-', '_', '.', beginning with a letter or digit, at most CANARY_NAME_LEN - 1: safe in paths and URLs. */
 bool name_is_valid(const char *text);
 

@@ -181,6 +181,8 @@ static int check_service(const struct exam *exam)
 	if (service->proto == IPPROTO_TCP && service->track != CANARY_TRACK_AUTO)
 		return refuse(exam, "track", "'%s' is for udp only: tcp connections are always kept; leave it out",
 			      track_name(service->track));
+	if (service->proto == IPPROTO_UDP && service->mss)
+		return refuse(exam, "mss", "udp has no segments: leave it out");
 	if (service->weight != WEIGHT_KEEP && (service->weight < 0 || service->weight > CANARY_WEIGHT_ONE))
 		return refuse(exam, "weight", "the weight is a share from 0 to 100 percent");
 	err = check_gue_port(exam);

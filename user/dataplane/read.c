@@ -107,6 +107,7 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot,
 	service->affinity = config.affinity;
 	service->track = config.track;
 	service->overflow = config.overflow;
+	service->mss = config.mss;
 	service->weight = config.weight;
 	service->id = id;
 	service->word = word;

@@ -269,6 +269,7 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 				       .affinity = desired->affinity,
 				       .track = desired->track,
 				       .overflow = desired->overflow,
+				       .mss = desired->mss,
 				       .weight = desired->weight,
 				       .gue_port = htons(service_gue_port(desired)),
 				       .assignment = desired->assignment,

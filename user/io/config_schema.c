@@ -151,6 +151,14 @@ static int read_service_overflow(const char *text, struct service_model *service
 	return 0;
 }
 
+static int read_service_mss(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_mss(text, &service->mss) < 0)
+		return refuse_text(problem, "'%s' is not a segment size: give auto, off or bytes from %d to %d", text,
+				   CANARY_MSS_MIN, CANARY_MSS_MAX);
+	return 0;
+}
+
 static int read_service_idle_timeout(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_duration(text, 1, IDLE_TIMEOUT_MAX, &service->idle_timeout) < 0)

@@ -24,6 +24,7 @@
 	X(affinity, OPTIONAL)                                                                                          \
 	X(track, OPTIONAL)                                                                                             \
 	X(overflow, OPTIONAL)                                                                                          \
+	X(mss, OPTIONAL)                                                                                               \
 	X(idle_timeout, OPTIONAL)                                                                                      \
 	X(max_window, OPTIONAL)                                                                                        \
 	X(weight, OPTIONAL)
