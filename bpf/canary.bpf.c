@@ -14,6 +14,7 @@
 #include "canary/breaker.h"
 #include "canary/hash.h"
 #include "canary/select.h"
+#include "canary/server_id.h"
 #include "maps.h"
 #include "pkt.h"
 #include "parse.h"
@@ -28,6 +29,7 @@
 #include "limit.h"
 #include "table.h"
 #include "flow.h"
+#include "quic.h"
 #include "transition.h"
 #include "event.h"
 #include "outcome.h"
@@ -88,6 +90,8 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		config = service_config(p); /* stopped, as of this packet */
 	if (!config)
 		return XDP_PASS;
+	if (config->affinity == CANARY_AFFINITY_QUIC)
+		quic_find(ctx);
 	verdict = flow_steer(p, config, &a);
 	p->cohort = verdict ? a.wanted : a.cohort;
 	p->backend = a.backend;

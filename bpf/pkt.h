@@ -61,6 +61,13 @@ struct pkt {
 	struct canary_reverse_key back_key;
 	struct canary_reverse back;
 	__u64 now_ns;
+	/* affinity quic: */
+	struct canary_server_id server_id; /* of the packet's connection id */
+	struct {
+		__u32 backend; /* that has it, 0: none */
+		__u32 generation;
+		__u32 cohort;
+	} named;
 };
 
 /* What TCP's and UDP's headers begin with. */

@@ -8,6 +8,7 @@
 #include "cli/change.h"
 #include "cli/output.h"
 #include "cli/view.h"
+#include "core/server_id.h"
 #include "core/text.h"
 
 json_t *view_service(const struct service_model *service)
@@ -25,11 +26,11 @@ json_t *view_service(const struct service_model *service)
 
 json_t *view_backend(const struct backend_model *backend)
 {
-	char addr[ADDR_TEXT_LEN];
+	char addr[ADDR_TEXT_LEN], id[SERVER_ID_TEXT_LEN];
 
-	return json_pack("{s:s, s:s, s:i, s:i, s:s}", "cohort", cohort_name(backend->cohort), "address",
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s*}", "cohort", cohort_name(backend->cohort), "address",
 			 format_addr(&backend->addr, addr), "port", backend->port, "weight", (int)backend->weight,
-			 "state", backend->draining ? "draining" : "up");
+			 "state", backend->draining ? "draining" : "up", "server_id", backend_server_id(backend, id));
 }
 
 json_t *view_segment(const struct segment_model *segment)
