@@ -11,17 +11,25 @@
 #include "core/server_id.h"
 #include "core/text.h"
 
+/* NULL: it has none. */
+static json_t *view_quic(const struct service_model *service)
+{
+	if (service->affinity != CANARY_AFFINITY_QUIC)
+		return NULL;
+	return json_pack("{s:i, s:i}", "id_offset", (int)service->id_offset, "id_length", (int)service->id_length);
+}
+
 json_t *view_service(const struct service_model *service)
 {
 	char addr[ADDR_TEXT_LEN];
 
-	return json_pack("{s:o, s:s, s:s, s:i, s:f, s:I, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
-			 json_text(service->name), "protocol", proto_name(service->proto), "address",
-			 format_addr(&service->addr, addr), "port", service->port, "weight", service->weight / 100.0,
-			 "epoch", (json_int_t)canary_word_epoch(service->word), "forward",
-			 forward_name(service->forward), "affinity", affinity_name(service->affinity), "track",
-			 track_name(service->track), "overflow", overflow_name(service->overflow), "idle_timeout",
-			 (int)service->idle_timeout, "max_window", (int)service->max_window);
+	return json_pack(
+		"{s:o, s:s, s:s, s:i, s:f, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:o*}", "name", json_text(service->name),
+		"protocol", proto_name(service->proto), "address", format_addr(&service->addr, addr), "port",
+		service->port, "weight", service->weight / 100.0, "epoch", (json_int_t)canary_word_epoch(service->word),
+		"forward", forward_name(service->forward), "affinity", affinity_name(service->affinity), "track",
+		track_name(service->track), "overflow", overflow_name(service->overflow), "idle_timeout",
+		(int)service->idle_timeout, "max_window", (int)service->max_window, "quic", view_quic(service));
 }
 
 json_t *view_backend(const struct backend_model *backend)

@@ -10,7 +10,7 @@
 #include "core/model.h"
 #include "dataplane/dataplane.h"
 
-/* name, protocol, address, port, weight, epoch, forward, affinity, track, overflow, idle_timeout, max_window */
+/* name, protocol, address, port, weight, epoch, forward, affinity, track, overflow, idle_timeout, max_window, and with affinity quic quic */
 json_t *view_service(const struct service_model *service);
 /* cohort, address, port, weight, state, and with affinity quic server_id */
 json_t *view_backend(const struct backend_model *backend);
