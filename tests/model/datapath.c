@@ -104,6 +104,17 @@ void datapath_clear(void)
 	shim_instance = 0;
 }
 
+/* What quic_find() reads off a packet. */
+static void name_backend(struct pkt *p, __u32 index)
+{
+	const struct canary_backend *backend = backend_at(index);
+
+	if (!index || !(backend->flags & CANARY_BACKEND_LIVE) || backend->service != p->service)
+		return;
+	p->named.backend = index;
+	p->named.generation = backend->generation;
+}
+
 /* As canary_xdp and to_backend do, between the parser and the route. */
 void datapath_steer(struct datapath_packet *packet)
 {
@@ -126,6 +137,7 @@ void datapath_steer(struct datapath_packet *packet)
 	if (config->lease_ns && !packet->lease_unchecked && flow_may_open(p) &&
 	    guard_lease(p->service, p->word, p->now_ns))
 		config = service_config(p);
+	name_backend(p, packet->named);
 	packet->verdict = flow_steer(p, config, &a);
 	if (packet->verdict)
 		return;

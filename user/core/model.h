@@ -77,7 +77,8 @@ struct service_model {
 	int weight; /* in 1/100 percent, 0..CANARY_WEIGHT_ONE, or WEIGHT_KEEP */
 	unsigned idle_timeout; /* s: how long a flow may be silent and still be one; 0: the protocol's default */
 	unsigned max_window; /* s: a window closes after this at the latest; 0: the default */
-	unsigned id_offset, id_length; /* affinity quic: where a connection id has its server's id, and how long that is */
+	unsigned id_offset,
+		id_length; /* affinity quic: where a connection id has its server's id, and how long that is */
 
 	/* What is watched of connections, and what the kernel does by itself. model_add_service() fills in the defaults. */
 	unsigned
