@@ -160,4 +160,9 @@ succeeds ctl backend add web canary 10.0.0.21 --server-id 00c0ffee
 contains "$(cat "$work/output")" changed "what the command says"
 refused 1 "would both have the server id 0a000016" ctl backend add web canary 10.0.0.21 --server-id 0a000016
 refused 1 "it has 2 bytes and the service's quic.id_length is 4" ctl backend add web canary 10.0.0.21 --server-id 0a00
+refused 2 "--id-length are for --affinity quic" ctl service add other udp 203.0.113.11:443 --id-offset 2
+succeeds ctl service add other udp 203.0.113.11:443 --affinity quic --id-offset 2 --id-length 8
+eq "$(ctl service list --json | jq -c '.services[] | select(.name == "other") | .quic')" '{"id_offset":2,"id_length":8}' \
+	"what service add made"
+refused 2 "--quic-id is 1 to 20 bytes" ctl explain 198.51.100.9:1000 --service other --quic-id xy
 refused 2 "--server-id is 1 to 16 bytes" ctl backend add web canary 10.0.0.21 --server-id xyz
