@@ -15,6 +15,7 @@
 #include "canary/filter.h"
 #include "canary/hash.h"
 #include "canary/select.h"
+#include "canary/server_id.h"
 #include "maps.h"
 #include "pkt.h"
 #include "parse.h"
@@ -31,6 +32,7 @@
 #include "table.h"
 #include "flow.h"
 #include "fragment.h"
+#include "quic.h"
 #include "transition.h"
 #include "event.h"
 #include "outcome.h"
@@ -73,7 +75,7 @@ static __always_inline bool fits(struct xdp_md *ctx, const struct pkt *p, __u32 
 }
 
 /* Fills in the packet's cohort and backend. 0, or a verdict. */
-static __always_inline int assign(struct pkt *p, struct canary_config **config)
+static __always_inline int assign(struct xdp_md *ctx, struct pkt *p, struct canary_config **config)
 {
 	struct assignment a;
 	int verdict;
@@ -82,6 +84,8 @@ static __always_inline int assign(struct pkt *p, struct canary_config **config)
 		*config = service_config(p); /* stopped, as of this packet */
 	if (!*config)
 		return XDP_PASS;
+	if ((*config)->affinity == CANARY_AFFINITY_QUIC)
+		quic_find(ctx);
 	verdict = flow_steer(p, *config, &a);
 	p->cohort = verdict ? a.wanted : a.cohort;
 	p->backend = a.backend;
@@ -108,7 +112,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	if (frame_expired(ctx, p))
 		return XDP_PASS;
 	if (!(p->flags & PKT_LATER))
-		verdict = assign(p, &config);
+		verdict = assign(ctx, p, &config);
 	if (verdict)
 		return verdict;
 	if (p->flags & PKT_RESET)

@@ -11,6 +11,7 @@
 #include "canary/abi.h"
 #include "canary/decap.h"
 #include "canary/hash.h"
+#include "canary/server_id.h"
 #include "pkt.h"
 #include "parse.h"
 #include "csum.h"

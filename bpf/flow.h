@@ -40,8 +40,11 @@
 /* Is every flow of the service remembered? */
 static __always_inline bool flow_always(const struct pkt *p, const struct canary_config *config)
 {
-	return config->forward == CANARY_FORWARD_NAT ||
-	       (p->tuple.proto == IPPROTO_UDP && config->track == CANARY_TRACK_ALWAYS);
+	if (config->forward == CANARY_FORWARD_NAT)
+		return true;
+	return p->tuple.proto == IPPROTO_UDP &&
+	       (config->track == CANARY_TRACK_ALWAYS ||
+		(config->affinity == CANARY_AFFINITY_QUIC && config->track == CANARY_TRACK_AUTO));
 }
 
 /*
@@ -372,6 +375,47 @@ GLOBAL int flow_datagram(struct assignment *ret)
 }
 
 /*
+ * A datagram whose connection id names its backend: that one gets it, whatever is remembered of its addresses and ports. A
+ * connection that has come to a new path is remembered there as well: for nat's way back, and for ICMP errors, which have
+ * no such id. But anybody can forge one, so what goes on at these addresses and ports keeps them.
+ */
+GLOBAL int flow_named(struct assignment *ret)
+{
+	struct pkt *p = pkt_current();
+	struct assignment other;
+	struct canary_flow *flow;
+	bool taken = false;
+	int verdict;
+
+	if (!p || !ret)
+		return DROP(FAULT);
+	flow = table_find(p);
+	if (flow && flow_recall(p, flow, &other)) {
+		if (other.backend == ret->backend) {
+			flow_touch(flow, p);
+			return 0;
+		}
+		taken = true;
+	}
+	flow = bpf_map_lookup_elem(&embryonic, &p->key);
+	if (!taken && flow && flow_recall(p, flow, &other)) {
+		if (other.backend == ret->backend) {
+			flow_promote(p, flow, ret);
+			return 0;
+		}
+		taken = true;
+	}
+	if (p->flags & PKT_NAT) {
+		verdict = reverse_reserve(ret, false);
+		if (verdict)
+			return verdict;
+	}
+	if (!taken)
+		table_open(p, ret, 0);
+	return 0;
+}
+
+/*
  * Fills in p->cohort and p->backend. 0, or a reason to drop, charged to the cohort that was wanted. Settled packets end
  * here, and so do those of UDP services that are not sticky.
  */
@@ -387,6 +431,13 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	if (now->forward == CANARY_FORWARD_NAT)
 		p->flags |= PKT_NAT;
 	backend_choose(p, now, canary_view_now(p->word), a);
+	if (p->flags & PKT_NAMED) {
+		*a = (struct assignment){.backend = p->named.backend,
+					 .generation = p->named.generation,
+					 .wanted = p->named.cohort,
+					 .cohort = p->named.cohort};
+		count_cohort(p->service, a->cohort, CANARY_COHORT_BY_ID, 1);
+	}
 	if (always) {
 		p->flags |= PKT_ALWAYS;
 	} else {
@@ -401,7 +452,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 		if (udp || (!(p->flags & PKT_DIFFERS) && !held_test(p->held))) {
 			if (!a->backend)
 				return DROP(NO_BACKEND);
-			if ((udp || opens) && !(p->flags & PKT_ICMP_ERROR))
+			if ((udp || opens) && !(p->flags & (PKT_NAMED | PKT_ICMP_ERROR)))
 				count_flow(p->service, a);
 			return 0;
 		}
@@ -409,7 +460,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	pkt_now(p);
 	table_key(p);
 	if (udp)
-		return flow_datagram(a);
+		return p->flags & PKT_NAMED ? flow_named(a) : flow_datagram(a);
 	if (opens)
 		return flow_open(a);
 	chosen = *a;

@@ -25,6 +25,7 @@ enum pkt_flag {
 	PKT_DATA = 1 << 11, /* TCP: it carries more than headers */
 	PKT_ANSWER = 1 << 12, /* by now it is an answer of ours to its sender */
 	PKT_LATER = 1 << 13, /* a fragment that is not the first, without ports */
+	PKT_NAMED = 1 << 14, /* its QUIC connection id names its backend */
 };
 
 /*
@@ -72,6 +73,13 @@ struct pkt {
 		struct canary_reverse back;
 		struct canary_fragment fragment;
 	};
+	/* affinity quic: */
+	struct canary_server_id server_id; /* of the packet's connection id */
+	struct { /* that has it; with PKT_NAMED */
+		__u32 backend;
+		__u32 generation;
+		__u32 cohort;
+	} named;
 };
 
 /* What TCP's and UDP's headers begin with. */

@@ -45,11 +45,12 @@ enum canary_forward {
 enum canary_affinity {
 	CANARY_AFFINITY_FLOW = 0, /* the bucket is a hash of the 5-tuple */
 	CANARY_AFFINITY_CLIENT = 1, /* ... of the client's address */
+	CANARY_AFFINITY_QUIC = 2, /* of the 5-tuple, where no connection id names the backend: see server_id.h */
 	CANARY_AFFINITIES,
 };
 
 enum canary_track { /* UDP only: is a flow remembered at its first packet? */
-		    CANARY_TRACK_AUTO = 0, /* with nat yes, else no */
+		    CANARY_TRACK_AUTO = 0, /* with nat and affinity quic yes, else no */
 		    CANARY_TRACK_ALWAYS = 1,
 		    CANARY_TRACK_NEVER = 2,
 		    CANARY_TRACKS,
@@ -161,7 +162,7 @@ struct canary_config {
 	__u16 gue_port; /* gue: the backends' UDP port, network order */
 	__u32 assignment; /* rises when somebody sets the weight or the salt */
 	__u32 salt_number; /* the salt is derived from the keys, the service and this */
-	__u32 members; /* arena: `member_count` words, see CANARY_MEMBER_* */
+	__u32 members; /* arena: `member_count` words, see CANARY_MEMBER_*; affinity quic: and what server_id.h says */
 	__u16 member_count;
 	__u16 mss; /* TCP's maximum segment size is lowered to this in SYNs; 0: not at all, CANARY_MSS_AUTO: to what the path takes */
 	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */

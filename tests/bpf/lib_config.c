@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/plan.h"
+#include "core/server_id.h"
 #include "core/text.h"
 #include "core/validate.h"
 
@@ -28,7 +29,7 @@ static void add_backends(struct service_model *service, enum canary_cohort cohor
 	snprintf(copy, sizeof(copy), "%s", list ? list : "");
 	while ((word = strsep(&rest, " "))) {
 		struct backend_model *backend;
-		char *weight;
+		char *weight, *id;
 
 		if (!*word)
 			continue;
@@ -38,6 +39,11 @@ static void add_backends(struct service_model *service, enum canary_cohort cohor
 		if (*word == '!') {
 			backend->draining = true;
 			word++;
+		}
+		id = strchr(word, '#');
+		if (id) {
+			*id++ = 0;
+			assert_int_equal(parse_server_id(id, &backend->server_id, &backend->server_id_length), 0);
 		}
 		weight = strchr(word, '*');
 		if (weight) {
@@ -86,6 +92,10 @@ static void add_service(struct model *model, const struct service *from)
 	service->mss = from->mss;
 	service->weight = from->weight;
 	service->idle_timeout = from->idle_timeout;
+	if (from->id_length) {
+		service->id_offset = from->id_offset;
+		service->id_length = from->id_length;
+	}
 	if (from->handshake_timeout)
 		service->handshake_timeout = from->handshake_timeout;
 	if (from->observe_cap || from->no_observing)

@@ -40,7 +40,9 @@ struct service {
 	unsigned observe_cap; /* 1/100 percent; 0: the default */
 	unsigned lease; /* s; 0: none */
 	enum canary_on_expiry on_expiry;
-	const char *stable, *canary; /* "10.0.0.11:8080 10.0.0.12:8080*3 !10.0.0.13:8080": weight 3, draining */
+	unsigned id_offset, id_length; /* affinity quic; length 0: the defaults of both */
+	/* "10.0.0.11:8080 10.0.0.12:8080*3 !10.0.0.13:8080 10.0.0.14:8080#0a0b": weight 3, draining, server id */
+	const char *stable, *canary;
 	const char *segments; /* "198.51.100.0/24>canary" */
 };
 

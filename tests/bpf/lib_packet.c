@@ -199,6 +199,11 @@ static void put_payload(struct packet *p, const struct spec *spec)
 		at[i] = i * 7 + spec->filler * 13 + (i >> 8) + 1;
 	if (spec->word && spec->payload >= 2)
 		set16(at, spec->word);
+	for (const char *text = spec->data; text && *text; text += 2) {
+		text += strspn(text, " ");
+		if (at == p->data + p->len || sscanf(text, "%2hhx", at++) != 1)
+			refuse("data", spec->data);
+	}
 }
 
 static void put_tcp_options(struct packet *p, const struct spec *spec)

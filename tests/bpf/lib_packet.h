@@ -100,6 +100,7 @@ struct spec {
 	unsigned payload; /* bytes */
 	unsigned filler; /* what they are made from */
 	unsigned word; /* the first two of them, if not 0 */
+	const char *data; /* what they begin with, in hexadecimal; spaces say nothing */
 	unsigned trailer; /* bytes after the IP packet */
 	unsigned cut; /* the frame ends here; 0: where it should */
 };

@@ -52,6 +52,23 @@ static struct service services[] = {
 	 .track = CANARY_TRACK_ALWAYS,
 	 .segments = "198.51.100.8/32>canary",
 	 BACKENDS4},
+	/* Ids of one byte: many a packet has one of a backend's. */
+	{.name = "quic4",
+	 .endpoint = VIP ":83",
+	 .proto = IPPROTO_UDP,
+	 .affinity = CANARY_AFFINITY_QUIC,
+	 .id_length = 1,
+	 .stable = "10.0.0.11 10.0.0.12",
+	 .canary = "10.0.0.21 192.0.2.21#41"},
+	{.name = "quic6",
+	 .endpoint = "[" VIP6 "]:83",
+	 .proto = IPPROTO_UDP,
+	 .forward = CANARY_FORWARD_IPIP,
+	 .affinity = CANARY_AFFINITY_QUIC,
+	 .id_length = 1,
+	 .id_offset = 3,
+	 .stable = "2001:db8:10::11 10.0.0.12",
+	 .canary = "2001:db8:10::21 2001:db8:2::22"},
 };
 enum { SERVICES = sizeof(services) / sizeof(*services) };
 

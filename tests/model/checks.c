@@ -98,7 +98,7 @@ struct check_new check_before(const struct flow *flow, const struct datapath_pac
 	const struct canary_guard *guard = datapath_guard(flow->service);
 	struct check_new before = {.changes = changes_made()};
 
-	if (packet->icmp_error || (flow->service != WORLD_UDP && !(packet->tcp_flags & MODEL_SYN)))
+	if (packet->icmp_error || packet->named || (flow->service != WORLD_UDP && !(packet->tcp_flags & MODEL_SYN)))
 		return before;
 	before.applies = is_stopped(flow->service) || is_lease_over(config, guard);
 	before.remembered = is_remembered(flow, packet);

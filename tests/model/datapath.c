@@ -117,6 +117,19 @@ void datapath_clear(void)
 	pass_filter();
 }
 
+/* What quic_find() reads off a packet. */
+static void name_backend(struct pkt *p, __u32 index)
+{
+	const struct canary_backend *backend = backend_at(index);
+
+	if (!index || !(backend->flags & CANARY_BACKEND_LIVE) || backend->service != p->service)
+		return;
+	p->flags |= PKT_NAMED;
+	p->named.backend = index;
+	p->named.generation = backend->generation;
+	p->named.cohort = CANARY_STABLE;
+}
+
 /* As canary_xdp and to_backend do, between the parser and the route. */
 void datapath_steer(struct datapath_packet *packet)
 {
@@ -138,6 +151,7 @@ void datapath_steer(struct datapath_packet *packet)
 	if (config->lease_ns && !packet->lease_unchecked && flow_may_open(p) &&
 	    guard_lease(p->service, p->word, pkt_now(p)))
 		config = service_config(p);
+	name_backend(p, packet->named);
 	packet->verdict = flow_steer(p, config, &a);
 	if (packet->verdict)
 		return;

@@ -41,6 +41,7 @@ struct datapath_packet {
 	bool icmp_error;
 	bool data;
 	bool lease_unchecked;
+	__u32 named; /* the backend that a connection id names; 0: none */
 	/* What became of it. */
 	__u32 service;
 	int verdict; /* 0: it goes to `backend` */

@@ -134,8 +134,10 @@ static void send(struct flow *flow, __u32 tcp_flags)
 		flow->state = CLOSED;
 		return;
 	}
-	if (flow->service == WORLD_UDP)
+	if (flow->service == WORLD_UDP) {
 		packet.tcp_flags = packet.tcp_seq = 0;
+		packet.named = one_in(4) ? flow->backend : 0;
+	}
 	if (tcp_flags & MODEL_SYN)
 		packet.tcp_seq--;
 	shim_instance = flow->instance;
@@ -317,16 +319,23 @@ void packets_progress(struct flow *flow)
 	}
 }
 
+static __u32 some_backend(__u32 service)
+{
+	return world_members[service][pick(CANARY_COHORTS)][pick(WORLD_MEMBERS)].index;
+}
+
 void packets_forge(struct flow *flow)
 {
 	struct datapath_packet packet = {.tcp_seq = shim_random(), .tcp_flags = one_in(2) ? MODEL_SYN : MODEL_ACK};
 	__u32 instance = shim_instance;
 
-	if (flow->service == WORLD_UDP)
-		return; /* is the flow's own */
-	shim_instance = flow->instance;
 	if (one_in(8))
 		packet = (struct datapath_packet){.icmp_error = true};
+	else if (flow->service == WORLD_UDP)
+		packet = (struct datapath_packet){.named = some_backend(flow->service)};
+	if (flow->service == WORLD_UDP && !packet.icmp_error && !packet.named)
+		return; /* is the flow's own */
+	shim_instance = flow->instance;
 	steer(&packet, flow);
 	if (packet.tcp_flags & MODEL_SYN && flow->state == OPENING)
 		flow->lost = true;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/plan.h"
+#include "core/validate.h"
 
 /* make_example() as the data plane reads it back. */
 static struct model make_actual(void)
@@ -364,6 +365,26 @@ static void test_backends_change(void **state)
 	      "web: add_backend: add canary backend 10.0.0.21:8081 (weight 1)\n");
 }
 
+static void test_server_ids_change(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+	struct service_model *before = &actual.services[0], *web = &desired.services[0];
+	struct problem problem;
+
+	(void)state;
+	before->proto = web->proto = IPPROTO_UDP;
+	before->affinity = web->affinity = CANARY_AFFINITY_QUIC;
+	web->id_offset = 3;
+	web->id_length = 5;
+	assert_int_equal(validate_model(&actual, &problem), 0);
+	assert_int_equal(validate_model(&desired, &problem), 0);
+	check(&actual, &desired,
+	      "web: change_service: change quic.id_offset 1 -> 3, quic.id_length 4 -> 5\n"
+	      "web: change_backend: change stable backend 10.0.0.11:8080: server_id ff0a00000b\n"
+	      "web: change_backend: change stable backend 10.0.0.12:8080: server_id ff0a00000c\n"
+	      "web: change_backend: change canary backend 10.0.0.21:8080: server_id ff0a000015\n");
+}
+
 static void test_segments_change(void **state)
 {
 	struct model actual = make_actual(), desired = make_example();
@@ -443,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_watched_and_guarded_changes),
 		cmocka_unit_test(test_a_new_services_guards),
 		cmocka_unit_test(test_backends_change),
+		cmocka_unit_test(test_server_ids_change),
 		cmocka_unit_test(test_segments_change),
 		cmocka_unit_test(test_deletions_come_first_and_additions_last),
 		cmocka_unit_test(test_large_models),

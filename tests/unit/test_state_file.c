@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "canary/abi.h"
+#include "core/server_id.h"
 #include "io/state_file.h"
 
 static char directory[] = "/tmp/test_state_file.XXXXXX";
@@ -36,6 +37,7 @@ static struct model make_oldest(void)
 {
 	struct model model = make_example();
 	struct service_model *web = &model.services[0], *dns;
+	struct backend_model *backend;
 
 	web->salt = 0xfedcba9876543210;
 	web->salt_number = 4000000000;
@@ -48,14 +50,20 @@ static struct model make_oldest(void)
 	dns->proto = IPPROTO_UDP;
 	dns->forward = CANARY_FORWARD_GUE;
 	dns->gue_port = 6081;
-	dns->affinity = CANARY_AFFINITY_CLIENT;
+	dns->affinity = CANARY_AFFINITY_QUIC;
 	dns->track = CANARY_TRACK_ALWAYS;
 	dns->overflow = CANARY_OVERFLOW_DROP;
 	dns->weight = CANARY_WEIGHT_ONE; /* with no canary backend: a drain may have led there */
 	dns->idle_timeout = 60;
 	dns->max_window = 86400;
 	dns->lease = 0;
-	make_backend(dns, CANARY_STABLE, "10.0.0.53")->port = 53;
+	backend = make_backend(dns, CANARY_STABLE, "10.0.0.53");
+	backend->port = 53;
+	assert_int_equal(
+		parse_server_id("00112233445566778899aabbccddee00", &backend->server_id, &backend->server_id_length),
+		0);
+	dns->id_offset = 0;
+	dns->id_length = 16;
 	make_segment(dns, "2001:db8:1::/48", CANARY_STABLE);
 	return model;
 }

@@ -4,6 +4,7 @@
 #include <linux/types.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "canary/select.h"
 #include "cli/change.h"
@@ -12,6 +13,7 @@
 #include "cli/output.h"
 #include "cli/view.h"
 #include "cli/vlans.h"
+#include "core/server_id.h"
 #include "core/text.h"
 #include "core/validate.h"
 
@@ -22,16 +24,21 @@ struct target {
 	struct canary_addr addr;
 	int port; /* PORT_DEFAULT: not given */
 	unsigned weight; /* 0: not given */
+	struct canary_server_id server_id;
+	unsigned server_id_length; /* 0: not given */
 };
 
 static int parse_target(const struct cli *cli, const char *endpoint, struct target *ret, struct error *error)
 {
-	const char *weight = cli->values[OPT_WEIGHT];
+	const char *weight = cli->values[OPT_WEIGHT], *id = cli->values[OPT_SERVER_ID];
 
 	ret->service = cli->arguments[0];
 	if (weight && parse_unsigned(weight, 1, CANARY_MAX_BACKEND_WEIGHT, &ret->weight))
 		return fail(error, CLI_USAGE, "--weight is a whole number from 1 to %d, not \"%s\"",
 			    CANARY_MAX_BACKEND_WEIGHT, weight);
+	if (id && parse_server_id(id, &ret->server_id, &ret->server_id_length))
+		return fail(error, CLI_USAGE, "--server-id is 1 to %d bytes in hexadecimal, like 0a00000b, not \"%s\"",
+			    CANARY_SERVER_ID_MAX, id);
 	return argument_endpoint(endpoint, &ret->addr, &ret->port, error);
 }
 
@@ -56,6 +63,12 @@ static int no_target(const struct service_model *service, const struct target *t
 	}
 	return fail(error, -ENOENT, "%s has no backend %s: see canaryctl backend list %s", service->name, wanted,
 		    service->name);
+}
+
+static bool gives_other_id(const struct target *target, const struct backend_model *backend)
+{
+	return target->server_id_length && (target->server_id_length != backend->server_id_length ||
+					    memcmp(&target->server_id, &backend->server_id, sizeof(target->server_id)));
 }
 
 /* What add does to the model: nothing (NULL with a sentence), or what *ret_done says. */
@@ -83,7 +96,7 @@ static struct backend_model *add_backend(struct service_model *service, const st
 	} else if (backend->draining) {
 		backend->draining = false;
 		*ret_done = "taken back";
-	} else if (target->weight && target->weight != backend->weight) {
+	} else if ((target->weight && target->weight != backend->weight) || gives_other_id(target, backend)) {
 		*ret_done = "changed";
 	} else {
 		fail(error, -EEXIST, "%s is a %s backend of %s already",
@@ -93,6 +106,10 @@ static struct backend_model *add_backend(struct service_model *service, const st
 	}
 	if (target->weight)
 		backend->weight = target->weight;
+	if (target->server_id_length) {
+		backend->server_id = target->server_id;
+		backend->server_id_length = target->server_id_length;
+	}
 	return backend;
 }
 

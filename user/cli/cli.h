@@ -58,6 +58,10 @@ enum cli_option {
 	OPT_BASE,
 	OPT_RELEASE,
 	OPT_LIMIT,
+	OPT_ID_OFFSET,
+	OPT_ID_LENGTH,
+	OPT_SERVER_ID,
+	OPT_QUIC_ID,
 	OPTIONS,
 };
 #define OPT(name) (1ULL << OPT_##name)

@@ -8,17 +8,21 @@
 #include "cli/guard.h"
 #include "cli/output.h"
 #include "cli/view.h"
+#include "core/server_id.h"
 #include "core/text.h"
 
 struct question {
 	struct canary_addr client;
 	int client_port;
 	int port; /* PORT_DEFAULT: the service's */
+	__u8 connection_id[CANARY_CONNECTION_ID_MAX];
+	unsigned connection_id_length; /* 0: not given */
+	const struct backend_model *named; /* by that; NULL: none */
 };
 
 static int parse_question(const struct cli *cli, struct question *ret, struct error *error)
 {
-	const char *port = cli->values[OPT_PORT];
+	const char *port = cli->values[OPT_PORT], *id = cli->values[OPT_QUIC_ID];
 	int code = argument_endpoint(cli->arguments[0], &ret->client, &ret->client_port, error);
 
 	if (code)
@@ -28,6 +32,25 @@ static int parse_question(const struct cli *cli, struct question *ret, struct er
 	ret->port = PORT_DEFAULT;
 	if (port && parse_port(port, &ret->port))
 		return fail(error, CLI_USAGE, "--port is 0 to 65535, not \"%s\"", port);
+	if (id && parse_bytes(id, sizeof(ret->connection_id), ret->connection_id, &ret->connection_id_length))
+		return fail(error, CLI_USAGE, "--quic-id is 1 to %d bytes in hexadecimal, not \"%s\"",
+			    CANARY_CONNECTION_ID_MAX, id);
+	return 0;
+}
+
+/* Whose connection is it, by its id? What is too short for a server id names nobody. */
+static int settle_id(struct question *question, const struct service_model *service, struct error *error)
+{
+	struct canary_server_id id;
+
+	if (!question->connection_id_length)
+		return 0;
+	if (service->affinity != CANARY_AFFINITY_QUIC)
+		return fail(error, -EINVAL,
+			    "%s has affinity %s, and only quic goes by connection ids: leave --quic-id out",
+			    service->name, affinity_name(service->affinity));
+	if (!server_id_of_connection(service, question->connection_id, question->connection_id_length, &id))
+		question->named = server_id_find(service, &id);
 	return 0;
 }
 
@@ -41,7 +64,7 @@ static int settle_question(struct question *question, const struct service_model
 		return fail(error, -EINVAL, "%s takes port %d only: leave --port out", service->name, service->port);
 	if (question->port == PORT_DEFAULT)
 		question->port = service->port;
-	return 0;
+	return settle_id(question, service, error);
 }
 
 static json_t *backend_of(const struct service_model *service, __u32 index)
@@ -64,6 +87,11 @@ static json_t *view_explanation(const struct service_model *service, const struc
 	__u32 backend = explanation->tracked ? explanation->tracked_backend : explanation->backend;
 	char client[ADDR_TEXT_LEN];
 
+	if (question->named) {
+		why = "id";
+		cohort = question->named->cohort;
+		backend = question->named->index;
+	}
 	return json_pack("{s:o, s:s, s:i, s:I, s:I, s:f, s:s, s:s, s:s, s:I, s:I, s:o, s:b}", "service",
 			 json_text(service->name), "client",
 			 format_endpoint(&question->client, question->client_port, client), "port", question->port,
@@ -94,7 +122,9 @@ static void print_explanation(const struct cli *cli, const json_t *view)
 	ROW("slot", "%lld of %lld", (long long)integer_of(view, "slot"), (long long)integer_of(view, "ring_size"));
 	ROW("cohort", "%s", text_of(view, "cohort"));
 	ROW("backend", "%s", endpoint);
-	if (*why == 't')
+	if (*why == 'i')
+		ROW("why", "id: the connection id has the backend's server id in it");
+	else if (*why == 't')
 		ROW("why", "tracked: it has a flow, which stays where it is");
 	else if (*why == 's')
 		ROW("why", "segment: a prefix that the client is in is pinned to %s", wanted);
@@ -103,7 +133,7 @@ static void print_explanation(const struct cli *cli, const json_t *view)
 		    guard_stopper(view));
 	else
 		ROW("why", "weight: the bucket is %s the threshold", below ? "below" : "not below");
-	if (*why != 't' && strcmp(wanted, text_of(view, "cohort")))
+	if (*why != 'i' && *why != 't' && strcmp(wanted, text_of(view, "cohort")))
 		ROW("overflow", "%s has no backend that takes flows", wanted);
 #undef ROW
 	table_print(&table, cli, 0);

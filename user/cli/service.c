@@ -14,6 +14,7 @@ static int parse_choices(const struct cli *cli, struct service_model *ret, struc
 {
 	const char *forward = cli->values[OPT_FORWARD], *affinity = cli->values[OPT_AFFINITY];
 	const char *gue_port = cli->values[OPT_GUE_PORT];
+	const char *id_offset = cli->values[OPT_ID_OFFSET], *id_length = cli->values[OPT_ID_LENGTH];
 	const char *track = cli->values[OPT_TRACK], *overflow = cli->values[OPT_OVERFLOW];
 	const char *idle_timeout = cli->values[OPT_IDLE_TIMEOUT], *max_window = cli->values[OPT_MAX_WINDOW];
 	const char *mss = cli->values[OPT_MSS];
@@ -26,6 +27,14 @@ static int parse_choices(const struct cli *cli, struct service_model *ret, struc
 		return fail(error, CLI_USAGE, "--gue-port goes with --forward gue");
 	if (affinity && parse_affinity(affinity, &ret->affinity))
 		return fail(error, CLI_USAGE, "--affinity is %s, not \"%s\"", affinity_names(), affinity);
+	if (id_offset && parse_unsigned(id_offset, 0, CANARY_CONNECTION_ID_MAX - 1, &ret->id_offset))
+		return fail(error, CLI_USAGE, "--id-offset is a whole number of bytes from 0 to %d, not \"%s\"",
+			    CANARY_CONNECTION_ID_MAX - 1, id_offset);
+	if (id_length && parse_unsigned(id_length, 1, CANARY_SERVER_ID_MAX, &ret->id_length))
+		return fail(error, CLI_USAGE, "--id-length is a whole number of bytes from 1 to %d, not \"%s\"",
+			    CANARY_SERVER_ID_MAX, id_length);
+	if ((id_offset || id_length) && ret->affinity != CANARY_AFFINITY_QUIC)
+		return fail(error, CLI_USAGE, "--id-offset and --id-length are for --affinity quic");
 	if (track && parse_track(track, &ret->track))
 		return fail(error, CLI_USAGE, "--track is %s, not \"%s\"", track_names(), track);
 	if (overflow && parse_overflow(overflow, &ret->overflow))

@@ -8,30 +8,39 @@
 #include "cli/change.h"
 #include "cli/output.h"
 #include "cli/view.h"
+#include "core/server_id.h"
 #include "core/text.h"
+
+/* NULL: it has none. */
+static json_t *view_quic(const struct service_model *service)
+{
+	if (service->affinity != CANARY_AFFINITY_QUIC)
+		return NULL;
+	return json_pack("{s:i, s:i}", "id_offset", (int)service->id_offset, "id_length", (int)service->id_length);
+}
 
 json_t *view_service(const struct service_model *service)
 {
 	char addr[ADDR_TEXT_LEN], mss[MSS_TEXT_LEN];
 
-	return json_pack("{s:o, s:s, s:s, s:i, s:f, s:I, s:s, s:o*, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
-			 json_text(service->name), "protocol", proto_name(service->proto), "address",
-			 format_addr(&service->addr, addr), "port", service->port, "weight", service->weight / 100.0,
-			 "epoch", (json_int_t)canary_word_epoch(service->word), "forward",
-			 forward_name(service->forward), "gue_port",
-			 service->gue_port ? json_integer(service->gue_port) : NULL, "affinity",
-			 affinity_name(service->affinity), "track", track_name(service->track), "overflow",
-			 overflow_name(service->overflow), "mss", format_mss(service->mss, mss), "idle_timeout",
-			 (int)service->idle_timeout, "max_window", (int)service->max_window);
+	return json_pack(
+		"{s:o, s:s, s:s, s:i, s:f, s:I, s:s, s:o*, s:s, s:s, s:s, s:s, s:i, s:i, s:o*}", "name",
+		json_text(service->name), "protocol", proto_name(service->proto), "address",
+		format_addr(&service->addr, addr), "port", service->port, "weight", service->weight / 100.0, "epoch",
+		(json_int_t)canary_word_epoch(service->word), "forward", forward_name(service->forward), "gue_port",
+		service->gue_port ? json_integer(service->gue_port) : NULL, "affinity",
+		affinity_name(service->affinity), "track", track_name(service->track), "overflow",
+		overflow_name(service->overflow), "mss", format_mss(service->mss, mss), "idle_timeout",
+		(int)service->idle_timeout, "max_window", (int)service->max_window, "quic", view_quic(service));
 }
 
 json_t *view_backend(const struct backend_model *backend)
 {
-	char addr[ADDR_TEXT_LEN];
+	char addr[ADDR_TEXT_LEN], id[SERVER_ID_TEXT_LEN];
 
-	return json_pack("{s:s, s:s, s:i, s:i, s:s}", "cohort", cohort_name(backend->cohort), "address",
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s*}", "cohort", cohort_name(backend->cohort), "address",
 			 format_addr(&backend->addr, addr), "port", backend->port, "weight", (int)backend->weight,
-			 "state", backend->draining ? "draining" : "up");
+			 "state", backend->draining ? "draining" : "up", "server_id", backend_server_id(backend, id));
 }
 
 json_t *view_segment(const struct segment_model *segment)

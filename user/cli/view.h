@@ -12,10 +12,10 @@
 
 /*
  * name, protocol, address, port, weight, epoch, forward, with gue gue_port, affinity, track, overflow, mss, idle_timeout,
- * max_window
+ * max_window, and with affinity quic quic
  */
 json_t *view_service(const struct service_model *service);
-/* cohort, address, port, weight, state */
+/* cohort, address, port, weight, state, and with affinity quic server_id */
 json_t *view_backend(const struct backend_model *backend);
 /* clients, cohort */
 json_t *view_segment(const struct segment_model *segment);

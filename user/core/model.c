@@ -110,6 +110,8 @@ struct service_model service_defaults(void)
 	return (struct service_model){
 		.weight = WEIGHT_KEEP,
 		.reset_after = RESET_NEVER,
+		.id_offset = ID_OFFSET,
+		.id_length = ID_LENGTH,
 		.observe_cap = OBSERVE_CAP,
 		.handshake_timeout = HANDSHAKE_TIMEOUT,
 		.breaker = true,

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "canary/abi.h"
+#include "canary/server_id.h"
 
 #define WEIGHT_KEEP (-1) /* service_model.weight: the file names none: keep the one in force, 0 for a new service */
 #define RESET_NEVER (-1)
@@ -33,6 +34,8 @@
 #define BREAKER_ARL_MIN 1000
 #define BREAKER_ARL_MAX 2000000000
 #define LEASE_MAX (12 * 3600) /* s */
+#define ID_OFFSET 1 /* behind the octet that a QUIC-LB connection id begins with */
+#define ID_LENGTH 4
 #define LEASE_UNSET (~0U) /* service_model.lease: lease_default */
 #define GUE_PORT 6080 /* IANA's, for gue */
 #define PORT_DEFAULT (-1) /* backend_model.port: the file names none: the service's */
@@ -43,6 +46,9 @@ struct backend_model {
 	enum canary_cohort cohort;
 	unsigned weight; /* 1..CANARY_MAX_BACKEND_WEIGHT */
 	bool draining;
+	/* Affinity quic: what it writes into its connection ids. Of length 0: not given, before validate_model(). */
+	struct canary_server_id server_id;
+	unsigned server_id_length;
 
 	struct canary_addr
 		tunnel_source; /* ipip, gue: the address of ours that the route to it is sent from; 0: not known */
@@ -74,6 +80,8 @@ struct service_model {
 	int weight; /* in 1/100 percent, 0..CANARY_WEIGHT_ONE, or WEIGHT_KEEP */
 	unsigned idle_timeout; /* s: how long a flow may be silent and still be one; 0: the protocol's default */
 	unsigned max_window; /* s: a window closes after this at the latest; 0: the default */
+	unsigned id_offset,
+		id_length; /* affinity quic: where a connection id has its server's id, and how long that is */
 
 	/* What is watched of connections, and what the kernel does by itself. model_add_service() fills in the defaults. */
 	unsigned
@@ -128,7 +136,7 @@ int model_copy(const struct model *model, struct model *ret);
 
 /*
  * The new element is zeroed but for defaults: of a service weight WEIGHT_KEEP, reset_after RESET_NEVER, lease
- * LEASE_UNSET, and what is watched and what the kernel does by itself; of a backend weight 1 and PORT_DEFAULT.
+ * LEASE_UNSET, where server ids are, and what is watched and what the kernel does by itself; of a backend weight 1 and PORT_DEFAULT.
  */
 struct service_model service_defaults(void);
 struct service_model *model_add_service(struct model *model);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/lookup.h"
+#include "core/server_id.h"
 #include "core/text.h"
 
 static const char *const step_names[] = {
@@ -206,6 +207,17 @@ static void change_guards(struct changes *changes, const struct service_model *a
 			   on_expiry_name(desired->on_expiry));
 }
 
+static void change_id_places(struct changes *changes, const struct service_model *actual,
+			     const struct service_model *desired)
+{
+	if (desired->affinity != CANARY_AFFINITY_QUIC)
+		return;
+	if (actual->id_offset != desired->id_offset)
+		add_change(changes, "quic.id_offset %u -> %u", actual->id_offset, desired->id_offset);
+	if (actual->id_length != desired->id_length)
+		add_change(changes, "quic.id_length %u -> %u", actual->id_length, desired->id_length);
+}
+
 static int change_service(struct plan *plan, const struct service_model *actual, const struct service_model *desired)
 {
 	char before[MSS_TEXT_LEN], after[MSS_TEXT_LEN];
@@ -220,6 +232,7 @@ static int change_service(struct plan *plan, const struct service_model *actual,
 	if (actual->affinity != desired->affinity)
 		add_change(&changes, "affinity %s -> %s", affinity_name(actual->affinity),
 			   affinity_name(desired->affinity));
+	change_id_places(&changes, actual, desired);
 	if (actual->track != desired->track)
 		add_change(&changes, "track %s -> %s", track_name(actual->track), track_name(desired->track));
 	if (actual->overflow != desired->overflow)
@@ -241,8 +254,8 @@ static int change_service(struct plan *plan, const struct service_model *actual,
 static int change_backend(struct plan *plan, const struct service_model *service, const struct backend_model *actual,
 			  const struct backend_model *desired)
 {
+	char text[ADDR_TEXT_LEN], id[SERVER_ID_TEXT_LEN];
 	struct changes changes = {};
-	char text[ADDR_TEXT_LEN];
 
 	if (actual->cohort != desired->cohort)
 		add_change(&changes, "%s -> %s", cohort_name(actual->cohort), cohort_name(desired->cohort));
@@ -250,6 +263,10 @@ static int change_backend(struct plan *plan, const struct service_model *service
 		add_change(&changes, "weight %u -> %u", actual->weight, desired->weight);
 	if (actual->draining != desired->draining)
 		add_change(&changes, desired->draining ? "drain" : "end the drain");
+	if (desired->server_id_length && (actual->server_id_length != desired->server_id_length ||
+					  memcmp(&actual->server_id, &desired->server_id, sizeof(actual->server_id))))
+		add_change(&changes, "server_id %s",
+			   format_server_id(&desired->server_id, desired->server_id_length, id));
 	if (!changes.text[0])
 		return 0;
 	return add_step(plan, STEP_CHANGE_BACKEND, service, "change %s backend %s: %s", cohort_name(actual->cohort),
@@ -312,6 +329,8 @@ static int add_service(struct plan *plan, const struct service_model *service)
 		   affinity_name(service->affinity), service->weight / 100, service->weight % 100);
 	if (service->gue_port != service_gue_port(&usual))
 		add_change(&details, "gue_port %d", service->gue_port);
+	if (service->affinity == CANARY_AFFINITY_QUIC)
+		add_change(&details, "server ids of %u bytes at %u", service->id_length, service->id_offset);
 	if (service->track != CANARY_TRACK_AUTO)
 		add_change(&details, "track %s", track_name(service->track));
 	if (service->overflow != CANARY_OVERFLOW_OTHER)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/lookup.h"
+#include "core/server_id.h"
 #include "core/text.h"
 
 /* One service under examination. */
@@ -439,6 +440,9 @@ static int check_all_of(const struct exam *exam)
 	if (err < 0)
 		return err;
 	err = check_backends(exam);
+	if (err < 0)
+		return err;
+	err = validate_server_ids(exam->model, exam->service, exam->problem);
 	if (err < 0)
 		return err;
 	err = check_segments(exam);

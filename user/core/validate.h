@@ -15,7 +15,7 @@ struct problem {
 };
 
 /*
- * Fills in what may be left out (a backend's port, a service's times), and checks everything: names, address families,
+ * Fills in what may be left out (a backend's port and server id, a service's times), and checks everything: names, address families,
  * ports, weights, times, duplicates (names, address + protocol + port, backends, segments), limits, combinations. 0, or -EINVAL with the first
  * problem in *ret; -ENOMEM leaves *ret alone.
  */

@@ -23,8 +23,9 @@ static const struct vocabulary forwards = {
 	.all = "nat, l2, ipip or gue",
 };
 static const struct vocabulary affinities = {
-	.names = {[CANARY_AFFINITY_FLOW] = "flow", [CANARY_AFFINITY_CLIENT] = "client"},
-	.all = "flow or client",
+	.names =
+		{[CANARY_AFFINITY_FLOW] = "flow", [CANARY_AFFINITY_CLIENT] = "client", [CANARY_AFFINITY_QUIC] = "quic"},
+	.all = "flow, client or quic",
 };
 static const struct vocabulary tracks = {
 	.names = {[CANARY_TRACK_AUTO] = "auto", [CANARY_TRACK_ALWAYS] = "always", [CANARY_TRACK_NEVER] = "never"},

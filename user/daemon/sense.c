@@ -144,7 +144,7 @@ static int take_sample(struct supervisor *supervisor, struct error *error)
 		.run = record->run,
 		.visit = record->visit,
 		.step = record->rollout.step,
-		.distinct = supervisor->running.affinity == CANARY_AFFINITY_FLOW,
+		.distinct = supervisor->running.affinity != CANARY_AFFINITY_CLIENT,
 	};
 	bool flooded = sample_take(&supervisor->before.reading, &supervisor->now.reading, record->first,
 				   record->assignment, &sample);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In what two models of the running configuration differ. */
+#include <string.h>
+
 #include "dataplane/internal.h"
 
 const struct service_model *find_by_id(const struct model *model, __u32 id)
@@ -20,7 +22,8 @@ const struct backend_model *find_by_index(const struct service_model *service, _
 
 bool backend_differs(const struct backend_model *a, const struct backend_model *b)
 {
-	return a->index != b->index || a->cohort != b->cohort || a->weight != b->weight || a->draining != b->draining;
+	return a->index != b->index || a->cohort != b->cohort || a->weight != b->weight || a->draining != b->draining ||
+	       a->server_id_length != b->server_id_length || memcmp(&a->server_id, &b->server_id, sizeof(a->server_id));
 }
 
 static bool backends_differ(const struct service_model *a, const struct service_model *b)
@@ -53,12 +56,18 @@ static bool guards_differ(const struct service_model *a, const struct service_mo
 	       a->lease_default != b->lease_default || a->on_expiry != b->on_expiry;
 }
 
+/* Other services have none, whatever their records say. */
+static bool id_places_differ(const struct service_model *a, const struct service_model *b)
+{
+	return b->affinity == CANARY_AFFINITY_QUIC && (a->id_offset != b->id_offset || a->id_length != b->id_length);
+}
+
 bool settings_differ(const struct service_model *a, const struct service_model *b)
 {
 	return a->forward != b->forward || a->gue_port != b->gue_port || a->affinity != b->affinity ||
 	       a->track != b->track || a->overflow != b->overflow || a->mss != b->mss ||
-	       a->idle_timeout != b->idle_timeout || a->max_window != b->max_window || guards_differ(a, b) ||
-	       segments_differ(a, b);
+	       a->idle_timeout != b->idle_timeout || a->max_window != b->max_window || id_places_differ(a, b) ||
+	       guards_differ(a, b) || segments_differ(a, b);
 }
 
 bool services_differ(const struct service_model *a, const struct service_model *b)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "canary/select.h"
+#include "canary/server_id.h"
 #include "dataplane/internal.h"
 
 #define LOOKS_OF_A_MAP 100
@@ -109,7 +110,7 @@ static int add_record(struct dataplane *dataplane, struct occupied *occupied, co
 		if (add_extent(occupied, ring->base, words))
 			return -ENOMEM;
 	}
-	if (add_extent(occupied, config->members, config->member_count) ||
+	if (add_extent(occupied, config->members, canary_member_words(config)) ||
 	    add_extent(occupied, config->segments, config->segment_count * CANARY_SEGMENT_WORDS) ||
 	    add_extent(occupied, config->failed, config->failed ? FAILED_WORDS : 0) ||
 	    add_set(occupied, config->segment_set))

@@ -13,13 +13,15 @@ static int read_members(const struct dataplane *dataplane, const struct canary_c
 			struct service_model *service)
 {
 	struct arena_window window;
+	const __u64 *ids;
 	int result;
 
 	if (!config->member_count)
 		return 0;
-	result = arena_open(dataplane, config->members, config->member_count, false, &window);
+	result = arena_open(dataplane, config->members, canary_member_words(config), false, &window);
 	if (result)
 		return result;
+	ids = window.words + config->member_count;
 	for (__u32 i = 0; !result && i < config->member_count; i++) {
 		__u64 member = window.words[i];
 		const struct canary_backend *place =
@@ -37,6 +39,11 @@ static int read_members(const struct dataplane *dataplane, const struct canary_c
 		backend->weight = CANARY_MEMBER_WEIGHT(member);
 		backend->draining = member & CANARY_MEMBER_DRAINING;
 		backend->index = CANARY_MEMBER_BACKEND(member);
+		if (config->affinity == CANARY_AFFINITY_QUIC) {
+			memcpy(&backend->server_id, ids + (size_t)i * CANARY_SERVER_ID_WORDS,
+			       sizeof(backend->server_id));
+			backend->server_id_length = config->id_length;
+		}
 	}
 	arena_close(&window);
 	return result;
@@ -108,6 +115,8 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot,
 	service->track = config.track;
 	service->overflow = config.overflow;
 	service->mss = config.mss;
+	service->id_offset = config.id_offset;
+	service->id_length = config.id_length;
 	service->weight = config.weight;
 	service->id = id;
 	service->word = word;

@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 
 #include "core/maglev.h"
+#include "core/server_id.h"
 #include "core/text.h"
 #include "dataplane/internal.h"
 
@@ -72,12 +73,12 @@ static int write_members(struct dataplane *dataplane, struct occupied *occupied,
 	int result;
 
 	config->member_count = service->backend_count;
-	config->members = occupied_take_words(occupied, config->member_count);
+	config->members = occupied_take_words(occupied, canary_member_words(config));
 	if (!config->member_count)
 		return 0;
 	if (!config->members)
 		return no_room(error, service, "list of backends");
-	result = arena_open(dataplane, config->members, config->member_count, true, &window);
+	result = arena_open(dataplane, config->members, canary_member_words(config), true, &window);
 	if (result)
 		return fail(error, result, "cannot map the arena: %s", explain_errno(result));
 	for (size_t i = 0; i < service->backend_count; i++) {
@@ -87,8 +88,14 @@ static int write_members(struct dataplane *dataplane, struct occupied *occupied,
 				  (backend->cohort == CANARY_CANARY ? CANARY_MEMBER_CANARY : 0) |
 				  (backend->draining ? CANARY_MEMBER_DRAINING : 0);
 	}
+	if (config->affinity == CANARY_AFFINITY_QUIC &&
+	    server_id_table(service, &dataplane->settings->keys, window.words + config->member_count))
+		result = fail(error, -ENOSPC,
+			      "%s: the table of its backends' server ids has no room for these: give "
+			      "some other ones",
+			      service->name);
 	arena_close(&window);
-	return 0;
+	return result;
 }
 
 /* Do both list the same backends of a cohort with the same weights? Then the ring is the same as well. */
@@ -270,6 +277,8 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 				       .track = desired->track,
 				       .overflow = desired->overflow,
 				       .mss = desired->mss,
+				       .id_offset = desired->id_offset,
+				       .id_length = desired->id_length,
 				       .weight = desired->weight,
 				       .gue_port = htons(service_gue_port(desired)),
 				       .assignment = desired->assignment,

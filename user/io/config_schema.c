@@ -39,7 +39,8 @@ static const cyaml_schema_field_t lease_fields[] = {LEASE_KEYS(TEXT) CYAML_FIELD
 
 #define TEXT_OF service_text
 static const cyaml_schema_field_t service_fields[] = {
-	SERVICE_KEYS(TEXT) PART(observe),
+	SERVICE_KEYS(TEXT) PART(quic),
+	PART(observe),
 	PART(breaker),
 	PART(lease),
 	PART(rollout),
@@ -338,9 +339,15 @@ static int read_parts(const struct service_text *text, const char *service_path,
 	char path[64];
 	int err;
 
+	READ_PART(quic)
 	READ_PART(observe)
 	READ_PART(breaker)
 	READ_PART(lease)
+	if (text->quic && ret->affinity != CANARY_AFFINITY_QUIC) {
+		snprintf(problem->path, sizeof(problem->path), "%.32squic", service_path);
+		return refuse_text(problem, "this is for affinity quic, and the service's is %s: leave it out",
+				   affinity_name(ret->affinity));
+	}
 	return 0;
 }
 

@@ -31,11 +31,15 @@
 #define BACKEND_KEYS(X)                                                                                                \
 	X(address, REQUIRED)                                                                                           \
 	X(port, OPTIONAL)                                                                                              \
-	X(weight, OPTIONAL)
+	X(weight, OPTIONAL)                                                                                            \
+	X(server_id, OPTIONAL)
 #define SEGMENT_KEYS(X)                                                                                                \
 	X(clients, REQUIRED)                                                                                           \
 	X(cohort, REQUIRED)
 
+#define QUIC_KEYS(X)                                                                                                   \
+	X(id_offset, OPTIONAL)                                                                                         \
+	X(id_length, OPTIONAL)
 #define OBSERVE_KEYS(X)                                                                                                \
 	X(cap, OPTIONAL)                                                                                               \
 	X(handshake_timeout, OPTIONAL)
@@ -126,6 +130,9 @@ struct backend_text {
 struct segment_text {
 	SEGMENT_KEYS(X)
 };
+struct quic_text {
+	QUIC_KEYS(X)
+};
 struct observe_text {
 	OBSERVE_KEYS(X)
 };
@@ -137,6 +144,7 @@ struct lease_text {
 };
 struct service_text {
 	SERVICE_KEYS(X)
+	struct quic_text *quic;
 	struct observe_text *observe;
 	struct breaker_text *breaker;
 	struct lease_text *lease;
@@ -170,6 +178,7 @@ extern const cyaml_schema_value_t rollout_schema;
 extern const cyaml_schema_value_t plan_file_schema;
 extern const cyaml_schema_field_t rollout_fields[];
 extern const cyaml_schema_field_t health_fields[];
+extern const cyaml_schema_field_t quic_fields[];
 
 /*
  * One reader for each kind of mapping: its keys in turn, those that are there. `path` is the mapping's, with the dot
@@ -194,6 +203,10 @@ int refuse_word(struct problem *problem, const char *text, const char *what, con
  */
 int read_rollout(const struct rollout_text *text, const char *path, struct rollout_plan *ret, struct problem *problem);
 int read_health(const struct health_text *text, const char *path, struct health_plan *ret, struct problem *problem);
+
+/* config_schema_quic.c: as the readers of config_schema.c. */
+int read_quic(const struct quic_text *text, const char *path, struct service_model *ret, struct problem *problem);
+int read_backend_server_id(const char *text, struct backend_model *backend, struct problem *problem);
 
 /* Gives the text its meaning. 0, -EINVAL with *ret_problem, or -ENOMEM; *ret is to be freed whatever comes. */
 int config_parse(const struct config_text *text, struct model *ret, struct problem *ret_problem);

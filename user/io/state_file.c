@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "canary/select.h"
+#include "core/server_id.h"
 #include "core/text.h"
 #include "io/state_file_format.h"
 
@@ -34,16 +35,17 @@ struct saving {
 
 static json_t *pack_backends(const struct service_model *service)
 {
+	char addr[ADDR_TEXT_LEN], id[SERVER_ID_TEXT_LEN];
 	json_t *backends = json_array();
-	char addr[ADDR_TEXT_LEN];
 
 	for (size_t i = 0; i < service->backend_count; i++) {
 		const struct backend_model *backend = &service->backends[i];
 
-		json_array_append_new(backends,
-				      json_pack("{s:s, s:s, s:i, s:i, s:b}", "cohort", cohort_name(backend->cohort),
-						"address", format_addr(&backend->addr, addr), "port", backend->port,
-						"weight", (int)backend->weight, "draining", backend->draining));
+		json_array_append_new(backends, json_pack("{s:s, s:s, s:i, s:i, s:b, s:s*}", "cohort",
+							  cohort_name(backend->cohort), "address",
+							  format_addr(&backend->addr, addr), "port", backend->port,
+							  "weight", (int)backend->weight, "draining", backend->draining,
+							  "server_id", backend_server_id(backend, id)));
 	}
 	return backends;
 }
@@ -69,13 +71,14 @@ static json_t *pack_window(const struct service_model *oldest, const struct wind
 
 	/* A salt has 64 bits and no sign: more than readers of JSON agree on in a number. */
 	snprintf(salt, sizeof(salt), "%016" PRIx64, (uint64_t)oldest->salt);
-	return json_pack("{s:I, s:I, s:i, s:I, s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "opened",
+	return json_pack("{s:I, s:I, s:i, s:I, s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o}", "opened",
 			 (json_int_t)times->opened, "changed", (json_int_t)times->changed, "weight_hundredths",
 			 oldest->weight, "salt_number", (json_int_t)oldest->salt_number, "salt", salt, "forward",
 			 forward_name(oldest->forward), "gue_port", oldest->gue_port, "affinity",
 			 affinity_name(oldest->affinity), "track", track_name(oldest->track), "overflow",
 			 overflow_name(oldest->overflow), "idle_timeout", (int)oldest->idle_timeout, "max_window",
-			 (int)oldest->max_window, "backends", pack_backends(oldest), "segments", pack_segments(oldest));
+			 (int)oldest->max_window, "id_offset", (int)oldest->id_offset, "id_length",
+			 (int)oldest->id_length, "backends", pack_backends(oldest), "segments", pack_segments(oldest));
 }
 
 /* The service's line, up to its window. By hand: it is made for every service, and a name has nothing to be escaped. */

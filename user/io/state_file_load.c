@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/server_id.h"
 #include "core/text.h"
 #include "core/validate.h"
 #include "io/state_file.h"
@@ -14,14 +15,15 @@
 static int unpack_backend(json_t *json, struct service_model *service)
 {
 	struct backend_model *backend = service_add_backend(service);
-	const char *cohort, *addr;
+	const char *cohort, *addr, *id = NULL;
 	int port, weight, draining;
 
 	if (!backend)
 		return -ENOMEM;
-	if (json_unpack(json, "{s:s, s:s, s:i, s:i, s:b}", "cohort", &cohort, "address", &addr, "port", &port, "weight",
-			&weight, "draining", &draining) ||
-	    parse_cohort(cohort, &backend->cohort) || parse_addr(addr, &backend->addr))
+	if (json_unpack(json, "{s:s, s:s, s:i, s:i, s:b, s?s}", "cohort", &cohort, "address", &addr, "port", &port,
+			"weight", &weight, "draining", &draining, "server_id", &id) ||
+	    parse_cohort(cohort, &backend->cohort) || parse_addr(addr, &backend->addr) ||
+	    (id && parse_server_id(id, &backend->server_id, &backend->server_id_length)))
 		return -EINVAL;
 	backend->port = port;
 	backend->weight = weight > 0 ? (unsigned)weight : 0;
@@ -92,20 +94,23 @@ static int unpack_window(json_t *json, struct service_model *oldest, struct wind
 {
 	json_int_t opened, changed, salt_number;
 	json_t *backends, *segments;
-	int idle_timeout, max_window, err, gue_port = 0; /* in files of before there was gue */
+	int idle_timeout, max_window, id_offset = ID_OFFSET, id_length = ID_LENGTH, gue_port = 0, err;
 
-	if (json_unpack(json, "{s:I, s:I, s:i, s:I, s:i, s:i, s:o, s:o, s?i}", "opened", &opened, "changed", &changed,
-			"weight_hundredths", &oldest->weight, "salt_number", &salt_number, "idle_timeout",
-			&idle_timeout, "max_window", &max_window, "backends", &backends, "segments", &segments,
-			"gue_port", &gue_port) ||
+	/* Files of before there were gue and server ids say nothing of them. */
+	if (json_unpack(json, "{s:I, s:I, s:i, s:I, s:i, s:i, s?i, s?i, s?i, s:o, s:o}", "opened", &opened, "changed",
+			&changed, "weight_hundredths", &oldest->weight, "salt_number", &salt_number, "idle_timeout",
+			&idle_timeout, "max_window", &max_window, "id_offset", &id_offset, "id_length", &id_length,
+			"gue_port", &gue_port, "backends", &backends, "segments", &segments) ||
 	    opened < 0 || changed < opened || !is_sound(oldest->weight, salt_number) || idle_timeout < 1 ||
-	    max_window < 1 || !json_is_array(backends) || !json_is_array(segments))
+	    max_window < 1 || id_offset < 0 || id_length < 0 || !json_is_array(backends) || !json_is_array(segments))
 		return -EINVAL;
 	oldest->salt_number = salt_number;
 	*ret_times = (struct window_times){.opened = opened, .changed = changed};
 	oldest->idle_timeout = idle_timeout;
 	oldest->max_window = max_window;
 	oldest->gue_port = gue_port;
+	oldest->id_offset = id_offset;
+	oldest->id_length = id_length;
 	err = unpack_words(json, oldest);
 	for (size_t i = 0; !err && i < json_array_size(backends); i++)
 		err = unpack_backend(json_array_get(backends, i), oldest);
