@@ -107,37 +107,37 @@ static __always_inline int tunnel_write_v6(struct xdp_md *ctx, const struct pkt 
 	return 0;
 }
 
+/* A function of its own: beside the rest of canary_xdp, its part of the stack is more than kernel 6.1 has. */
 GLOBAL int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
 			  const struct canary_backend *backend, const struct canary_next_hop *hop)
 {
 	struct tunnel_outer outer = {};
 	__u8 inner_protocol;
-	__u32 tail, l3;
-	bool v4, gue;
+	__u32 shim, header, tail, l3;
+	bool v4;
 	int verdict;
 
 	if (!p || !config || !backend || !hop)
 		return DROP(FAULT);
 	inner_protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 	v4 = addr_v4(&backend->addr);
-	gue = config->forward == CANARY_FORWARD_GUE;
-	outer.payload = p->ip_len + tunnel_shim_len(config);
-	outer.protocol = gue ? IPPROTO_UDP : inner_protocol;
-
+	shim = tunnel_shim_len(config);
+	header = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	outer.payload = p->ip_len + shim;
+	outer.protocol = shim ? IPPROTO_UDP : inner_protocol;
 	if (!tunnel_read_inner(ctx, p, &outer))
 		return DROP(FAULT);
 	/* Padding of a short frame would follow the inner packet into the tunnel. */
 	tail = pkt_size(ctx) - p->l3 - p->ip_len;
 	if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
 		return DROP(FAULT);
-	verdict = frame_rewrite(ctx, p, hop, tunnel_overhead(config, backend),
-				v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
+	verdict = frame_rewrite(ctx, p, hop, header + shim, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
 	if (verdict)
 		return verdict;
 	verdict = v4 ? tunnel_write_v4(ctx, backend, &outer, l3) : tunnel_write_v6(ctx, p, backend, &outer, l3);
-	if (verdict || !gue)
+	if (verdict || !shim)
 		return verdict;
-	return gue_write(ctx, p, config, l3 + tunnel_ip_len(backend), inner_protocol);
+	return gue_write(ctx, p, config, l3 + header, inner_protocol);
 }
 
 #endif

@@ -1,86 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* decap: what comes out of a tunnel, what goes up the stack as it came, and what is dropped. */
-#include "lib_run.h"
+#include "lib_decap.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <bpf/bpf.h>
-
-#include "canary/decap.h"
 #include "dataplane/decap.h"
-#include "decap.skel.h"
-
-#define BALANCER4 "10.0.0.1"
-#define BALANCER6 "2001:db8:10::1"
-#define OURS4 "192.0.2.1"
-#define OURS6 "2001:db8:2::1"
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-#define PORT 6080
-
-static struct decap_bpf *program;
-
-static int set_up(void **state)
-{
-	const __u8 one = 1;
-	struct canary_addr addrs[] = {make_addr(OURS4), make_addr(OURS6)};
-	struct canary_decap_settings settings = {.gue_port = htons(PORT)};
-	const __u32 zero = 0;
-
-	(void)state;
-	decap_bpf__destroy(program);
-	program = decap_bpf__open_and_load();
-	assert_non_null(program);
-	mac_parse("front", settings.interface.mac);
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(program->maps.settings), &zero, &settings, BPF_ANY), 0);
-	for (size_t i = 0; i < 2; i++)
-		assert_int_equal(bpf_map_update_elem(bpf_map__fd(program->maps.locals), &addrs[i], &one, BPF_ANY), 0);
-	return 0;
-}
-
-static struct canary_decap_counters counted(void)
-{
-	struct canary_decap_counters each[256], sum = {};
-	const __u32 zero = 0;
-
-	assert_true(libbpf_num_possible_cpus() <= 256);
-	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(program->maps.counters), &zero, each), 0);
-	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++) {
-		for (int i = 0; i < CANARY_DECAP_KINDS; i++)
-			sum.count[i] += each[cpu].count[i];
-		sum.bytes += each[cpu].bytes;
-	}
-	return sum;
-}
 
 /* One packet, of which exactly the counter of `kind` is to move, and the bytes where it is taken. want NULL: untouched. */
 static void comes_to(int line, const char *what, const struct packet *in, enum canary_decap_kind kind,
 		     const struct packet *want)
 {
-	struct xdp_md ctx = {.data_end = in->len, .ingress_ifindex = env.interfaces[FRONT].ifindex};
-	static struct packet out;
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in->data, .data_size_in = in->len, .data_out = out.data,
-		    .data_size_out = sizeof(out.data), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1);
-	struct canary_decap_counters before = counted(), after;
+	static struct outcome out;
+	struct canary_decap_counters before = decap_counted(), after;
 	__u64 bytes = kind < CANARY_DECAP_FIRST_PASSED ? in->ip_len : 0;
 
-	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(program->progs.canary_decap), &options), 0);
-	out.len = options.data_size_out;
-	after = counted();
+	decap_run(in, &out);
+	after = decap_counted();
 	for (int i = 0; i < CANARY_DECAP_KINDS; i++)
 		if (after.count[i] - before.count[i] != (i == (int)kind))
 			fail_msg("line %d: %s: counter %d moved by %llu, kind is %d", line, what, i,
 				 after.count[i] - before.count[i], kind);
 	if (after.bytes - before.bytes != bytes)
 		fail_msg("line %d: %s: %llu bytes counted, wanted %llu", line, what, after.bytes - before.bytes, bytes);
-	if ((int)options.retval != (kind < CANARY_DECAP_FIRST_DROPPED ? XDP_PASS : XDP_DROP))
-		fail_msg("line %d: %s: verdict %d", line, what, (int)options.retval);
-	if (options.retval == XDP_PASS && !packet_same(want ? want : in, &out))
+	if (out.verdict != (kind < CANARY_DECAP_FIRST_DROPPED ? XDP_PASS : XDP_DROP))
+		fail_msg("line %d: %s: verdict %d", line, what, out.verdict);
+	if (out.verdict == XDP_PASS && !packet_same(want ? want : in, &out.packet))
 		fail_msg("line %d: %s", line, what);
 }
 #define COMES_TO(what, in, kind, want) comes_to(__LINE__, what, in, CANARY_DECAP_##kind, want)
@@ -490,7 +436,7 @@ static void attached_again_it_is_replaced_in_place(void **state)
 	assert_int_equal(dataplane_attach(env.dataplane, front, ATTACH_NATIVE, &already, &error), 0);
 }
 
-#define DECAP_TEST(name) cmocka_unit_test_setup(name, set_up)
+#define DECAP_TEST(name) cmocka_unit_test_setup(name, decap_set_up)
 
 int main(void)
 {
