@@ -82,7 +82,7 @@ back_through 2001:db8:51::3 "$vip6" 2001:db8:10::
 case_ "mss auto with nat: both sides are told beforehand, and nothing is too big"
 again 50 nat "$vip" 80 tcp 10.0.0. <<<"mss: auto"
 bulk "mss auto, nat" 198.51.100.4 "$vip"
-at_least 1360 "$(sed 's/.*mss //' <<<"$path")" "the client's segment size"
+at_least 1360 "${path##*mss }" "the client's segment size"
 eq "$(counter drops.too_big)" 0 "too big"
 eq "$(counter mss_lowered)" 2 "SYNs that were lowered: the client's and the backend's"
 succeeds ctl service del web

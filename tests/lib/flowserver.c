@@ -179,7 +179,8 @@ static void answer_all(int fd)
 		if (got < LARGE) {
 			part = (struct iovec){banner, strlen(banner)};
 		} else {
-			memcpy(buf, banner, strlen(banner));
+			for (size_t i = 0; banner[i]; i++)
+				buf[i] = banner[i];
 			part = (struct iovec){buf, got};
 		}
 		if (sendmsg(fd, &message, 0) < 0 && errno != EAGAIN)
