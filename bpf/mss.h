@@ -46,13 +46,30 @@ static long mss_step(__u32 i, struct mss_walk *walk)
 	return 0;
 }
 
-/* What a packet of `mtu` bytes has room for, or what the service asks for. 0: no bound is known. */
-static __always_inline __u32 mss_wanted(const struct pkt *p, const struct canary_config *config, __u32 mtu)
+/*
+ * The MTU of the way back to the packet's sender, or `mtu` where that is less: what a SYN says is of the packets that go that
+ * way. Only nat sees both ways.
+ */
+GLOBAL int mss_both_ways(struct xdp_md *ctx, __u32 mtu)
+{
+	struct pkt *p = pkt_current();
+	struct canary_next_hop back = {};
+
+	if (!p || route_lookup(ctx, p, &p->tuple.service, &p->tuple.client, &back))
+		return mtu;
+	return back.mtu && back.mtu < mtu ? back.mtu : mtu;
+}
+
+/* What the ways have room for, or what the service asks for. 0: no bound is known. */
+static __always_inline __u32 mss_wanted(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
+					__u32 mtu)
 {
 	__u32 headers = (p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + sizeof(struct tcphdr);
 
 	if (config->mss != CANARY_MSS_AUTO)
 		return config->mss;
+	if (mtu && config->forward == CANARY_FORWARD_NAT)
+		mtu = mss_both_ways(ctx, mtu);
 	return mtu > headers + CANARY_MSS_MIN ? mtu - headers : 0;
 }
 
@@ -105,7 +122,7 @@ static __always_inline int mss_adjust(struct xdp_md *ctx, const struct pkt *p, c
 
 	if (!config->mss || !(p->tcp_flags & TCP_SYN))
 		return 0;
-	most = mss_wanted(p, config, mtu);
+	most = mss_wanted(ctx, p, config, mtu);
 	return most ? mss_lower(ctx, most) : 0;
 }
 

@@ -5,7 +5,7 @@
  *   flowserver NAME LOG PORT[-LAST]...
  *
  * TCP: every connection is answered at once with "NAME\n", then its bytes are echoed. UDP: every datagram is answered
- * with "NAME\n" from the address it was sent to. For each connection and each datagram one line goes to LOG before the
+ * with "NAME\n" from the address it was sent to; one of 256 bytes or more comes back whole, with that over its beginning. For each connection and each datagram one line goes to LOG before the
  * answer: "tcp|udp PEER PEER-PORT ADDRESS PORT". When it serves, it prints "ready". From SIGUSR1 on new connections are
  * refused, as if nothing listened, while those that are open live on; it then prints "refusing".
  */
@@ -27,6 +27,7 @@
 #include "endpoints.h"
 
 enum kind { LISTENER, DATAGRAMS, CONNECTION };
+enum { LARGE = 256 };
 
 /* What an epoll event carries: the descriptor, its kind, and its family in one word. */
 static uint64_t pack(int fd, enum kind kind, int family)
@@ -175,7 +176,13 @@ static void answer_all(int fd)
 		}
 		destination(&message, port, &own);
 		note("udp", &peer, &own);
-		part = (struct iovec){banner, strlen(banner)};
+		if (got < LARGE) {
+			part = (struct iovec){banner, strlen(banner)};
+		} else {
+			for (size_t i = 0; banner[i]; i++)
+				buf[i] = banner[i];
+			part = (struct iovec){buf, got};
+		}
 		if (sendmsg(fd, &message, 0) < 0 && errno != EAGAIN)
 			warn("sendmsg");
 	}
