@@ -50,6 +50,11 @@ struct pkt {
 	__u32 service; /* id, 0: none */
 	__u32 cohort;
 	__u32 backend; /* index, 0: none */
+	struct {
+		__u32 backend; /* 0: none */
+		__u32 generation;
+		__u32 cohort;
+	} named; /* affinity quic: whose server id the packet's connection id has */
 	__u32 held; /* the flow's bit in `held` */
 	__u32 shard; /* and its shard of the table */
 	__u64 hash; /* of the flow: those two are parts of it */
@@ -61,13 +66,7 @@ struct pkt {
 	struct canary_reverse_key back_key;
 	struct canary_reverse back;
 	__u64 now_ns;
-	/* affinity quic: */
-	struct canary_server_id server_id; /* of the packet's connection id */
-	struct {
-		__u32 backend; /* that has it, 0: none */
-		__u32 generation;
-		__u32 cohort;
-	} named;
+	struct canary_server_id server_id; /* affinity quic: of the packet's connection id */
 };
 
 /* What TCP's and UDP's headers begin with. */

@@ -63,6 +63,7 @@ static __always_inline bool quic_read(struct xdp_md *ctx, struct pkt *p, const s
 	barrier_var(length);
 	if (length - 1 >= CANARY_SERVER_ID_MAX)
 		return false;
+	p->server_id = (struct canary_server_id){};
 	return !bpf_xdp_load_bytes(ctx, at, &p->server_id, length);
 }
 
