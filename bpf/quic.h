@@ -63,7 +63,7 @@ static __always_inline bool quic_read(struct xdp_md *ctx, struct pkt *p, const s
 	barrier_var(length);
 	if (length - 1 >= CANARY_SERVER_ID_MAX)
 		return false;
-	__builtin_memset(&p->server_id, 0, sizeof(p->server_id));
+	p->server_id = (struct canary_server_id){};
 	return !bpf_xdp_load_bytes(ctx, at, &p->server_id, length);
 }
 

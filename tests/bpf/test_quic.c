@@ -2,6 +2,7 @@
 /* Case 18: affinity quic. Which bytes of a datagram name a backend, and what follows, whichever way it is forwarded. */
 #include "lib_run.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -242,13 +243,28 @@ static void case18_neither_weight_nor_drain_moves_it_and_a_deleted_backend_is_no
 	}
 }
 
+static void count_flow(int map, const struct canary_flow_key *key, void *arg)
+{
+	(void)map;
+	*(unsigned *)arg += key->port == htons(scene->port);
+}
+
+/* Remembered ones of this scene alone: the sweeper takes away those of the others. */
+static unsigned scene_flows(void)
+{
+	unsigned count = 0;
+
+	each_flow(count_flow, &count);
+	return count;
+}
+
 static void case18_a_forged_id_takes_no_flow_of_another(void **state)
 {
 	static const char initial[] = "c3 00000001 08 1122334455667788";
 
 	(void)state;
 	for (scene = scenes; scene < scenes + SCENES; scene++) {
-		unsigned established = established_flows(), opening = opening_flows();
+		unsigned opening = opening_flows();
 
 		usual_service();
 		sent("a connection begins", datagram(1, initial), scene->stable, NEW_FLOW);
@@ -258,7 +274,7 @@ static void case18_a_forged_id_takes_no_flow_of_another(void **state)
 		for (int i = 0; i < 3; i++)
 			sent("another's id", named(1, scene->canary_id), scene->canary, BY_ID);
 		sent("it goes on", datagram(1, initial), scene->stable, OLD_FLOW);
-		assert_int_equal(established_flows(), established + 1);
+		assert_int_equal(scene_flows(), 1);
 		assert_int_equal(opening_flows(), opening);
 	}
 }
@@ -267,12 +283,12 @@ static void case18_a_connections_paths_are_remembered(void **state)
 {
 	(void)state;
 	for (scene = scenes; scene < scenes + SCENES; scene++) {
-		unsigned established = established_flows(), opening = opening_flows();
+		unsigned opening = opening_flows();
 
 		usual_service();
 		for (int i = 0; i < 3; i++)
 			sent("a packet", named(1, scene->canary_id), scene->canary, BY_ID);
-		assert_int_equal(established_flows(), established + 1);
+		assert_int_equal(scene_flows(), 1);
 		assert_int_equal(opening_flows(), opening);
 	}
 }

@@ -420,7 +420,7 @@ static void test_limit_of_segments(void **state)
 	for (unsigned i = 0; i < CANARY_MAX_SEGMENTS / 2; i++)
 		numbered_segment(service, i);
 	numbered_segment(numbered_service(&model, 1), 0);
-	check(&model, "services[1].segments", "32769 segments: at most 32768 fit");
+	check(&model, "services[1].segments", "32768 segments: at most 32767 fit");
 }
 
 static void test_paths_count_within_the_cohort(void **state)
