@@ -4,6 +4,7 @@
 #   make demo          what it does, with real HTTP, in network namespaces (root)
 #   make demo-rollout  two rollouts that run themselves, a good one and a bad one (root)
 #   make test          unit, bpf and end-to-end tests (root)
+#   make fuzz          the fuzzers, FUZZ_TIME=60 seconds each: FUZZ='packet api' for some
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
@@ -62,13 +63,23 @@ BENCH_SKELETON := $(BUILD)/tests/bench/bench.skel.h
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench
 BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard tests/bench/*.c)))
 SIM := $(BUILD)/tests/sim/sim
+# The fuzzers, with what they reach compiled once more for clang's libFuzzer and sanitizers.
+FUZZ_CLANG ?= clang-14
+FUZZ_TIME ?= 60
+FUZZ_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-omit-frame-pointer -fsanitize=address,undefined \
+	      -fno-sanitize=alignment -fno-sanitize-recover=all
+FUZZ_COVERAGE = -fsanitize=fuzzer-no-link
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_objects = $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(1))
+FUZZ_PACKET_LIB := $(call fuzz_objects,$(filter-out %/checks.o %/model.o %/history.o %/packets.o %/change.o,$(MODEL_LIB)) \
+		   $(call objects,$(patsubst %,tests/bpf/lib_%.c,check frame mutate packet traffic) tests/fuzz/packet_world.c))
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo demo-rollout sim test test-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all bench demo demo-rollout fuzz sim test test-build test-unit test-bpf test-fuzz test-e2e check clean helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -164,6 +175,24 @@ $(BUILD)/tests/bpf/test_bench: $(BENCH_LIB)
 $(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o $(BENCH_LIB) $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
+
+$(BUILD)/fuzz/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,FUZZ)
+	$(Q)$(FUZZ_CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_COVERAGE) -MMD -MP -c -o $@ $<
+
+$(FUZZ_PACKET_LIB) $(BUILD)/fuzz/tests/fuzz/fuzz_packet.o: CPPFLAGS := \
+	-Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
+# What is looked for is new ways through the program, not through its surroundings.
+$(filter-out %/datapath.o,$(FUZZ_PACKET_LIB)): FUZZ_COVERAGE :=
+$(call fuzz_objects,$(DATAPLANE)): | $(SKELETONS)
+
+$(FUZZERS): $(BUILD)/%: $(BUILD)/fuzz/%.o $(call fuzz_objects,$(CORE) $(IO))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(FUZZ_CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/tests/fuzz/fuzz_packet: $(FUZZ_PACKET_LIB)
 
 $(HELPER_PROGRAMS): %: %.o
 	$(call say,LINK)
