@@ -79,7 +79,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo demo-rollout fuzz sim test test-build test-unit test-bpf test-fuzz test-e2e check clean helpers
+.PHONY: all bench demo demo-rollout fuzz sim test test-build test-unit test-bpf test-fuzz test-e2e check clean fuzzers helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -185,6 +185,7 @@ $(FUZZ_PACKET_LIB) $(BUILD)/fuzz/tests/fuzz/fuzz_packet.o: CPPFLAGS := \
 	-Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
 # What is looked for is new ways through the program, not through its surroundings.
 $(filter-out %/datapath.o,$(FUZZ_PACKET_LIB)): FUZZ_COVERAGE :=
+$(BUILD)/fuzz/tests/fuzz/%.o: CPPFLAGS += -Itests
 $(call fuzz_objects,$(DATAPLANE)): | $(SKELETONS)
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/fuzz/%.o $(call fuzz_objects,$(CORE) $(IO))
@@ -193,10 +194,15 @@ $(FUZZERS): $(BUILD)/%: $(BUILD)/fuzz/%.o $(call fuzz_objects,$(CORE) $(IO))
 	$(Q)$(FUZZ_CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/tests/fuzz/fuzz_packet: $(FUZZ_PACKET_LIB)
+$(BUILD)/tests/fuzz/fuzz_args: $(call fuzz_objects,$(DATAPLANE) $(OPS) $(filter-out %/main.o,$(CLI)))
+$(BUILD)/tests/fuzz/fuzz_api: $(call fuzz_objects,$(DAEMON_IO) $(DATAPLANE) $(OPS) $(filter-out %/main.o,$(DAEMON)))
+$(BUILD)/tests/fuzz/fuzz_api: LDLIBS += $(DAEMON_LDLIBS)
 
 $(HELPER_PROGRAMS): %: %.o
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+fuzzers: $(FUZZERS)
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
@@ -208,13 +214,20 @@ test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 test-bpf: $(BPF_TESTS)
 	scripts/run-tests bpf $(BPF_TESTS)
 
+test-fuzz: $(FUZZERS)
+	scripts/run-tests fuzz $(FUZZERS)
+
+# New inputs and findings are left in $(BUILD)/fuzz: see tests/fuzz/README.md.
+fuzz: $(if $(FUZZ),$(FUZZ:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZERS))
+	FUZZ_TIME=$(FUZZ_TIME) FUZZ_KEEP=$(BUILD)/fuzz scripts/run-tests fuzz $^
+
 test-e2e: all helpers
 	BUILD=$(BUILD) tests/e2e/run
 
 # The tests of the kernel programs run twice: as built by each of the two compilers.
 test:
 	scripts/deps
-	$(MAKE) -j$$(nproc) test-build
+	$(MAKE) -j$$(nproc) test-build fuzzers
 	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-build
 	scripts/run-tests all $(BUILD) $(BUILD)/$(OTHER_CLANG)
 

@@ -185,6 +185,13 @@ static const char *check_plain(const struct check_run *run, const struct frame *
 	return problem ? problem : compare(run, in, out);
 }
 
+static unsigned traffic_class(const __u8 *data, const struct frame *frame)
+{
+	const __u8 *ip = data + frame->l3;
+
+	return frame->family == 4 ? ip[1] : (ip[0] & 15) << 4 | ip[1] >> 4;
+}
+
 static bool is_tunnel(const struct frame *frame)
 {
 	return frame->proto == IPPROTO_IPIP || frame->proto == IPPROTO_IPV6;
@@ -204,6 +211,8 @@ static const char *check_tunnel(const struct check_run *run, const struct frame 
 		return "the tunnel's length is not the frame's";
 	if (out->extensions || (out->family == 4 && out->header_len != 20) || out->ttl < 32)
 		return "the outer header is not a plain one";
+	if (traffic_class(data, out) != traffic_class(run->in.data, in))
+		return "the outer header has another traffic class (RFC 6040)";
 	if (service && (service->forward != CANARY_FORWARD_IPIP || !backend))
 		return "a tunnel to no backend of the service";
 	if (backend && !addr_equal(&out->src, &backend->tunnel_source))
