@@ -21,6 +21,7 @@ enum {
 	FRAME_PARTIAL = 2, /* senders there may leave checksums to their device */
 	FRAME_FIX = 4, /* its checksums are made right */
 	FRAME_ANSWER = 8, /* its bytes do not matter: it is an answer to what was last forwarded */
+	FRAME_GENERIC = 16, /* the interface is attached in generic mode */
 	FRAME_MAX = 4096, /* bytes */
 	HEAD = 4,
 	HEADROOM = 256,
@@ -92,7 +93,8 @@ static void run_frame(const struct head *head, const struct packet *in, struct c
 
 	memset(buffer, 0xff, HEADROOM + in->len + TAILROOM);
 	memcpy(buffer + HEADROOM, in->data, in->len);
-	packet_world_partial(ifindex, run.partial);
+	packet_world_interface(ifindex, (run.partial ? CANARY_INTERFACE_PARTIAL_CHECKSUMS : 0) |
+						(head->what & FRAME_GENERIC ? CANARY_INTERFACE_GENERIC : 0));
 	shim_frame_guard(&frame);
 	run.verdict = datapath_frame(&frame);
 	shim_frame_open(&frame);
@@ -157,6 +159,7 @@ static size_t append_frame(__u8 *data, size_t size, size_t max)
 	static struct packet packet;
 	struct head head = {.what = random_below(8), .time = random_below(8) ? random_below(3) : random_below(256)};
 
+	head.what |= random_below(8) ? 0 : FRAME_GENERIC;
 	if (random_below(4)) {
 		traffic_packet(head.what & FRAME_BACK ? "back" : "front", &packet);
 	} else {

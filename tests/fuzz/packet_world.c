@@ -12,14 +12,25 @@
 #include "io/config.h"
 #include "model/world.h"
 
-enum { RING_SIZE = 5, RING_WORDS = 2, ARENA_FIRST = 16, MTU = 1500, NEIGHBOUR_UNKNOWN = 99 };
+enum {
+	RING_SIZE = 5,
+	RING_WORDS = 2,
+	ARENA_FIRST = 16,
+	MTU = 1500,
+	VLAN_DEVICE = 3, /* ifindex, on the back */
+	/* The last byte of an address. */
+	HOST_UNKNOWN = 99,
+	HOST_ON_VLAN = 12,
+	HOST_ON_VLAN6 = 0x12,
+	HOST_ROUTER = 254,
+};
 
 struct check_world packet_world;
 
 static struct model services;
 
-/* By the last byte of an address's network: 10.0.0.0/24 and 2001:db8:10::/64 are behind "back", the rest before "front". */
-static bool is_behind(const struct bpf_fib_lookup *fib)
+/* 10.0.0.0/24 and 2001:db8:10::/64 are at the back, the rest at the front, behind a router. */
+static bool is_at_back(const struct bpf_fib_lookup *fib)
 {
 	if (fib->family == AF_INET)
 		return ntohl(fib->ipv4_dst) >> 8 == 0x0a0000;
@@ -28,14 +39,20 @@ static bool is_behind(const struct bpf_fib_lookup *fib)
 
 static long route(struct bpf_fib_lookup *fib)
 {
-	unsigned host = fib->family == AF_INET ? ntohl(fib->ipv4_dst) & 0xff : ntohl(fib->ipv6_dst[3]) & 0xff;
+	__be32 *last = fib->family == AF_INET ? &fib->ipv4_dst : &fib->ipv6_dst[3];
+	unsigned host = ntohl(*last) & 0xff;
+	bool back = is_at_back(fib);
 
-	fib->ifindex = is_behind(fib) ? PACKET_WORLD_BACK : PACKET_WORLD_FRONT;
-	fib->mtu_result = MTU;
-	if (host == NEIGHBOUR_UNKNOWN)
+	if (host == HOST_UNKNOWN)
 		return BPF_FIB_LKUP_RET_NO_NEIGH;
+	if (!back)
+		*last = (*last & ~htonl(0xff)) | htonl(HOST_ROUTER);
+	fib->ifindex = back ? PACKET_WORLD_BACK : PACKET_WORLD_FRONT;
+	fib->mtu_result = MTU;
 	memcpy(fib->smac, packet_world.mac[fib->ifindex - 1], sizeof(fib->smac));
 	memcpy(fib->dmac, (__u8[]){2, 4, 0, 0, 0, host}, sizeof(fib->dmac));
+	if (back && (host == HOST_ON_VLAN || host == HOST_ON_VLAN6))
+		fib->ifindex = VLAN_DEVICE;
 	return BPF_FIB_LKUP_RET_SUCCESS;
 }
 
@@ -133,6 +150,10 @@ void packet_world_make(void)
 	packet_world_forget();
 	make_interface(PACKET_WORLD_FRONT, "front");
 	make_interface(PACKET_WORLD_BACK, "back");
+	datapath_vlan(VLAN_DEVICE,
+		      &(struct canary_egress){.ifindex = PACKET_WORLD_BACK,
+					      .tag_count = 2,
+					      .tag = {{htons(VLAN_AD), htons(100)}, {htons(VLAN_Q), htons(7)}}});
 	for (__u32 i = 0; i < sizeof(struct canary_keys) / 4; i++)
 		((__u32 *)&datapath_settings()->keys)[i] = shim_random();
 	for (size_t i = 0; i < services.service_count; i++)
@@ -157,9 +178,9 @@ void packet_world_weight(unsigned weight)
 	}
 }
 
-void packet_world_partial(unsigned ifindex, bool partial)
+void packet_world_interface(unsigned ifindex, unsigned flags)
 {
-	datapath_interface(ifindex)->flags = partial ? CANARY_INTERFACE_PARTIAL_CHECKSUMS : 0;
+	datapath_interface(ifindex)->flags = flags;
 }
 
 struct check_counts packet_world_counts(void)

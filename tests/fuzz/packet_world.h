@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A balancer in user space: the services of TRAFFIC_SERVICES in the maps of tests/model, with two interfaces and routes. */
+/*
+ * A balancer in user space: the services of TRAFFIC_SERVICES in the maps of tests/model, with two interfaces, and routes:
+ * some backends are behind a router, some behind a VLAN device.
+ */
 #ifndef FUZZ_PACKET_WORLD_H
 #define FUZZ_PACKET_WORLD_H
 
@@ -13,7 +16,7 @@ void packet_world_make(void);
 /* Forgets what was learned from packets, and begins anew at the same time of the same clock. */
 void packet_world_forget(void);
 void packet_world_weight(unsigned weight); /* of all services, in 1/100 percent */
-void packet_world_partial(unsigned ifindex, bool partial);
+void packet_world_interface(unsigned ifindex, unsigned flags); /* CANARY_INTERFACE_* */
 struct check_counts packet_world_counts(void);
 
 #endif

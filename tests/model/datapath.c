@@ -287,6 +287,12 @@ struct canary_interface *datapath_interface(__u32 ifindex)
 	return shim_lookup(&interfaces, &place);
 }
 
+void datapath_vlan(__u32 ifindex, const struct canary_egress *below)
+{
+	if (shim_update(&egress, &ifindex, below, BPF_ANY))
+		abort();
+}
+
 struct canary_cohort_counters *datapath_cohort_counters(__u32 service, __u32 cohort)
 {
 	return cohort_counters_of(service, cohort);

@@ -86,6 +86,7 @@ struct canary_config *datapath_config(__u32 id, __u32 slot);
 struct canary_backend *datapath_backend(__u32 index);
 struct canary_settings *datapath_settings(void);
 struct canary_interface *datapath_interface(__u32 ifindex);
+void datapath_vlan(__u32 ifindex, const struct canary_egress *below); /* a VLAN device */
 /* Of the current CPU. */
 struct canary_cohort_counters *datapath_cohort_counters(__u32 service, __u32 cohort);
 struct canary_backend_counters *datapath_backend_counters(__u32 index);
