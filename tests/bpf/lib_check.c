@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "lib_packet.h"
+
 enum {
 	PARSED_EXTENSIONS = 6, /* IPv6 extension headers that are looked through */
 	PARSED_DEPTH = 1000, /* bytes that the headers may take */
@@ -192,13 +194,31 @@ static unsigned traffic_class(const __u8 *data, const struct frame *frame)
 	return frame->family == 4 ? ip[1] : (ip[0] & 15) << 4 | ip[1] >> 4;
 }
 
-static bool is_tunnel(const struct frame *frame)
+/*
+ * How a packet may be inside of another: by the outer protocol, of UDP by the port, after a header of the tunnel's own. A
+ * way of forwarding is a line more.
+ */
+static const struct encapsulation {
+	enum canary_forward forward;
+	unsigned proto, port, header;
+} encapsulations[] = {
+	{CANARY_FORWARD_IPIP, IPPROTO_IPIP, 0, 0},
+	{CANARY_FORWARD_IPIP, IPPROTO_IPV6, 0, 0},
+};
+
+/* NULL: the packet is in none. In one it would be longer. */
+static const struct encapsulation *encapsulation_of(const struct frame *in, const struct frame *out)
 {
-	return frame->proto == IPPROTO_IPIP || frame->proto == IPPROTO_IPV6;
+	for (size_t i = 0; out->ip_len > in->ip_len && i < sizeof(encapsulations) / sizeof(*encapsulations); i++)
+		if (encapsulations[i].proto == out->proto &&
+		    (!encapsulations[i].port || encapsulations[i].port == out->dport))
+			return &encapsulations[i];
+	return NULL;
 }
 
 /* RFC 2003, 2473, 4213: from us to a backend, with the whole packet inside and nothing behind it. */
-static const char *check_tunnel(const struct check_run *run, const struct frame *in, const struct frame *out)
+static const char *check_tunnel(const struct check_run *run, const struct encapsulation *tunnel, const struct frame *in,
+				const struct frame *out)
 {
 	const __u8 *data = run->out.data;
 	const struct service_model *service = check_service(run->world, &in->dst, in->proto, in->dport);
@@ -213,13 +233,13 @@ static const char *check_tunnel(const struct check_run *run, const struct frame 
 		return "the outer header is not a plain one";
 	if (traffic_class(data, out) != traffic_class(run->in.data, in))
 		return "the outer header has another traffic class (RFC 6040)";
-	if (service && (service->forward != CANARY_FORWARD_IPIP || !backend))
+	if (service && (service->forward != tunnel->forward || !backend))
 		return "a tunnel to no backend of the service";
 	if (backend && !addr_equal(&out->src, &backend->tunnel_source))
 		return "a tunnel from another's address";
 	if (!service && !is_icmp(in))
 		return "a tunnel for no service";
-	if (!frame_read_ip(data, run->out.len, out->l4, &inner) || !inner.sound ||
+	if (!frame_read_ip(data, run->out.len, out->l4 + tunnel->header, &inner) || !inner.sound ||
 	    run->out.len != inner.l3 + inner.ip_len)
 		return "what is in the tunnel is no packet";
 	if (!addr_equal(&in->src, &inner.src) || !addr_equal(&in->dst, &inner.dst))
@@ -243,20 +263,59 @@ static const char *check_link(const struct check_run *run)
 	return ours ? NULL : "sent with another's link address";
 }
 
-/* What is forwarded is sound, was sound, and is the same packet but for what had to change. */
-static const char *check_forwarded(const struct check_run *run, const struct frame *in)
+/* Does it go back to the packet's sender? What is forwarded keeps one of its addresses at least. */
+static bool is_answer(const struct frame *in, const struct frame *out)
 {
-	struct frame out;
-	const char *problem;
+	return addr_equal(&in->src, &out->dst) && addr_equal(&in->dst, &out->src) && !addr_equal(&in->src, &in->dst);
+}
 
+/* RFC 9293, 3.10.7.1: what a closed connection answers to a segment with an ACK. */
+static const char *check_reset(const struct check_run *run, const struct frame *in, const struct frame *out)
+{
+	if (in->proto != IPPROTO_TCP || in->tcp_flags & RST || !(in->tcp_flags & ACK) || out->tcp_flags != RST)
+		return "an answer that is no reset";
+	if (in->sport != out->dport || in->dport != out->sport ||
+	    memcmp(run->in.data + in->l4 + 8, run->out.data + out->l4 + 4, 4))
+		return "a reset of another connection";
+	return NULL;
+}
+
+static const char *check_answer(const struct check_run *run, const struct frame *in, const struct frame *out)
+{
+	unsigned checks = frame_checks(run->out.data, out);
+
+	if (run->verdict != XDP_TX || memcmp(run->out.data, run->in.data + 6, 6) ||
+	    memcmp(run->out.data + 6, run->in.data, 6))
+		return "an answer that does not go back";
+	if (run->out.len != out->l3 + out->ip_len)
+		return "an answer's length is not the frame's";
+	if ((out->family == 4 && !(checks & FRAME_HEADER)) || !(checks & FRAME_TRANSPORT))
+		return "an answer with a wrong checksum";
+	return check_reset(run, in, out);
+}
+
+/* What is forwarded is sound, was sound, and is the same packet but for what had to change. */
+static const char *check_forwarded(const struct check_run *run, const struct frame *in, struct check_tally *tally)
+{
+	const struct encapsulation *tunnel;
+	const char *problem;
+	struct frame out;
+
+	tally->forwarded++;
 	if (!in->sound || in->fragment || in->routed || in->ttl < 2)
 		return "should never be forwarded";
 	if (!frame_read(run->out.data, run->out.len, &out) || !out.sound)
 		return "what comes out is no packet";
+	if (is_answer(in, &out)) {
+		tally->answered++;
+		return check_answer(run, in, &out);
+	}
+	tally->forwarded_bytes += in->ip_len;
 	problem = check_link(run);
 	if (problem)
 		return problem;
-	return is_tunnel(&out) ? check_tunnel(run, in, &out) : check_plain(run, in, &out);
+	tunnel = encapsulation_of(in, &out);
+	return tunnel ? check_tunnel(run, tunnel, in, &out) : check_plain(run, in, &out);
 }
 
 static const char *check_passed(const struct check_run *run, const struct frame *frame, bool ip)
@@ -283,9 +342,7 @@ const char *check_packet(const struct check_run *run, struct check_tally *tally)
 		break;
 	case XDP_TX:
 	case XDP_REDIRECT:
-		tally->forwarded++;
-		tally->forwarded_bytes += frame.ip_len;
-		problem = ip ? check_forwarded(run, &frame) : "forwarded, but not IP";
+		problem = ip ? check_forwarded(run, &frame, tally) : "forwarded, but not IP";
 		break;
 	default:
 		return "no verdict of ours";
@@ -336,7 +393,9 @@ const char *check_counted(const struct check_counts *before, const struct check_
 		return "another number is counted as forwarded";
 	if (MOVED(dropped) != tally->dropped)
 		return "another number is counted as dropped";
-	if (MOVED(packets) + MOVED(replies) + MOVED(resets) != tally->forwarded)
+	if (MOVED(resets) != tally->answered)
+		return "another number is counted as reset";
+	if (MOVED(packets) + MOVED(replies) != tally->forwarded - tally->answered)
 		return "cohorts do not add up to what was forwarded";
 	if (MOVED(bytes) + MOVED(reply_bytes) != tally->forwarded_bytes)
 		return "the cohorts' bytes are not those of what was forwarded";

@@ -34,7 +34,8 @@ struct check_run {
 /* What is seen from outside; check_packet() adds to it. */
 struct check_tally {
 	__u64 run, passed, forwarded, dropped;
-	__u64 forwarded_bytes; /* of the IP packets as they came in */
+	__u64 answered; /* among those forwarded: the program's own messages to the sender */
+	__u64 forwarded_bytes; /* of the others' IP packets as they came in */
 	__u64 ours; /* sound and for a service, without those whose hop limit is at its end */
 };
 

@@ -22,6 +22,7 @@ enum {
 	FRAME_FIX = 4, /* its checksums are made right */
 	FRAME_ANSWER = 8, /* its bytes do not matter: it is an answer to what was last forwarded */
 	FRAME_GENERIC = 16, /* the interface is attached in generic mode */
+	FRAME_TURN = 32, /* before it, stable's weight is the canary's, and who belongs elsewhere then is reset */
 	FRAME_MAX = 4096, /* bytes */
 	HEAD = 4,
 	HEADROOM = 256,
@@ -115,12 +116,14 @@ int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
 	struct check_counts before, after;
 	const char *problem;
 	struct head head;
+	unsigned weight;
 
 	if (!size)
 		return 0;
 	packet_world_forget();
-	packet_world_weight(*data++ * (unsigned)CANARY_WEIGHT_ONE / 255);
+	weight = *data++ * (unsigned)CANARY_WEIGHT_ONE / 255;
 	size--;
+	packet_world_weight(weight, false);
 	sent.len = 0;
 	before = packet_world_counts();
 	while (take_frame(&data, &size, &head, &packet)) {
@@ -128,6 +131,10 @@ int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
 
 		shim_now_ns += head.time * (__u64)STEP_NS;
 		shim_timers_run(false);
+		if (head.what & FRAME_TURN) {
+			weight = CANARY_WEIGHT_ONE - weight;
+			packet_world_weight(weight, true);
+		}
 		random_seed(head.len);
 		if (head.what & FRAME_ANSWER && !traffic_answer(&sent, to, &packet))
 			continue;
@@ -160,6 +167,7 @@ static size_t append_frame(__u8 *data, size_t size, size_t max)
 	struct head head = {.what = random_below(8), .time = random_below(8) ? random_below(3) : random_below(256)};
 
 	head.what |= random_below(8) ? 0 : FRAME_GENERIC;
+	head.what |= random_below(8) ? 0 : FRAME_TURN;
 	if (random_below(4)) {
 		traffic_packet(head.what & FRAME_BACK ? "back" : "front", &packet);
 	} else {

@@ -168,12 +168,13 @@ void packet_world_forget(void)
 	datapath_arm();
 }
 
-void packet_world_weight(unsigned weight)
+void packet_world_weight(unsigned weight, bool reset)
 {
 	for (size_t i = 0; i < services.service_count; i++) {
 		struct canary_config *config = datapath_config(i + 1, 0);
 
 		config->weight = weight;
+		config->reset_ns = reset ? shim_now_ns : 0;
 		world_derive(config);
 	}
 }

@@ -15,7 +15,8 @@ extern struct check_world packet_world;
 void packet_world_make(void);
 /* Forgets what was learned from packets, and begins anew at the same time of the same clock. */
 void packet_world_forget(void);
-void packet_world_weight(unsigned weight); /* of all services, in 1/100 percent */
+/* Of all services, in 1/100 percent; `reset`: connections that belong elsewhere then are reset. */
+void packet_world_weight(unsigned weight, bool reset);
 void packet_world_interface(unsigned ifindex, unsigned flags); /* CANARY_INTERFACE_* */
 struct check_counts packet_world_counts(void);
 
