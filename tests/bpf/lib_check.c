@@ -263,10 +263,11 @@ static const char *check_link(const struct check_run *run)
 	return ours ? NULL : "sent with another's link address";
 }
 
-/* Does it go back to the packet's sender? What is forwarded keeps one of its addresses at least. */
-static bool is_answer(const struct frame *in, const struct frame *out)
+bool check_is_answer(const struct frame *in, const struct frame *out)
 {
-	return addr_equal(&in->src, &out->dst) && addr_equal(&in->dst, &out->src) && !addr_equal(&in->src, &in->dst);
+	/* A client that is a backend may seem to speak to itself. */
+	return addr_equal(&in->src, &out->dst) && addr_equal(&in->dst, &out->src) &&
+	       (!addr_equal(&in->src, &in->dst) || in->proto != out->proto);
 }
 
 /* RFC 9293, 3.10.7.1: what a closed connection answers to a segment with an ACK. */
@@ -306,7 +307,7 @@ static const char *check_forwarded(const struct check_run *run, const struct fra
 		return "should never be forwarded";
 	if (!frame_read(run->out.data, run->out.len, &out) || !out.sound)
 		return "what comes out is no packet";
-	if (is_answer(in, &out)) {
+	if (check_is_answer(in, &out)) {
 		tally->answered++;
 		return check_answer(run, in, &out);
 	}

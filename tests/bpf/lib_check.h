@@ -47,6 +47,9 @@ const struct service_model *check_service(const struct check_world *world, const
 					  int port);
 bool check_is_backend(const struct check_world *world, const struct canary_addr *addr);
 
+/* Is what came out the program's own answer to the packet's sender? What is forwarded keeps one of its addresses at least. */
+bool check_is_answer(const struct frame *in, const struct frame *out);
+
 /* What the program has counted, summed up. */
 struct check_counts {
 	__u64 passed, forwarded, dropped, faults, tx_errors; /* of interfaces; dropped of cohorts as well */

@@ -161,13 +161,13 @@ static double seconds(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-/* Frames of several buffers are among them. */
+/* Frames of several buffers are among them: to a backend at the front all fit, to those at the back some. */
 static void allow_jumbo_frames(void)
 {
 	run_command("ip link set front-peer mtu 9000");
-	run_command("ip link set back-peer mtu 9000");
+	run_command("ip link set back-peer mtu 4200");
 	run_command("ip link set front mtu 9000");
-	run_command("ip link set back mtu 9000");
+	run_command("ip link set back mtu 4200");
 }
 
 static void random_packets_are_passed_forwarded_or_dropped_for_a_reason(void **state)
@@ -194,7 +194,7 @@ static void random_packets_are_passed_forwarded_or_dropped_for_a_reason(void **s
 	fprintf(stderr, "%llu dropped, %llu reset; %.0f/s\n", tally.dropped, tally.answered,
 		tally.run / (seconds() - began));
 	/* A test that reaches nothing finds nothing. */
-	assert_true(tally.forwarded > tally.run / 3);
+	assert_true(tally.forwarded > tally.run / 4);
 	assert_true(tally.dropped > tally.run / 20);
 	assert_true(tally.passed > tally.run / 10);
 	assert_true(tally.answered > tally.run / 10000);
