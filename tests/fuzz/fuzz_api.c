@@ -170,6 +170,8 @@ int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
 	close(fd);
 	for (int turn = 0; turn < 3; turn++)
 		http_server_run(server.server); /* it notices */
+	if (len == ANSWER_MAX)
+		return 0; /* a history that has grown long: the rest is not looked at */
 	if (len)
 		check_answer(answer, !strncmp(request, "HEAD ", 5));
 	else if (!server.waiters && !strstr(request, "transitions"))
