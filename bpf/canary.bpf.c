@@ -12,12 +12,14 @@
 #include "kernel.h"
 #include "canary/abi.h"
 #include "canary/breaker.h"
+#include "canary/filter.h"
 #include "canary/hash.h"
 #include "canary/select.h"
 #include "maps.h"
 #include "pkt.h"
 #include "parse.h"
 #include "icmp.h"
+#include "filter.h"
 #include "service.h"
 #include "segment.h"
 #include "backend.h"
@@ -28,6 +30,7 @@
 #include "limit.h"
 #include "table.h"
 #include "flow.h"
+#include "fragment.h"
 #include "transition.h"
 #include "event.h"
 #include "outcome.h"
@@ -37,9 +40,14 @@
 #include "route.h"
 #include "forward/frame.h"
 #include "forward/l2.h"
-#include "forward/ipip.h"
+#include "forward/gue.h"
+#include "forward/tunnel.h"
 #include "forward/nat.h"
+#include "answer.h"
 #include "reset.h"
+#include "echo.h"
+#include "too_big.h"
+#include "mss.h"
 #include "commit.h"
 #include "sweep.h"
 #include "trace.h"
@@ -47,7 +55,8 @@
 static __always_inline int complete_checksum(struct xdp_md *ctx, const struct pkt *p,
 					     const struct canary_interface *interface)
 {
-	if (!(interface->flags & CANARY_INTERFACE_PARTIAL_CHECKSUMS) || p->flags & PKT_ICMP_ERROR)
+	if (!(interface->flags & CANARY_INTERFACE_PARTIAL_CHECKSUMS) ||
+	    p->flags & (PKT_ICMP_ERROR | PKT_FRAGMENT | PKT_LATER))
 		return 0;
 	return csum_complete(ctx, p);
 }
@@ -63,45 +72,53 @@ static __always_inline bool fits(struct xdp_md *ctx, const struct pkt *p, __u32 
 	       (interface->flags & CANARY_INTERFACE_GENERIC && hop->ifindex == ctx->ingress_ifindex);
 }
 
+/* Fills in the packet's cohort and backend. 0, or a verdict. */
+static __always_inline int assign(struct pkt *p, struct canary_config **config)
+{
+	struct assignment a;
+	int verdict;
+
+	if ((*config)->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p)))
+		*config = service_config(p); /* stopped, as of this packet */
+	if (!*config)
+		return XDP_PASS;
+	verdict = flow_steer(p, *config, &a);
+	p->cohort = verdict ? a.wanted : a.cohort;
+	p->backend = a.backend;
+	if (verdict)
+		return verdict;
+	watch(p, *config, &a);
+	return p->flags & PKT_FRAGMENT ? fragment_remember() : 0;
+}
+
 static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
 {
 	const struct canary_addr *source = &p->tuple.client;
 	struct canary_next_hop *hop = NULL;
 	struct canary_backend *backend;
 	struct canary_config *config;
-	struct assignment a;
 	__u32 overhead = 0;
-	int verdict;
+	int verdict = 0;
 
 	config = service_config(p);
 	if (!config)
 		return XDP_PASS;
 	if (p->flags & PKT_BROKEN)
 		return DROP(MALFORMED);
-	if (p->flags & PKT_FRAGMENT)
-		return DROP(FRAGMENT);
 	if (frame_expired(ctx, p))
 		return XDP_PASS;
-
-	p->now_ns = bpf_ktime_get_coarse_ns();
-	if (config->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, p->now_ns))
-		config = service_config(p); /* stopped, as of this packet */
-	if (!config)
-		return XDP_PASS;
-	verdict = flow_steer(p, config, &a);
-	p->cohort = verdict ? a.wanted : a.cohort;
-	p->backend = a.backend;
+	if (!(p->flags & PKT_LATER))
+		verdict = assign(p, &config);
 	if (verdict)
 		return verdict;
-	watch(p, config, &a);
 	if (p->flags & PKT_RESET)
-		return reset_answer(ctx, p);
+		return reset_answer(ctx);
 	backend = backend_at(p->backend);
 	if (!backend)
 		return DROP(FAULT);
-	if (config->forward == CANARY_FORWARD_IPIP) {
+	if (tunnel_used(config)) {
 		source = &backend->tunnel_source;
-		overhead = ipip_overhead(backend);
+		overhead = tunnel_overhead(config, backend);
 		if (!source->word[3])
 			return DROP(NO_TUNNEL_SOURCE);
 	}
@@ -111,10 +128,12 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	if (frame_loops(ctx, p, interface, config, backend, hop))
 		return DROP(LOOP);
 	if (!fits(ctx, p, overhead, hop, interface))
-		return DROP(TOO_BIG);
+		return too_big(ctx, hop->mtu - overhead);
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
 		verdict = frame_age(ctx, p);
+	if (!verdict)
+		verdict = mss_adjust(ctx, p, config, hop->mtu ? hop->mtu - overhead : 0);
 	if (verdict)
 		return verdict;
 
@@ -123,7 +142,8 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		verdict = forward_l2(ctx, p, hop);
 		break;
 	case CANARY_FORWARD_IPIP:
-		verdict = forward_ipip(ctx, p, backend, hop);
+	case CANARY_FORWARD_GUE:
+		verdict = forward_tunnel(ctx, p, config, backend, hop);
 		break;
 	default:
 		verdict = nat_to_backend(ctx, p, backend);
@@ -136,31 +156,31 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 /* nat's way back. What is not a connection of ours with a backend is the host's own. */
 static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
 {
-	struct canary_reverse *entry = reverse_find(p);
-	struct canary_next_hop *hop;
-	__u32 scratch = 0;
 	struct canary_service *service;
+	struct canary_next_hop *hop;
+	struct canary_config *config;
 	bool from_backend_itself;
+	__u32 scratch = 0;
+	__u16 port = 0;
 	int verdict;
 
-	if (!entry)
+	if (!(p->flags & PKT_LATER) && (!filter_from_backend(&p->tuple) || !reverse_recall(p, &port)))
 		return XDP_PASS;
-	service = bpf_map_lookup_elem(&services, &entry->service);
+	service = bpf_map_lookup_elem(&services, &p->service);
 	if (!service)
 		return XDP_PASS;
 	p->word = *(volatile __u64 *)&service->word;
-	if (!p->word)
+	if (!p->word) {
+		p->service = 0;
 		return XDP_PASS;
-	p->flags |= PKT_FROM_BACKEND;
-	p->service = entry->service;
-	p->cohort = entry->cohort;
-	p->backend = entry->backend;
+	}
 	if (p->flags & PKT_BROKEN)
 		return DROP(MALFORMED);
-	if (p->flags & PKT_FRAGMENT)
-		return DROP(FRAGMENT);
 	if (frame_expired(ctx, p))
 		return XDP_PASS;
+	verdict = p->flags & PKT_FRAGMENT ? fragment_remember() : 0;
+	if (verdict)
+		return verdict;
 
 	/* A client's next hop is not kept. The place of backend 0, which is none, saves the stack from it. */
 	hop = bpf_map_lookup_elem(&next_hops, &scratch);
@@ -170,35 +190,54 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 	if (verdict)
 		return verdict;
 	if (!fits(ctx, p, 0, hop, interface))
-		return DROP(TOO_BIG);
+		return too_big(ctx, hop->mtu);
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict)
 		verdict = frame_age(ctx, p);
 	if (verdict)
 		return verdict;
-	watch_reply(p, service, entry->port);
+	if (p->tcp_flags & TCP_SYN) {
+		config = config_at(p->service, canary_view_now(p->word));
+		verdict = config ? mss_adjust(ctx, p, config, hop->mtu) : DROP(FAULT);
+	}
+	if (verdict)
+		return verdict;
+	if (!(p->flags & PKT_LATER))
+		watch_reply(p, service, port);
 	from_backend_itself = frame_source_is(ctx, p, &p->tuple.client);
-	verdict = nat_from_backend(ctx, p, &service->key.addr, entry->port, from_backend_itself);
+	verdict = nat_from_backend(ctx, p, &service->key.addr, port, from_backend_itself);
 	if (!verdict)
 		verdict = frame_rewrite_in_place(ctx, p, hop);
 	return verdict ? verdict : frame_send(ctx, hop);
+}
+
+/* Whose packet is it? Fills in its service, where it has one; what a backend sent is found later. 0, or a verdict. */
+static __always_inline int identify(struct xdp_md *ctx, struct pkt *p)
+{
+	if (p->flags & PKT_LATER)
+		return fragment_follow();
+	if (p->flags & PKT_NO_PORTS) {
+		if (!service_has_address(&p->tuple))
+			return XDP_PASS;
+		return p->flags & PKT_TOO_DEEP ? DROP(EXT_HEADERS) : DROP(MALFORMED);
+	}
+	if (!p->tuple.proto && echo_requested(ctx, p))
+		return echo_answer(ctx);
+	if (!p->tuple.proto && icmp_quoted(ctx, p))
+		return XDP_PASS;
+	p->service = service_find(&p->tuple);
+	return 0;
 }
 
 static __always_inline int steer(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
 {
 	int verdict = parse(ctx, p, interface);
 
+	if (!verdict)
+		verdict = identify(ctx, p);
 	if (verdict)
 		return verdict;
-	if (p->flags & PKT_NO_PORTS) {
-		if (!service_has_address(&p->tuple))
-			return XDP_PASS;
-		return p->flags & PKT_TOO_DEEP ? DROP(EXT_HEADERS) : DROP(MALFORMED);
-	}
-	if (!p->tuple.proto && icmp_quoted(ctx, p))
-		return XDP_PASS;
-	p->service = service_find(&p->tuple);
-	if (p->service)
+	if (p->service && !(p->flags & PKT_FROM_BACKEND))
 		return to_backend(ctx, p, interface);
 	return from_backend(ctx, p, interface);
 }
@@ -219,7 +258,7 @@ static __always_inline int conclude(const struct pkt *p, __u32 place, int verdic
 	}
 	if (verdict > 0) {
 		counters->count[CANARY_INTERFACE_FORWARDED]++;
-		if (!(p->flags & PKT_RESET)) /* that was an answer */
+		if (!(p->flags & PKT_ANSWER))
 			count_forwarded(p);
 		return verdict;
 	}

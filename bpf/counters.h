@@ -23,6 +23,8 @@ static __always_inline void count_forwarded(const struct pkt *p)
 	struct canary_cohort_counters *cohort = cohort_counters_of(p->service, p->cohort);
 	struct canary_backend_counters *backend;
 
+	if (cohort && p->flags & PKT_LATER)
+		cohort->count[CANARY_COHORT_FRAGMENTS]++;
 	if (p->flags & PKT_FROM_BACKEND) {
 		if (cohort) {
 			cohort->count[CANARY_COHORT_REPLY_PACKETS]++;

@@ -406,7 +406,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 			return 0;
 		}
 	}
-	p->now_ns = bpf_ktime_get_coarse_ns();
+	pkt_now(p);
 	table_key(p);
 	if (udp)
 		return flow_datagram(a);

@@ -14,6 +14,7 @@
 
 /* The longest quoted headers that are looked at must end where the mask of offsets still reaches. */
 #define ICMP_QUOTE_ROOM (60 + sizeof(struct tcphdr))
+#define ICMP_QUOTE_EXTENSIONS 4 /* IPv6 extension headers that are looked through */
 
 static __always_inline bool icmp_is_error(const struct pkt *p, __u8 type)
 {
@@ -36,6 +37,30 @@ static __always_inline int icmp_quoted_ipv4(struct xdp_md *ctx, struct pkt *p, _
 	return 0;
 }
 
+/* Past one extension header of the quoted packet. False: it is none, or ends where nothing is read any more. */
+static __always_inline bool icmp_quoted_extension(struct xdp_md *ctx, struct pkt *p, __u8 *proto)
+{
+	struct frag_hdr *fragment;
+	struct ipv6_opt_hdr *ext;
+
+	if (*proto == IPPROTO_FRAGMENT) {
+		fragment = pkt_at(ctx, p->inner_l4, struct frag_hdr);
+		if (!fragment || fragment->frag_off & bpf_htons(IP6_OFFSET))
+			return false; /* not the first: there are no ports */
+		*proto = fragment->nexthdr;
+		p->inner_l4 += sizeof(*fragment);
+	} else if (*proto == IPPROTO_HOPOPTS || *proto == IPPROTO_DSTOPTS || *proto == IPPROTO_ROUTING) {
+		ext = pkt_at(ctx, p->inner_l4, struct ipv6_opt_hdr);
+		if (!ext)
+			return false;
+		*proto = ext->nexthdr;
+		p->inner_l4 += (ext->hdrlen + 1) * 8;
+	} else {
+		return false;
+	}
+	return p->inner_l4 <= PKT_OFFSET_MASK - sizeof(struct tcphdr);
+}
+
 static __always_inline int icmp_quoted_ipv6(struct xdp_md *ctx, struct pkt *p, __u8 *proto)
 {
 	struct ipv6hdr *ip = pkt_at(ctx, p->inner_l3, struct ipv6hdr);
@@ -49,7 +74,12 @@ static __always_inline int icmp_quoted_ipv6(struct xdp_md *ctx, struct pkt *p, _
 	addr_from_v6(&p->tuple.client, &ip->daddr);
 	*proto = ip->nexthdr;
 	p->inner_l4 = p->inner_l3 + sizeof(*ip);
-	return 0;
+#pragma unroll
+	for (int i = 0; i < ICMP_QUOTE_EXTENSIONS; i++)
+		if (!icmp_quoted_extension(ctx, p, proto))
+			break;
+	/* Beyond that, pkt_at() would read elsewhere. */
+	return p->inner_l4 > PKT_OFFSET_MASK - sizeof(struct tcphdr) ? XDP_PASS : 0;
 }
 
 /* 0: p->tuple is the quoted packet's, PKT_ICMP_ERROR is set. XDP_PASS: not an error about TCP or UDP. */

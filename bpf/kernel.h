@@ -32,6 +32,7 @@
 #define CANARY_ESTALE 116
 
 #define NSEC_PER_MSEC 1000000ULL
+#define NSEC_PER_SEC 1000000000ULL
 
 #ifndef offsetof
 #define offsetof(type, member) __builtin_offsetof(type, member)

@@ -7,6 +7,7 @@ enum limit_kind {
 	LIMIT_OPEN, /* SYNs remembered in a window */
 	LIMIT_REMEMBER, /* older flows remembered in a window */
 	LIMIT_RESET, /* RSTs sent */
+	LIMIT_TOO_BIG, /* Fragmentation Needed and Packet Too Big sent */
 	LIMIT_KINDS,
 };
 

@@ -38,6 +38,10 @@ CANARY_ARRAY(arena, __u64, CANARY_ARENA_WORDS);
 CANARY_ARRAY(interfaces, struct canary_interface, CANARY_MAX_INTERFACES);
 CANARY_ARRAY(operations, struct canary_operation, CANARY_MAX_OPERATIONS);
 
+/* In front of `service_ids` and `reverse`: see canary/filter.h. A hint is the id that the hash table gave last. */
+CANARY_ARRAY(filter, __u64, CANARY_FILTER_BITS / 64);
+CANARY_ARRAY(service_hints, __u32, CANARY_SERVICE_HINTS);
+
 /* Twice the services: each may bring an element for its address. */
 CANARY_HASH(service_ids, BPF_MAP_TYPE_HASH, struct canary_service_key, __u32, 2 * CANARY_MAX_SERVICES, 0);
 CANARY_HASH(segments, BPF_MAP_TYPE_LPM_TRIE, struct canary_segment_key, __u32, CANARY_MAX_SEGMENTS, BPF_F_NO_PREALLOC);

@@ -10,8 +10,7 @@
 
 static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
 {
-	return *(__u16 *)a == *(__u16 *)b && *(__u16 *)(a + 2) == *(__u16 *)(b + 2) &&
-	       *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
+	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
 }
 
 /* Ethernet and up to two VLAN tags. A frame that is not for our own address is somebody else's. */
@@ -22,7 +21,7 @@ static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const s
 
 	if (!eth || !mac_equal(eth->h_dest, interface->mac))
 		return XDP_PASS;
-	*ethertype = eth->h_proto;
+	*ethertype = *(__be16 *)((struct macs *)eth + 1);
 	p->l3 = sizeof(*eth);
 
 #pragma unroll
@@ -43,6 +42,22 @@ static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const s
 	return 0;
 }
 
+/*
+ * A part of a packet, `offset` bytes from its beginning (in 16 bits). One that would lie over the header in the first part is
+ * made to get past filters (RFC 1858, RFC 3128).
+ */
+static __always_inline void parse_fragment(struct pkt *p, __u16 offset, __u32 id)
+{
+	p->fragment_id = id;
+	if (!offset) {
+		p->flags |= PKT_FRAGMENT;
+		return;
+	}
+	p->flags |= PKT_LATER | PKT_NO_PORTS;
+	if (p->l4_proto == IPPROTO_TCP && offset < sizeof(struct tcphdr))
+		p->flags |= PKT_BROKEN;
+}
+
 static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 {
 	struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
@@ -50,11 +65,6 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 
 	if (!ip || ip->version != 4)
 		return XDP_PASS;
-	if (ip->frag_off & bpf_htons(IP_OFFSET))
-		return XDP_PASS; /* no ports: nobody can tell whether it is for a service */
-	if (ip->frag_off & bpf_htons(IP_MF))
-		p->flags |= PKT_FRAGMENT;
-
 	addr_from_v4(&p->tuple.client, ip->saddr);
 	addr_from_v4(&p->tuple.service, ip->daddr);
 	p->family = 4;
@@ -64,8 +74,10 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 	p->l4 = p->l3 + header_len;
 	if (header_len < sizeof(*ip))
 		p->flags |= PKT_BROKEN | PKT_NO_PORTS;
-	else if (p->ip_len < header_len || p->l3 + p->ip_len > pkt_size(ctx))
+	else if (p->ip_len < header_len || !pkt_reaches(ctx, p->l3 + p->ip_len))
 		p->flags |= PKT_BROKEN;
+	if (ip->frag_off & bpf_htons(IP_OFFSET | IP_MF))
+		parse_fragment(p, bpf_ntohs(ip->frag_off) * 8, ip->id);
 	return 0;
 }
 
@@ -97,13 +109,11 @@ static __always_inline int parse_ipv6_extension(struct xdp_md *ctx, struct pkt *
 
 		if (!fragment)
 			break;
-		if (fragment->frag_off & bpf_htons(IP6_OFFSET))
-			return XDP_PASS;
-		if (fragment->frag_off & bpf_htons(IP6_MF))
-			p->flags |= PKT_FRAGMENT;
 		p->l4_proto = fragment->nexthdr;
 		p->l4 += sizeof(*fragment);
-		return PARSE_EXT_NEXT;
+		if (fragment->frag_off & bpf_htons(IP6_OFFSET | IP6_MF))
+			parse_fragment(p, bpf_ntohs(fragment->frag_off) & IP6_OFFSET, fragment->identification);
+		return p->flags & PKT_LATER ? 0 : PARSE_EXT_NEXT;
 	}
 	default:
 		return 0;
@@ -125,7 +135,7 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, struct pkt *p)
 	p->l4_proto = ip->nexthdr;
 	p->ip_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	p->l4 = p->l3 + sizeof(*ip);
-	if (p->l3 + p->ip_len > pkt_size(ctx))
+	if (!pkt_reaches(ctx, p->l3 + p->ip_len))
 		p->flags |= PKT_BROKEN;
 
 #pragma unroll
@@ -221,6 +231,8 @@ static __always_inline int parse(struct xdp_md *ctx, struct pkt *p, const struct
 		verdict = XDP_PASS;
 	if (verdict)
 		return verdict;
+	p->tuple.client_port = p->tuple.port = 0;
+	*(__u32 *)&p->tuple.proto = 0;
 	if (p->l4_proto == IPPROTO_TCP || p->l4_proto == IPPROTO_UDP)
 		parse_transport(ctx, p);
 	return 0;

@@ -23,6 +23,8 @@ enum pkt_flag {
 	PKT_ANY_PORT = 1 << 9, /* the service takes every port */
 	PKT_RESET = 1 << 10, /* the connection belongs elsewhere by now: it is to be reset */
 	PKT_DATA = 1 << 11, /* TCP: it carries more than headers */
+	PKT_ANSWER = 1 << 12, /* by now it is an answer of ours to its sender */
+	PKT_LATER = 1 << 13, /* a fragment that is not the first, without ports */
 };
 
 /*
@@ -36,11 +38,13 @@ struct pkt {
 	__u32 l3; /* offsets from the frame's start */
 	__u32 l4;
 	__u32 ip_len; /* the IP packet's length */
+	__u32 inner_l3; /* of the packet that an ICMP error quotes */
+	__u32 inner_l4;
+	/* What is zero at first: from here ... */
 	__u32 flags; /* enum pkt_flag */
 	__u32 tcp_seq; /* host order */
 	__u32 tcp_ack; /* the same; of packets with the flag ACK */
-	__u32 inner_l3; /* of the packet that an ICMP error quotes */
-	__u32 inner_l4;
+	__u32 fragment_id; /* as in the packet; of fragments */
 	__u8 family; /* 4 or 6 */
 	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 tcp_flags;
@@ -50,17 +54,24 @@ struct pkt {
 	__u32 service; /* id, 0: none */
 	__u32 cohort;
 	__u32 backend; /* index, 0: none */
-	__u32 held; /* the flow's bit in `held` */
-	__u32 shard; /* and its shard of the table */
-	__u64 hash; /* of the flow: those two are parts of it */
+	__u64 now_ns; /* once a stage needed it: see pkt_now() */
+	/* ... to here. */
 	__u64 word; /* of the service: the configurations in force */
 	__u64 idle_ns; /* the service's idle timeout */
+	__u64 hash; /* of the flow: those two are parts of it */
+	__u32 held; /* the flow's bit in `held` */
+	__u32 shard; /* and its shard of the table */
 	/* Room for what is written to maps: the stack is too small for all of it. */
 	struct canary_flow_key key;
 	struct canary_flow entry;
-	struct canary_reverse_key back_key;
-	struct canary_reverse back;
-	__u64 now_ns;
+	union {
+		struct canary_reverse_key back_key;
+		struct canary_fragment_key fragment_key;
+	};
+	union {
+		struct canary_reverse back;
+		struct canary_fragment fragment;
+	};
 };
 
 /* What TCP's and UDP's headers begin with. */
@@ -90,7 +101,7 @@ static __always_inline struct pkt *pkt_new(void)
 	struct pkt *p = pkt_current();
 
 	if (p)
-		__builtin_memset(p, 0, sizeof(*p));
+		__builtin_memset(&p->flags, 0, offsetof(struct pkt, word) - offsetof(struct pkt, flags));
 	return p;
 }
 
@@ -100,6 +111,11 @@ static __always_inline struct pkt *pkt_new(void)
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
 #define TCP_URG 0x20
+
+/* Two link-layer addresses as they stand in a frame, destination first. The kernel's header is packed: it would go by bytes. */
+struct macs {
+	__u32 word[3];
+};
 
 /*
  * A pointer to TYPE at an offset, or NULL where the frame is shorter. The mask tells the verifier that the offset is
@@ -120,6 +136,14 @@ static __always_inline void *pkt_pull(struct xdp_md *ctx, __u32 offset, __u32 si
 	return data + size > end ? NULL : data;
 }
 
+/* The coarse clock, read once a packet and only where it matters: it costs as much as all the rest of a settled packet. */
+static __always_inline __u64 pkt_now(struct pkt *p)
+{
+	if (!p->now_ns)
+		p->now_ns = bpf_ktime_get_coarse_ns();
+	return p->now_ns;
+}
+
 /* Time that has passed. Another CPU may have noted a later time than ours is: that is none. */
 static __always_inline __u64 elapsed_ns(__u64 now_ns, __u64 since_ns)
 {
@@ -129,6 +153,12 @@ static __always_inline __u64 elapsed_ns(__u64 now_ns, __u64 since_ns)
 static __always_inline __u32 pkt_size(struct xdp_md *ctx)
 {
 	return bpf_xdp_get_buff_len(ctx);
+}
+
+/* Does the frame reach so far? Most do in their first buffer. */
+static __always_inline bool pkt_reaches(struct xdp_md *ctx, __u32 offset)
+{
+	return (long)ctx->data + offset <= (long)ctx->data_end || offset <= pkt_size(ctx);
 }
 
 static __always_inline void addr_from_v4(struct canary_addr *addr, __be32 v4)

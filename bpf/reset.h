@@ -8,7 +8,6 @@
 #define BPF_RESET_H
 
 #define RESET_RATE 20000 /* a second */
-#define RESET_HOP_LIMIT 64
 
 static __always_inline void reset_tcp(struct tcphdr *tcp, const struct pkt *p, __be32 seq)
 {
@@ -38,7 +37,7 @@ static __always_inline void reset_ipv4(struct iphdr *ip, const struct pkt *p)
 	ip->ihl = sizeof(*ip) / 4;
 	ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(struct tcphdr));
 	ip->frag_off = bpf_htons(IP_DF);
-	ip->ttl = RESET_HOP_LIMIT;
+	ip->ttl = ANSWER_HOP_LIMIT;
 	ip->protocol = IPPROTO_TCP;
 	ip->saddr = p->tuple.service.word[3];
 	ip->daddr = p->tuple.client.word[3];
@@ -53,17 +52,17 @@ static __always_inline void reset_ipv6(struct ipv6hdr *ip, const struct pkt *p)
 	ip->version = 6;
 	ip->payload_len = bpf_htons(sizeof(struct tcphdr));
 	ip->nexthdr = IPPROTO_TCP;
-	ip->hop_limit = RESET_HOP_LIMIT;
+	ip->hop_limit = ANSWER_HOP_LIMIT;
 	__builtin_memcpy(&ip->saddr, &p->tuple.service, sizeof(ip->saddr));
 	__builtin_memcpy(&ip->daddr, &p->tuple.client, sizeof(ip->daddr));
 }
 
-GLOBAL int reset_answer(struct xdp_md *ctx, const struct pkt *p)
+GLOBAL int reset_answer(struct xdp_md *ctx)
 {
+	struct pkt *p = pkt_current();
 	__u32 header, l4;
 	struct tcphdr *tcp;
 	struct ethhdr *eth;
-	__u8 mac[6];
 	__be32 seq;
 	void *ip;
 
@@ -83,9 +82,7 @@ GLOBAL int reset_answer(struct xdp_md *ctx, const struct pkt *p)
 	tcp = pkt_at(ctx, l4, struct tcphdr);
 	if (!eth || !ip || !tcp)
 		return DROP(FAULT);
-	__builtin_memcpy(mac, eth->h_source, sizeof(mac));
-	__builtin_memcpy(eth->h_source, eth->h_dest, sizeof(mac));
-	__builtin_memcpy(eth->h_dest, mac, sizeof(mac));
+	answer_turn_link(eth);
 	reset_tcp(tcp, p, seq);
 	if (p->family == 4) {
 		reset_ipv4(ip, p);
@@ -97,6 +94,7 @@ GLOBAL int reset_answer(struct xdp_md *ctx, const struct pkt *p)
 		reset_ipv6(ip6, p);
 	}
 	count_cohort(p->service, p->cohort, CANARY_COHORT_RESET, 1);
+	p->flags |= PKT_ANSWER;
 	return XDP_TX;
 }
 

@@ -98,12 +98,26 @@ static __always_inline struct canary_reverse *reverse_find(struct pkt *p)
 		entry = bpf_map_lookup_elem(&reverse_embryonic, &key);
 	if (!entry || !backend_alive(entry->backend, entry->generation))
 		return NULL;
-	p->now_ns = bpf_ktime_get_coarse_ns();
-	if (elapsed_ns(p->now_ns, entry->seen_ns) > REVERSE_REFRESH_NS)
+	if (elapsed_ns(pkt_now(p), entry->seen_ns) > REVERSE_REFRESH_NS)
 		entry->seen_ns = p->now_ns;
 	if (p->tcp_flags & TCP_FIN)
 		entry->closing = 1;
 	return entry;
+}
+
+/* A backend's packet: whose it is, and the service side's port. False: it is none. */
+static __always_inline bool reverse_recall(struct pkt *p, __u16 *ret_port)
+{
+	const struct canary_reverse *entry = reverse_find(p);
+
+	if (!entry)
+		return false;
+	p->flags |= PKT_FROM_BACKEND;
+	p->service = entry->service;
+	p->cohort = entry->cohort;
+	p->backend = entry->backend;
+	*ret_port = entry->port;
+	return true;
 }
 
 #endif

@@ -5,7 +5,9 @@
 
 #define ROUTE_AF_INET 2
 #define ROUTE_AF_INET6 10
-#define ROUTE_CACHE_NS 1000000000ULL /* how long a change of route or neighbour may go unnoticed */
+
+/* How long a change of route or neighbour may go unnoticed: about a second. User space knows how many jiffies that is. */
+const volatile __u64 route_jiffies = 250;
 
 static __always_inline int route_verdict(long result)
 {
@@ -70,16 +72,19 @@ static __always_inline int route_to_backend(struct xdp_md *ctx, const struct pkt
 					    const struct canary_backend *backend, struct canary_next_hop **ret)
 {
 	struct canary_next_hop *hop = bpf_map_lookup_elem(&next_hops, &p->backend);
+	__u64 now;
 	int verdict;
 
 	if (!hop)
 		return DROP(FAULT);
 	*ret = hop;
-	if (p->now_ns < hop->until_ns && hop->generation == backend->generation)
+	now = bpf_jiffies64();
+	/* Not just `until` > `now`: what is no time of this boot's jiffies must not last for ever. */
+	if (hop->until - now <= route_jiffies && hop->generation == backend->generation)
 		return 0;
 	verdict = route_lookup(ctx, p, source, &backend->addr, hop);
 	hop->generation = backend->generation;
-	hop->until_ns = verdict ? 0 : p->now_ns + ROUTE_CACHE_NS;
+	hop->until = verdict ? 0 : now + route_jiffies;
 	return verdict;
 }
 

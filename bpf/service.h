@@ -11,18 +11,39 @@ static __always_inline struct canary_config *config_at(__u32 service, __u32 view
 	return bpf_map_lookup_elem(&configs, &key);
 }
 
+static __always_inline bool service_is(__u32 id, const struct canary_service_key *key)
+{
+	const struct canary_service *service = bpf_map_lookup_elem(&services, &id);
+
+	return service && *(volatile __u64 *)&service->word && service->key.port == key->port &&
+	       service->key.proto == key->proto && addr_same(&service->key.addr, &key->addr);
+}
+
+static __always_inline __u32 service_with_port(const struct canary_tuple *tuple, __u16 port)
+{
+	struct canary_service_key key = {.addr = tuple->service, .port = port, .proto = tuple->proto};
+	__u64 hash = canary_filter_hash(CANARY_FILTER_SERVICE, &tuple->service, port, tuple->proto);
+	__u32 place = canary_filter_hint(hash), *hint, *id;
+
+	if (!filter_has(hash))
+		return 0;
+	hint = bpf_map_lookup_elem(&service_hints, &place);
+	if (hint && service_is(*hint, &key))
+		return *hint;
+	id = bpf_map_lookup_elem(&service_ids, &key);
+	if (!id)
+		return 0;
+	if (hint)
+		*hint = *id;
+	return *id;
+}
+
 /* The service's id, exact port first, then any port; 0: none. */
 static __always_inline __u32 service_find(const struct canary_tuple *tuple)
 {
-	struct canary_service_key key = {.addr = tuple->service, .port = tuple->port, .proto = tuple->proto};
-	__u32 *id;
+	__u32 id = service_with_port(tuple, tuple->port);
 
-	id = bpf_map_lookup_elem(&service_ids, &key);
-	if (!id) {
-		key.port = 0;
-		id = bpf_map_lookup_elem(&service_ids, &key);
-	}
-	return id ? *id : 0;
+	return id ? id : service_with_port(tuple, 0);
 }
 
 /* Does some service have the packet's address? For packets that are broken before their ports. */

@@ -4,11 +4,11 @@
  * not for steering: nothing here moves a packet. A flow is watched by its bucket, when bucket and weight placed it; in a
  * table of its own, direct by hash, so that a flood can neither make it grow nor push anything else out.
  *
- * What is seen depends on the way of forwarding: with l2 and ipip only the client's packets.
+ * What is seen depends on the way of forwarding: with nat both ways, else only the client's packets.
  *
  *   OPENING    SYN seen. The client's ACK completes it, a RST or the sweeper ends it.
  *   LATE       it took too long and was counted as half open; it may complete yet.
- *   SETTLED    l2, ipip: completed. Only its end is of interest, for a while.
+ *   SETTLED    but for nat: completed. Only its end is of interest, for a while.
  *   OPEN       nat: completed, and neither side has sent a byte.
  *   ASKED      nat: the client has.
  *

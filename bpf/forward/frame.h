@@ -21,13 +21,13 @@ static __always_inline int frame_age(struct xdp_md *ctx, const struct pkt *p)
 {
 	if (p->family == 4) {
 		struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
-		__u64 diff = 0;
+		__u32 sum;
 
 		if (!ip)
 			return DROP(FAULT);
-		csum_diff16(&diff, bpf_htons(ip->ttl << 8), bpf_htons((ip->ttl - 1) << 8));
 		ip->ttl--;
-		ip->check = csum_apply(ip->check, diff);
+		sum = ip->check + bpf_htons(1 << 8); /* RFC 1624: what goes from the header comes to its complement */
+		ip->check = sum + (sum >= 0xffff);
 	} else {
 		struct ipv6hdr *ip = pkt_at(ctx, p->l3, struct ipv6hdr);
 
@@ -48,7 +48,7 @@ static __always_inline int frame_rewrite(struct xdp_md *ctx, const struct pkt *p
 {
 	struct canary_tag tags[2] = {hop->tag[0], hop->tag[1]};
 	__u32 count = hop->tag_count;
-	struct ethhdr *eth;
+	struct macs *macs;
 	__be16 *type;
 	__u32 l3;
 
@@ -57,17 +57,16 @@ static __always_inline int frame_rewrite(struct xdp_md *ctx, const struct pkt *p
 		tags[1] = p->tag[1];
 		count = p->tag_count;
 	}
-	l3 = sizeof(*eth) + count * sizeof(struct vlan_hdr);
+	l3 = sizeof(struct ethhdr) + count * sizeof(struct vlan_hdr);
 	if (p->l3 != l3 + outer && bpf_xdp_adjust_head(ctx, (int)p->l3 - (int)(l3 + outer)))
 		return DROP(NO_HEADROOM);
-	eth = pkt_at(ctx, 0, struct ethhdr);
-	if (!eth)
+	macs = pkt_pull(ctx, 0, sizeof(struct ethhdr));
+	if (!macs)
 		return DROP(FAULT);
-	__builtin_memcpy(eth->h_dest, hop->dmac, sizeof(eth->h_dest));
-	__builtin_memcpy(eth->h_source, hop->smac, sizeof(eth->h_source));
-	type = &eth->h_proto;
+	*macs = *(const struct macs *)hop->dmac;
+	type = (__be16 *)(macs + 1);
 	for (__u32 i = 0; i < 2 && i < count; i++) {
-		struct vlan_hdr *vlan = pkt_at(ctx, sizeof(*eth) + i * sizeof(*vlan), struct vlan_hdr);
+		struct vlan_hdr *vlan = pkt_at(ctx, sizeof(struct ethhdr) + i * sizeof(*vlan), struct vlan_hdr);
 
 		if (!vlan)
 			return DROP(FAULT);
@@ -97,7 +96,7 @@ static __always_inline int frame_send(struct xdp_md *ctx, const struct canary_ne
 }
 
 /*
- * Does the packet come from the very host it would go to, or from ourselves? With l2 and ipip that host should have
+ * Does the packet come from the very host it would go to, or from ourselves? But for nat that host should have
  * kept it: it does not know the service's address. With nat it would get a packet from itself.
  */
 static __always_inline bool frame_loops(struct xdp_md *ctx, const struct pkt *p,

@@ -74,7 +74,11 @@ static __always_inline int nat_packet(struct xdp_md *ctx, const struct pkt *p, c
 	__u64 diff = 0;
 	__u16 *check;
 
-	if (!nat_address(ctx, p, nat, p->l3, nat->source, &diff) || !nat_port(ctx, nat, p->l4, nat->source, &diff))
+	if (!nat_address(ctx, p, nat, p->l3, nat->source, &diff))
+		return DROP(FAULT);
+	if (p->flags & PKT_LATER)
+		return 0; /* ports and checksum are in the first fragment */
+	if (!nat_port(ctx, nat, p->l4, nat->source, &diff))
 		return DROP(FAULT);
 	check = pkt_at(ctx, csum_offset(p->l4, p->l4_proto), __u16);
 	if (!check)

@@ -38,6 +38,7 @@ enum canary_forward {
 	CANARY_FORWARD_NAT = 0,
 	CANARY_FORWARD_L2 = 1,
 	CANARY_FORWARD_IPIP = 2,
+	CANARY_FORWARD_GUE = 3,
 	CANARY_FORWARDS,
 };
 
@@ -140,6 +141,9 @@ struct canary_ring {
  * A configuration record: element of `configs`, at id * CANARY_CONFIGS + slot. It is immutable while a state word
  * names it, and so is what it points at: rings, members and segments in the arena, the segment set in `segments`.
  */
+#define CANARY_MSS_AUTO 1
+#define CANARY_MSS_MIN 88 /* what a SYN may say at least, in Linux too */
+#define CANARY_MSS_MAX 65495
 struct canary_config {
 	__u64 salt; /* key of the bucket hash */
 	__u32 threshold; /* canary if bucket < threshold; 0..CANARY_THRESHOLD_ONE */
@@ -159,7 +163,7 @@ struct canary_config {
 	__u32 salt_number; /* the salt is derived from the keys, the service and this */
 	__u32 members; /* arena: `member_count` words, see CANARY_MEMBER_* */
 	__u16 member_count;
-	__u16 mss; /* TCP's maximum segment size is lowered to this in SYNs; 1: to what the path takes, 0: not at all */
+	__u16 mss; /* TCP's maximum segment size is lowered to this in SYNs; 0: not at all, CANARY_MSS_AUTO: to what the path takes */
 	__u32 segments; /* arena: `segment_count` times CANARY_SEGMENT_WORDS words */
 	__u16 segment_count;
 	__u8 id_offset; /* affinity quic: where in a connection id the backend's own id stands ... */
@@ -205,7 +209,7 @@ _Static_assert(sizeof(struct canary_segment_key) == 24, "abi");
 #define CANARY_BACKEND_LIVE 1 /* flows may go there */
 struct canary_backend {
 	struct canary_addr addr;
-	struct canary_addr tunnel_source; /* the outer source address for ipip; all zero: not known yet */
+	struct canary_addr tunnel_source; /* the outer source address for ipip and gue; all zero: not known yet */
 	__u16 port; /* network order; 0: as in the packet */
 	__u8 flags;
 	__u8 pad;
@@ -291,7 +295,7 @@ struct canary_histogram {
 struct canary_watched {
 	__u64 opened_ns; /* of the first SYN */
 	__u64 since_ns; /* of the last SYN; then of the handshake's end; then of the request's first byte */
-	__u32 isn; /* of the last SYN; l2, ipip: then what the client acknowledged with the handshake; host order */
+	__u32 isn; /* of the last SYN; but for nat: then what the client acknowledged with the handshake; host order */
 	__u32 epoch; /* the lower half */
 	__u16 service;
 	__u16 bucket;
@@ -428,7 +432,7 @@ _Static_assert(sizeof(struct canary_sweeper) == 384, "abi");
 
 /* A per-CPU element of `next_hops`, by backend: what the last route lookup said. */
 struct canary_next_hop {
-	__u64 until_ns; /* valid while the coarse clock is below */
+	__u64 until; /* valid while the jiffies are below */
 	__u32 ifindex; /* the device to send through: below a VLAN device */
 	__u16 mtu; /* of the route, for the IP packet */
 	__u8 direct; /* the backend itself, not a router */
@@ -461,7 +465,8 @@ struct canary_fragment {
 	__u16 port;
 	__u8 cohort;
 	__u8 from_backend; /* nat's way back */
-	__u8 zero[6];
+	__u8 zero[2];
+	__u32 seen_s; /* CLOCK_MONOTONIC */
 };
 _Static_assert(sizeof(struct canary_fragment) == 24, "abi");
 

@@ -16,6 +16,8 @@ enum canary_limit {
 	CANARY_MAX_REVERSE_EMBRYONIC = 24576,
 	CANARY_HELD_BITS = 1 << 21, /* 32 for each flow that can be remembered */
 	CANARY_MAX_FRAGMENTS = 4096, /* packets in fragments, remembered at a time */
+	CANARY_FILTER_BITS = 1 << 18,
+	CANARY_SERVICE_HINTS = 1 << 12,
 	CANARY_MAX_VLANS = 4096,
 	CANARY_MAX_OPERATIONS =
 		34816, /* of one commit: services (twice, where they are stopped) and backends to retire */

@@ -12,7 +12,7 @@
 #define CANARY_REASON_LIST(X)                                                                                          \
 	X(MALFORMED, malformed, INTERFACE, "headers cut short, wrong lengths or impossible TCP flags")                 \
 	X(EXT_HEADERS, ext_headers, INTERFACE, "more IPv6 extension headers than are looked through")                  \
-	X(FRAGMENT, fragment, INTERFACE, "fragmented: the ports are in the first fragment only")                       \
+	X(FRAGMENT, fragment, INTERFACE, "fragments that could not be kept together, or whose backend is gone")        \
 	X(FAULT, fault, INTERFACE, "should never be anything but 0: an object of the data plane was missing")          \
 	X(NO_BACKEND, no_backend, COHORT, "no cohort of the service had a backend to give")                            \
 	X(NO_ROUTE, no_route, COHORT, "the kernel has no route to the backend or client, or may not forward")          \

@@ -49,16 +49,14 @@ CANARY_INLINE __u64 canary_flow_hash(const struct canary_keys *keys, const struc
 CANARY_INLINE struct canary_hashes canary_hashes(const struct canary_keys *keys, const struct canary_tuple *tuple,
 						 __u32 affinity, int any_port)
 {
-	__u64 flow = canary_hash_flow(keys, tuple);
-	struct canary_hashes hashes = {.bucket = flow, .slot = flow};
+	struct canary_hashes hashes = {.bucket = canary_hash_flow(keys, tuple)};
 
-	hashes.flow = canary_mix64(flow ^ keys->slot);
+	hashes.slot = hashes.flow = canary_mix64(hashes.bucket ^ keys->slot);
 	if (affinity == CANARY_AFFINITY_CLIENT) {
 		hashes.bucket = canary_hash_client(keys, &tuple->client);
 		if (any_port)
-			hashes.slot = hashes.bucket;
+			hashes.slot = canary_mix64(hashes.bucket ^ keys->slot);
 	}
-	hashes.slot = canary_mix64(hashes.slot ^ keys->slot);
 	return hashes;
 }
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 /* What a group is made of, and how many flows a row has: each a word of the selection. X(NAME, word) */
-#define BENCH_FORWARD_LIST(X) X(L2, l2) X(IPIP, ipip) X(NAT, nat) X(NONE, none)
+#define BENCH_FORWARD_LIST(X) X(L2, l2) X(IPIP, ipip) X(GUE, gue) X(NAT, nat) X(NONE, none)
 #define BENCH_FAMILY_LIST(X) X(V4, v4) X(V6, v6)
 #define BENCH_PACKET_LIST(X) X(ACK, ack) X(SYN, syn) X(UDP, udp) X(HANDSHAKE, handshake) X(MIXED, mixed)
 #define BENCH_STATE_LIST(X) X(SETTLED, settled) X(WINDOW, window)
@@ -105,6 +105,8 @@ const char *bench_word(enum bench_axis axis, unsigned index);
 unsigned bench_axis_words(enum bench_axis axis);
 const char *bench_floor_name(enum bench_floor floor);
 unsigned bench_flow_count(enum bench_flows flows);
+/* Do the packets go out inside of others? */
+bool bench_tunnels(const struct bench_group *group);
 /* Are the group's packets those of connections, from the SYN on? */
 bool bench_connects(const struct bench_group *group);
 /* Adds a word to the selection; false: there is no such word. */

@@ -53,17 +53,17 @@ struct bench_figure bench_net_floor(const struct bench_result *result, enum benc
 
 struct bench_figure bench_net_row(const struct bench_result *result, enum bench_flows flows)
 {
-	return net(result, &result->row[flows], result->group.forward == BENCH_FORWARD_IPIP);
+	return net(result, &result->row[flows], bench_tunnels(&result->group));
 }
 
 struct bench_figure bench_net_off(const struct bench_result *result, enum bench_flows flows)
 {
-	return net(result, &result->off[flows], result->group.forward == BENCH_FORWARD_IPIP);
+	return net(result, &result->off[flows], bench_tunnels(&result->group));
 }
 
 enum bench_floor bench_floor_of(const struct bench_group *group)
 {
-	return group->forward == BENCH_FORWARD_IPIP ? BENCH_FLOOR_IPIP : BENCH_FLOOR_SWAP;
+	return bench_tunnels(group) ? BENCH_FLOOR_IPIP : BENCH_FLOOR_SWAP;
 }
 
 /* Samples are whole nanoseconds: what takes less than one takes one. */

@@ -67,6 +67,11 @@ unsigned bench_axis_words(enum bench_axis axis)
 	return axes[axis].count;
 }
 
+bool bench_tunnels(const struct bench_group *group)
+{
+	return group->forward == BENCH_FORWARD_IPIP || group->forward == BENCH_FORWARD_GUE;
+}
+
 bool bench_connects(const struct bench_group *group)
 {
 	return group->packet == BENCH_PACKET_HANDSHAKE || group->packet == BENCH_PACKET_MIXED;

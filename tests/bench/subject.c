@@ -45,9 +45,8 @@ static const struct {
 	enum canary_forward forward;
 	bool service; /* do the packets belong to it? */
 } forwards[BENCH_FORWARDS] = {
-	[BENCH_FORWARD_L2] = {CANARY_FORWARD_L2, true},
-	[BENCH_FORWARD_IPIP] = {CANARY_FORWARD_IPIP, true},
-	[BENCH_FORWARD_NAT] = {CANARY_FORWARD_NAT, true},
+	[BENCH_FORWARD_L2] = {CANARY_FORWARD_L2, true},	   [BENCH_FORWARD_IPIP] = {CANARY_FORWARD_IPIP, true},
+	[BENCH_FORWARD_GUE] = {CANARY_FORWARD_GUE, true},  [BENCH_FORWARD_NAT] = {CANARY_FORWARD_NAT, true},
 	[BENCH_FORWARD_NONE] = {CANARY_FORWARD_L2, false},
 };
 
@@ -147,8 +146,10 @@ static void expected_packet(const struct subject *subject, const struct spec *in
 		want = translated(*in, FRONT, backend, subject->backend_port);
 	else if (subject->group.forward != BENCH_FORWARD_NONE)
 		want = sent_on(*in, FRONT, backend);
-	if (subject->group.forward == BENCH_FORWARD_IPIP)
+	if (bench_tunnels(&subject->group))
 		want.outer = &outer;
+	if (subject->group.forward == BENCH_FORWARD_GUE)
+		outer.gue_port = GUE_PORT;
 	packet_build(&want, like, ret);
 }
 

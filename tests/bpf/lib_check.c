@@ -10,7 +10,10 @@
 enum {
 	PARSED_EXTENSIONS = 6, /* IPv6 extension headers that are looked through */
 	PARSED_DEPTH = 1000, /* bytes that the headers may take */
-	QUOTED_HEADERS = 80, /* of an ICMP error, that may be translated */
+	ANSWER_TTL = 64,
+	ANSWER_MAX4 = 576, /* RFC 1812, 4.3.2.3 */
+	ANSWER_MAX6 = 1280, /* RFC 4443, 2.4 (c) */
+	QUOTED_HEADERS = 80 + PARSED_DEPTH, /* of an ICMP error, that may be translated, with what extends them */
 };
 
 const struct service_model *check_service(const struct check_world *world, const struct canary_addr *addr, int proto,
@@ -68,8 +71,10 @@ static bool not_for_a_service(const struct check_run *run, const struct frame *f
 	/* Beyond what is looked through, the address alone says whom a packet is for. */
 	bool deep = frame->extensions > PARSED_EXTENSIONS || frame->l4 > PARSED_DEPTH;
 
-	if (!ip || !is_for_us(run) || (frame->later && !deep))
+	if (!ip || !is_for_us(run))
 		return true;
+	if (frame->later && !deep) /* follows its packet's first one, where that was for a service or from a backend */
+		return !is_service(run, &frame->dst) && !check_is_backend(run->world, &frame->src);
 	if (frame->sound && !deep) {
 		if (!has_ports(frame) && !is_icmp(frame))
 			return true;
@@ -102,7 +107,7 @@ static bool may_change(const struct frame *in, const struct frame *out, unsigned
 		return true;
 	if (!nat)
 		return false;
-	if (!is_icmp(in) && at >= l4 && at < l4 + 4)
+	if (!is_icmp(in) && !in->later && at >= l4 && at < l4 + 4)
 		return true;
 	return in->family == 4 ? at >= 12 && at < 20 : at >= 8 && at < 40;
 }
@@ -155,16 +160,19 @@ static const char *check_reply(const struct check_run *run, const struct frame *
 	return find_backend(service, &in->src) ? NULL : "an answer of no backend of the service";
 }
 
-/* An error's own addresses: a backend's becomes the service's, and the other way round; a router's stays. */
-static const char *check_error(const struct check_run *run, const struct frame *in, const struct frame *out)
+/*
+ * Of an ICMP error, or a fragment without ports, the addresses alone: a backend's becomes the service's, and the other way
+ * round; a router's stays.
+ */
+static const char *check_addresses(const struct check_run *run, const struct frame *in, const struct frame *out)
 {
 	bool to = addr_equal(&in->dst, &out->dst), from = addr_equal(&in->src, &out->src);
 
 	if (!to && (!is_service(run, &in->dst) || !check_is_backend(run->world, &out->dst)))
-		return "an error goes to no backend";
+		return "sent to no backend";
 	if (!from && (!check_is_backend(run->world, &in->src) || !is_service(run, &out->src)))
-		return "an error comes from no service";
-	return to || from ? NULL : "an error has both addresses changed";
+		return "it comes from no service";
+	return to || from ? NULL : "both addresses changed";
 }
 
 static const char *check_plain(const struct check_run *run, const struct frame *in, const struct frame *out)
@@ -178,8 +186,10 @@ static const char *check_plain(const struct check_run *run, const struct frame *
 		   run->in.len - in->l3 - in->ip_len))
 		return "padding changed";
 	service = check_service(run->world, &in->dst, in->proto, in->dport);
-	if (is_icmp(in))
-		problem = check_error(run, in, out);
+	if (out->sound != in->sound)
+		return "what comes out is no packet";
+	if (is_icmp(in) || in->later)
+		problem = check_addresses(run, in, out);
 	else if (service)
 		problem = check_request(service, in, out);
 	else
@@ -204,6 +214,7 @@ static const struct encapsulation {
 } encapsulations[] = {
 	{CANARY_FORWARD_IPIP, IPPROTO_IPIP, 0, 0},
 	{CANARY_FORWARD_IPIP, IPPROTO_IPV6, 0, 0},
+	{CANARY_FORWARD_GUE, IPPROTO_UDP, GUE_PORT, 12},
 };
 
 /* NULL: the packet is in none. In one it would be longer. */
@@ -216,16 +227,22 @@ static const struct encapsulation *encapsulation_of(const struct frame *in, cons
 	return NULL;
 }
 
-/* RFC 2003, 2473, 4213: from us to a backend, with the whole packet inside and nothing behind it. */
+/* RFC 2003, 2473, 4213, draft-ietf-intarea-gue: from us to a backend, with the whole packet inside and nothing behind it. */
 static const char *check_tunnel(const struct check_run *run, const struct encapsulation *tunnel, const struct frame *in,
 				const struct frame *out)
 {
 	const __u8 *data = run->out.data;
-	const struct service_model *service = check_service(run->world, &in->dst, in->proto, in->dport);
+	const struct service_model *service =
+		in->later ? NULL : check_service(run->world, &in->dst, in->proto, in->dport);
 	const struct backend_model *backend = service ? find_backend(service, &out->dst) : NULL;
+	unsigned checks = frame_checks(data, out);
 	struct frame inner;
 
-	if (out->family == 4 && !(frame_checks(data, out) & FRAME_HEADER))
+	if (!out->sound)
+		return "what comes out is no packet";
+	if (out->proto == IPPROTO_UDP && !(checks & (FRAME_TRANSPORT | FRAME_NONE)))
+		return "the tunnel's checksum is wrong";
+	if (out->family == 4 && !(checks & FRAME_HEADER))
 		return "the outer header's checksum is wrong";
 	if (run->out.len != out->l3 + out->ip_len)
 		return "the tunnel's length is not the frame's";
@@ -237,9 +254,9 @@ static const char *check_tunnel(const struct check_run *run, const struct encaps
 		return "a tunnel to no backend of the service";
 	if (backend && !addr_equal(&out->src, &backend->tunnel_source))
 		return "a tunnel from another's address";
-	if (!service && !is_icmp(in))
+	if (!service && !is_icmp(in) && !in->later)
 		return "a tunnel for no service";
-	if (!frame_read_ip(data, run->out.len, out->l4 + tunnel->header, &inner) || !inner.sound ||
+	if (!frame_read_ip(data, run->out.len, out->l4 + tunnel->header, &inner) || inner.sound != in->sound ||
 	    run->out.len != inner.l3 + inner.ip_len)
 		return "what is in the tunnel is no packet";
 	if (!addr_equal(&in->src, &inner.src) || !addr_equal(&in->dst, &inner.dst))
@@ -281,17 +298,54 @@ static const char *check_reset(const struct check_run *run, const struct frame *
 	return NULL;
 }
 
-static const char *check_answer(const struct check_run *run, const struct frame *in, const struct frame *out)
+/* RFC 792, RFC 4443: the request's data, from where it was sent to. */
+static const char *check_echo(const struct check_run *run, const struct frame *in, const struct frame *out)
 {
-	unsigned checks = frame_checks(run->out.data, out);
+	unsigned request = in->family == 4 ? 8 : 128, reply = in->family == 4 ? 0 : 129;
+	const __u8 *from = run->in.data + in->l4, *to = run->out.data + out->l4;
+
+	if (from[0] != request || to[0] != reply || from[1] || to[1] || in->ip_len != out->ip_len ||
+	    run->in.len != run->out.len)
+		return "an answer that is no echo's";
+	return memcmp(from + 4, to + 4, in->ip_len - (in->l4 - in->l3) - 4) ? "an echo with other data" : NULL;
+}
+
+/* RFC 1191, RFC 4443: what was too big is quoted, as far as there is room. */
+static const char *check_too_big(const struct check_run *run, const struct frame *in, const struct frame *out)
+{
+	const __u8 *icmp = run->out.data + out->l4;
+	unsigned quoted = out->l3 + out->ip_len - (out->l4 + 8);
+
+	if (in->family == 4 ? icmp[0] != 3 || icmp[1] != 4 : icmp[0] != 2 || icmp[1])
+		return "an answer that is no error about the size";
+	if (run->out.len != out->l3 + out->ip_len || out->ip_len > (out->family == 4 ? ANSWER_MAX4 : ANSWER_MAX6))
+		return "an answer of the wrong length";
+	if (quoted > in->ip_len || memcmp(icmp + 8, run->in.data + in->l3, quoted))
+		return "an answer about another packet";
+	return NULL;
+}
+
+static const char *check_answer(const struct check_run *run, const struct frame *in, const struct frame *out,
+				struct check_tally *tally)
+{
+	unsigned checks = frame_checks(run->out.data, out), right = frame_checks(run->in.data, in);
 
 	if (run->verdict != XDP_TX || memcmp(run->out.data, run->in.data + 6, 6) ||
-	    memcmp(run->out.data + 6, run->in.data, 6))
+	    memcmp(run->out.data + 6, run->in.data, 6) || out->ttl != ANSWER_TTL)
 		return "an answer that does not go back";
-	if (run->out.len != out->l3 + out->ip_len)
-		return "an answer's length is not the frame's";
+	if (is_icmp(in)) {
+		tally->echoes++;
+		return right & ~checks ? "a checksum that was right is wrong in the answer" : check_echo(run, in, out);
+	}
 	if ((out->family == 4 && !(checks & FRAME_HEADER)) || !(checks & FRAME_TRANSPORT))
 		return "an answer with a wrong checksum";
+	if (is_icmp(out)) {
+		tally->told++;
+		return check_too_big(run, in, out);
+	}
+	tally->resets++;
+	if (run->out.len != out->l3 + out->ip_len)
+		return "an answer's length is not the frame's";
 	return check_reset(run, in, out);
 }
 
@@ -303,14 +357,15 @@ static const char *check_forwarded(const struct check_run *run, const struct fra
 	struct frame out;
 
 	tally->forwarded++;
-	if (!in->sound || in->fragment || in->routed || in->ttl < 2)
+	/* Of a later fragment nothing is read but its own header. */
+	if (in->routed || (in->later ? in->l3 + in->ip_len > run->in.len : !in->sound))
 		return "should never be forwarded";
-	if (!frame_read(run->out.data, run->out.len, &out) || !out.sound)
+	if (!frame_read(run->out.data, run->out.len, &out))
 		return "what comes out is no packet";
-	if (check_is_answer(in, &out)) {
-		tally->answered++;
-		return check_answer(run, in, &out);
-	}
+	if (out.sound && check_is_answer(in, &out))
+		return check_answer(run, in, &out, tally);
+	if (in->ttl < 2)
+		return "forwarded beyond its hop limit";
 	tally->forwarded_bytes += in->ip_len;
 	problem = check_link(run);
 	if (problem)
@@ -370,6 +425,7 @@ void check_add_cohort(struct check_counts *counts, const struct canary_cohort_co
 	counts->replies += values->count[CANARY_COHORT_REPLY_PACKETS];
 	counts->reply_bytes += values->count[CANARY_COHORT_REPLY_BYTES];
 	counts->resets += values->count[CANARY_COHORT_RESET];
+	counts->told += values->count[CANARY_COHORT_TOO_BIG_ANSWERED];
 	for (int i = 0; i < CANARY_COHORT_REASONS; i++)
 		counts->dropped += values->drops[i];
 }
@@ -392,11 +448,11 @@ const char *check_counted(const struct check_counts *before, const struct check_
 		return "another number is counted as passed";
 	if (MOVED(forwarded) != tally->forwarded)
 		return "another number is counted as forwarded";
-	if (MOVED(dropped) != tally->dropped)
+	if (MOVED(dropped) != tally->dropped + tally->told)
 		return "another number is counted as dropped";
-	if (MOVED(resets) != tally->answered)
-		return "another number is counted as reset";
-	if (MOVED(packets) + MOVED(replies) != tally->forwarded - tally->answered)
+	if (MOVED(resets) != tally->resets || MOVED(told) != tally->told)
+		return "another number is counted as answered";
+	if (MOVED(packets) + MOVED(replies) != tally->forwarded - tally->resets - tally->told - tally->echoes)
 		return "cohorts do not add up to what was forwarded";
 	if (MOVED(bytes) + MOVED(reply_bytes) != tally->forwarded_bytes)
 		return "the cohorts' bytes are not those of what was forwarded";

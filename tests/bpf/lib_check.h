@@ -34,7 +34,7 @@ struct check_run {
 /* What is seen from outside; check_packet() adds to it. */
 struct check_tally {
 	__u64 run, passed, forwarded, dropped;
-	__u64 answered; /* among those forwarded: the program's own messages to the sender */
+	__u64 resets, told, echoes; /* among those forwarded: the program's own answers; `told`: the MTU */
 	__u64 forwarded_bytes; /* of the others' IP packets as they came in */
 	__u64 ours; /* sound and for a service, without those whose hop limit is at its end */
 };
@@ -53,7 +53,7 @@ bool check_is_answer(const struct frame *in, const struct frame *out);
 /* What the program has counted, summed up. */
 struct check_counts {
 	__u64 passed, forwarded, dropped, faults, tx_errors; /* of interfaces; dropped of cohorts as well */
-	__u64 packets, bytes, replies, reply_bytes, resets; /* of cohorts */
+	__u64 packets, bytes, replies, reply_bytes, resets, told; /* of cohorts */
 	__u64 backend_packets, backend_bytes;
 };
 void check_add_interface(struct check_counts *counts, const struct canary_interface_counters *values);

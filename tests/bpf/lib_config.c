@@ -79,9 +79,11 @@ static void add_service(struct model *model, const struct service *from)
 		fail_msg("not an endpoint: %s", from->endpoint);
 	service->proto = from->proto ? from->proto : IPPROTO_TCP;
 	service->forward = from->forward;
+	service->gue_port = from->gue_port;
 	service->affinity = from->affinity;
 	service->track = from->track;
 	service->overflow = from->overflow;
+	service->mss = from->mss;
 	service->weight = from->weight;
 	service->idle_timeout = from->idle_timeout;
 	if (from->handshake_timeout)
@@ -155,7 +157,7 @@ static void set_tunnel_sources(void)
 	for (size_t i = 0; i < env.model.service_count; i++) {
 		const struct service_model *service = &env.model.services[i];
 
-		for (size_t j = 0; service->forward == CANARY_FORWARD_IPIP && j < service->backend_count; j++)
+		for (size_t j = 0; service_tunnels(service) && j < service->backend_count; j++)
 			dataplane_set_tunnel_source(env.dataplane, service->backends[j].index,
 						    addr_is_v4(&service->backends[j].addr) ? &v4 : &v6);
 	}

@@ -28,9 +28,11 @@ struct service {
 	const char *name, *endpoint; /* endpoint with its port */
 	int proto; /* 0: TCP */
 	enum canary_forward forward;
+	int gue_port; /* 0: the default */
 	enum canary_affinity affinity;
 	enum canary_track track;
 	enum canary_overflow overflow;
+	unsigned mss; /* as a service has it; 0: off */
 	int weight; /* 1/100 percent, or WEIGHT_KEEP */
 	unsigned idle_timeout; /* s; 0: the default */
 	unsigned handshake_timeout; /* ms; 0: the default */

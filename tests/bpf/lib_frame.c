@@ -165,7 +165,7 @@ static bool has_check(const struct frame *frame)
 {
 	unsigned at = frame_check_at(frame);
 
-	return at && at + 2 <= frame->l3 + frame->ip_len && !frame->fragment;
+	return at && at + 2 <= frame->l3 + frame->ip_len && !frame->fragment && !frame->later;
 }
 
 unsigned frame_checks(const __u8 *data, const struct frame *frame)

@@ -39,7 +39,7 @@ static void random_extensions(struct spec *spec)
 void random_details(struct spec *spec)
 {
 	static const unsigned flags[] = {SYN, SYN, ACK, ACK, PSH | ACK, FIN | ACK, RST, RST | ACK, SYN | ACK, FIN, 0};
-	static const unsigned sizes[] = {1, 4, 64, 300, 1400};
+	static const unsigned sizes[] = {1, 4, 64, 300, 1400, 3000};
 	bool v6 = strchr(spec->src, ':') != NULL;
 
 	spec->flags = random_below(20) ? RANDOM_OF(flags) : random_below(256);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ROUTER "192.0.2.254"
+#define GUE_FIRST_PORT 49152
 
 static void refuse(const char *what, const char *value)
 {
@@ -160,7 +161,7 @@ static void put_ext(struct packet *p, const struct extension *ext, unsigned next
 	at[0] = next;
 	if (ext->type == IPPROTO_FRAGMENT) {
 		set16(at + 2, ext->fragment);
-		at[7] = 42;
+		set16(at + 6, ext->id ? ext->id : 42);
 		return;
 	}
 	at[1] = ext->len / 8 - 1;
@@ -200,6 +201,20 @@ static void put_payload(struct packet *p, const struct spec *spec)
 		set16(at, spec->word);
 }
 
+static void put_tcp_options(struct packet *p, const struct spec *spec)
+{
+	__u8 *at = put(p, "tcp.options", spec->tcp_options);
+
+	memset(at, 1, spec->tcp_options); /* no-operation */
+	for (unsigned i = 0; spec->options && (__u8)spec->options[i] != 0xff; i++)
+		at[i] = spec->options[i];
+	if (!spec->mss)
+		return;
+	at[spec->mss_at] = 2;
+	at[spec->mss_at + 1] = 4;
+	set16(at + spec->mss_at + 2, spec->mss);
+}
+
 static void put_tcp(struct packet *p, const struct spec *spec)
 {
 	unsigned doff = spec->doff ? spec->doff % 16 : 5 + spec->tcp_options / 4;
@@ -213,7 +228,7 @@ static void put_tcp(struct packet *p, const struct spec *spec)
 	put16(p, "tcp.window", spec->no_window ? 0 : 4096);
 	put16(p, "tcp.check", 0);
 	put16(p, "tcp.urg", 0);
-	memset(put(p, "tcp.options", spec->tcp_options), 1, spec->tcp_options);
+	put_tcp_options(p, spec);
 	put_payload(p, spec);
 }
 
@@ -307,13 +322,18 @@ static const struct packet *same_place(const struct packet *like, unsigned offse
 	return like && like->len >= offset + size ? like : NULL;
 }
 
-static void put_outer(struct packet *p, const struct spec *spec, const struct packet *like)
+static unsigned inner_protocol(const struct spec *spec)
+{
+	return is_v6(spec->src) ? IPPROTO_IPV6 : IPPROTO_IPIP;
+}
+
+static void put_outer_ip(struct packet *p, const struct spec *spec, const struct packet *like)
 {
 	const struct tunnel *outer = spec->outer;
 	struct spec header = {.src = outer->src, .dst = outer->dst, .tos = outer->tos, .frag = outer->frag};
 	const struct packet *from;
 
-	header.proto = is_v6(spec->src) ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	header.proto = outer->gue_port ? IPPROTO_UDP : inner_protocol(spec);
 	if (is_v6(outer->src)) {
 		/* The flow label is any. */
 		from = same_place(like, p->l3, 4);
@@ -329,12 +349,37 @@ static void put_outer(struct packet *p, const struct spec *spec, const struct pa
 	put_ipv4(p, &header);
 }
 
+/* The length is written by finish_outer(). No checksum, version 0, no optional fields. */
+static void put_gue(struct packet *p, const struct spec *spec, const struct packet *like)
+{
+	const struct packet *from = same_place(like, p->len, 2);
+	unsigned source = from ? from->data[p->len] << 8 | from->data[p->len + 1] : 0;
+
+	put16(p, "gue.udp.source", source >= GUE_FIRST_PORT ? source : GUE_FIRST_PORT);
+	put16(p, "gue.udp.dest", spec->outer->gue_port);
+	put16(p, "gue.udp.len", 0);
+	put16(p, "gue.udp.check", 0);
+	put8(p, "gue.version_length", 0);
+	put8(p, "gue.protocol", inner_protocol(spec));
+	put16(p, "gue.flags", 0);
+}
+
+static void put_outer(struct packet *p, const struct spec *spec, const struct packet *like)
+{
+	put_outer_ip(p, spec, like);
+	if (spec->outer->gue_port)
+		put_gue(p, spec, like);
+}
+
 static void finish_outer(struct packet *p, const struct spec *spec)
 {
+	unsigned header = is_v6(spec->outer->src) ? 40 : 20;
 	static const struct spec plain;
 
-	if (is_v6(spec->outer->src))
-		set16(p->data + p->l3 + 4, p->len - p->l3 - 40);
+	if (spec->outer->gue_port)
+		set16(p->data + p->l3 + header + 4, p->len - p->l3 - header);
+	if (header == 40)
+		set16(p->data + p->l3 + 4, p->len - p->l3 - header);
 	else
 		finish_ipv4(p, &plain, p->l3, p->len - p->l3);
 }

@@ -47,6 +47,7 @@ struct extension {
 	unsigned len; /* bytes, a multiple of 8; 0: no header */
 	unsigned segments_left; /* routing */
 	unsigned fragment; /* fragment: offset and flags as they stand there */
+	unsigned id; /* fragment: identification; 0: 42 */
 };
 #define EXT(TYPE, LEN)                                                                                                 \
 	{                                                                                                              \
@@ -57,6 +58,8 @@ struct tunnel {
 	const char *src, *dst;
 	unsigned tos;
 	unsigned frag; /* flags and fragment offset */
+	unsigned
+		gue_port; /* UDP and GUE follow, to this port, from a dynamic one of the sender's choice. 0: they do not */
 	bool id_given; /* IPv4: the identification is the sender's choice: taken from the packet compared with */
 };
 
@@ -83,6 +86,8 @@ struct spec {
 	unsigned flags, seq, ack; /* TCP */
 	bool no_window; /* TCP: a window of 0 */
 	unsigned tcp_options; /* bytes, a multiple of 4 */
+	unsigned mss, mss_at; /* if not 0: the segment size, in an option of its own so many bytes into the options */
+	const char *options; /* the first bytes of the options, up to a 0xff */
 	unsigned doff; /* 0: the right one; 16: 0 */
 	unsigned udp_length; /* 0: the right one */
 	enum check check;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/udp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,13 +31,12 @@ static const struct tunnel_end {
 	int family, type, proto, port;
 	unsigned skip;
 } tunnel_ends[] = {
-	{AF_INET, SOCK_RAW, IPPROTO_IPIP, 0, 20},
-	{AF_INET, SOCK_RAW, IPPROTO_IPV6, 0, 20},
-	{AF_INET6, SOCK_RAW, IPPROTO_IPIP, 0, 0},
-	{AF_INET6, SOCK_RAW, IPPROTO_IPV6, 0, 0},
+	{AF_INET, SOCK_RAW, IPPROTO_IPIP, 0, 20}, {AF_INET, SOCK_RAW, IPPROTO_IPV6, 0, 20},
+	{AF_INET6, SOCK_RAW, IPPROTO_IPIP, 0, 0}, {AF_INET6, SOCK_RAW, IPPROTO_IPV6, 0, 0},
+	{AF_INET6, SOCK_DGRAM, 0, GUE_PORT, 4},
 };
 
-static const int ports[] = {1, 2, 3, 4, 80, 81, 82, 83, 8080, 8081};
+static const int ports[] = {1, 2, 3, 4, 80, 81, 82, 83, 84, 8080, 8081};
 
 enum {
 	ENDS = sizeof(tunnel_ends) / sizeof(*tunnel_ends),
@@ -80,9 +80,12 @@ static int open_tun(void)
 static int open_socket(int family, int type, int proto, int port)
 {
 	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
+	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, proto), one = 1;
 
 	must(fd >= 0, "a socket");
+	/* gue's outer packets have none (RFC 6935). */
+	if (port == GUE_PORT)
+		must(!setsockopt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, &one, sizeof(one)), "no checksum");
 	if (port)
 		must(!bind(fd, (struct sockaddr *)&address, sizeof(address)), "a port");
 	return fd;

@@ -130,7 +130,7 @@ static void request(struct spec *spec, bool v6)
 	spec->dst = v6 ? RANDOM_OF(to6) : RANDOM_OF(to4);
 	spec->proto = random_below(2) ? IPPROTO_UDP : IPPROTO_TCP;
 	spec->sport = 1 + random_below(4);
-	spec->dport = 80 + random_below(random_below(8) ? 3 : 4);
+	spec->dport = 80 + random_below(random_below(8) ? 4 : 5);
 }
 
 /* From a backend: where nat knows the connection, its answer. */

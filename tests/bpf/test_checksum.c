@@ -37,7 +37,10 @@ static struct spec service(enum canary_forward how, const struct family *address
 
 	family = addresses;
 	forward = how;
-	outer = (struct tunnel){.src = addresses->tunnel_source, .dst = addresses->backend, .id_given = true};
+	outer = (struct tunnel){.src = addresses->tunnel_source,
+				.dst = addresses->backend,
+				.id_given = true,
+				.gue_port = how == CANARY_FORWARD_GUE ? 6080 : 0};
 	CONFIGURE({.name = "web",
 		   .endpoint = addresses->endpoint,
 		   .proto = proto,
@@ -70,7 +73,7 @@ static struct spec sent_to_backend(struct spec in)
 
 	if (forward == CANARY_FORWARD_NAT)
 		want = translated(in, FRONT, family->backend, 8080);
-	if (forward == CANARY_FORWARD_IPIP) {
+	if (forward == CANARY_FORWARD_IPIP || forward == CANARY_FORWARD_GUE) {
 		want.outer = &outer;
 		want.trailer = 0; /* padding does not follow into the tunnel */
 	}
@@ -167,7 +170,8 @@ static void nat_completes_answers_of_all_lengths(void **state)
 /* Padding, options, extension headers and tags are no part of the sum. */
 static void what_is_around_the_transport_is_left_out(void **state)
 {
-	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_NAT};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
+						   CANARY_FORWARD_NAT};
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++)
@@ -190,7 +194,7 @@ static void what_is_around_the_transport_is_left_out(void **state)
 
 static void without_the_interfaces_flag_nothing_is_completed(void **state)
 {
-	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE};
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++)
@@ -207,7 +211,8 @@ static void without_the_interfaces_flag_nothing_is_completed(void **state)
 
 static void a_right_checksum_stays_right(void **state)
 {
-	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_NAT};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
+						   CANARY_FORWARD_NAT};
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++)
@@ -269,7 +274,7 @@ static void a_complete_checksum_that_looks_partial_stays(void **state)
 
 static void a_udp_checksum_that_comes_to_0_becomes_ones(void **state)
 {
-	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE};
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++)
@@ -286,7 +291,8 @@ static void a_udp_checksum_that_comes_to_0_becomes_ones(void **state)
 
 static void a_udp_checksum_of_0_stays_0(void **state)
 {
-	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_NAT};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
+						   CANARY_FORWARD_NAT};
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {

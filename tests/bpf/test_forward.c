@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* l2 and ipip: what goes out, by which interface, and what does not. */
+/* l2, ipip and gue: what goes out, by which interface, and what does not. */
 #include "lib_run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define CLIENT "198.51.100.7"
 #define CLIENT6 "2001:db8:c::7"
@@ -12,6 +13,14 @@
 #define FRONT6 "2001:db8:2::11"
 #define BACK4 "10.0.0.11"
 #define BACK6 "2001:db8:10::11"
+
+static const enum canary_forward tunnels[] = {CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE};
+#define EACH_TUNNEL(how) for (const enum canary_forward *how = tunnels; how < tunnels + 2; how++)
+
+static struct tunnel tunnel(enum canary_forward forward, const char *src, const char *dst)
+{
+	return (struct tunnel){.src = src, .dst = dst, .gue_port = forward == CANARY_FORWARD_GUE ? 6080 : 0};
+}
 
 /* One service of each family and protocol, all with one backend: "tcp4", "tcp6", "udp4", "udp6". */
 static void one_backend(enum canary_forward forward, const char *backend4, const char *backend6)
@@ -88,44 +97,123 @@ static void case14_l2_goes_to_another_interface(void **state)
 	all_sent(BACK, BACK4, BACK6, NULL, NULL);
 }
 
+/* From the balancer's tunnel addresses to these backends, by these next hops. */
+static void all_tunnelled(enum side side, enum canary_forward forward, const char *const backends[2],
+			  const char *const hops[2])
+{
+	struct tunnel outer[2];
+
+	for (int i = 0; i < 2; i++)
+		outer[i] = tunnel(forward, backends[i][4] == ':' ? "2001:db8:10::1" : "10.0.0.1", backends[i]);
+	one_backend(forward, backends[0], backends[1]);
+	all_sent(side, hops[0], hops[1], &outer[0], &outer[1]);
+}
+
 static void case16_every_byte_of_the_outer_header_4in4_and_6in6(void **state)
 {
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4}, v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+	static const char *const backends[] = {BACK4, BACK6};
 
 	(void)state;
-	one_backend(CANARY_FORWARD_IPIP, BACK4, BACK6);
-	all_sent(BACK, BACK4, BACK6, &v4, &v6);
+	EACH_TUNNEL(how)
+	all_tunnelled(BACK, *how, backends, backends);
 }
 
 static void case16_every_byte_of_the_outer_header_4in6_and_6in4(void **state)
 {
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4}, v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+	static const char *const backends[] = {BACK6, BACK4};
 
 	(void)state;
-	one_backend(CANARY_FORWARD_IPIP, BACK6, BACK4);
-	all_sent(BACK, BACK6, BACK4, &v6, &v4);
+	EACH_TUNNEL(how)
+	all_tunnelled(BACK, *how, backends, backends);
 }
 
 static void case16_tunnels_back_out_of_the_same_interface(void **state)
 {
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = FRONT4},
-				   v6 = {.src = "2001:db8:10::1", .dst = FRONT6};
+	static const char *const backends[][2] = {{FRONT4, FRONT6}, {FRONT6, FRONT4}};
 
 	(void)state;
-	one_backend(CANARY_FORWARD_IPIP, FRONT4, FRONT6);
-	all_sent(FRONT, FRONT4, FRONT6, &v4, &v6);
-	one_backend(CANARY_FORWARD_IPIP, FRONT6, FRONT4);
-	all_sent(FRONT, FRONT6, FRONT4, &v6, &v4);
+	EACH_TUNNEL(how)
+	{
+		all_tunnelled(FRONT, *how, backends[0], backends[0]);
+		all_tunnelled(FRONT, *how, backends[1], backends[1]);
+	}
 }
 
 static void a_tunnel_may_lead_through_a_router(void **state)
 {
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = "10.9.0.5"},
-				   v6 = {.src = "2001:db8:10::1", .dst = "2001:db8:9::5"};
+	static const char *const backends[] = {"10.9.0.5", "2001:db8:9::5"};
+	static const char *const hops[] = {"10.0.0.254", "2001:db8:10::fe"};
 
 	(void)state;
-	one_backend(CANARY_FORWARD_IPIP, "10.9.0.5", "2001:db8:9::5");
-	all_sent(BACK, "10.0.0.254", "2001:db8:10::fe", &v4, &v6);
+	EACH_TUNNEL(how)
+	all_tunnelled(BACK, *how, backends, hops);
+}
+
+static void gue_goes_to_the_port_that_the_service_says(void **state)
+{
+	struct tunnel outer = tunnel(CANARY_FORWARD_GUE, "10.0.0.1", BACK4);
+	struct spec in = inputs[1], want = sent_on(in, BACK, BACK4);
+
+	(void)state;
+	outer.gue_port = 65535;
+	outer.tos = in.tos;
+	outer.id_given = true;
+	CONFIGURE({.name = "udp4",
+		   .endpoint = VIP ":53",
+		   .proto = IPPROTO_UDP,
+		   .forward = CANARY_FORWARD_GUE,
+		   .gue_port = 65535,
+		   .stable = BACK4});
+	want.outer = &outer;
+	EXPECT("another port", FRONT, &in, XDP_REDIRECT, &want, "flow:udp4.stable:10.0.0.11:53");
+}
+
+/* The source port of what goes out for it. */
+static unsigned gue_source_of(struct spec in, unsigned outer_header)
+{
+	struct packet packet;
+	struct outcome out;
+
+	packet_build(&in, NULL, &packet);
+	run_packet(FRONT, &packet, &out);
+	assert_int_equal(out.verdict, XDP_REDIRECT);
+	return out.packet.data[14 + outer_header] << 8 | out.packet.data[15 + outer_header];
+}
+
+static int compare_ports(const void *a, const void *b)
+{
+	return *(const unsigned *)a - *(const unsigned *)b;
+}
+
+static void gues_source_ports_tell_flows_apart(void **state)
+{
+	enum { FLOWS = 512 };
+	unsigned ports[FLOWS], different = 1, upper = 0;
+
+	(void)state;
+	one_backend(CANARY_FORWARD_GUE, BACK4, BACK6);
+	for (int i = 0; i < 2; i++) {
+		struct spec in = inputs[i * 2];
+
+		for (int j = 0; j < FLOWS; j++) {
+			in.sport = 5000 + j;
+			in.flags = SYN;
+			ports[j] = gue_source_of(in, i ? 40 : 20);
+			assert_true(ports[j] >= 49152);
+			upper += ports[j] >= 49152 + 8192;
+			/* Later packets of the flow are as the first. */
+			in.flags = PSH | ACK;
+			in.payload = 100;
+			assert_int_equal(gue_source_of(in, i ? 40 : 20), ports[j]);
+		}
+		qsort(ports, FLOWS, sizeof(*ports), compare_ports);
+		different = 1;
+		for (int j = 1; j < FLOWS; j++)
+			different += ports[j] != ports[j - 1];
+		/* Of 16,384 equally likely ones 504 different ones are to be expected, with a standard error of 2.8. */
+		assert_true(different >= 504 - 5 * 3);
+	}
+	assert_in_range(upper, FLOWS - 5 * 16, FLOWS + 5 * 16);
 }
 
 static unsigned label_of(struct spec in)
@@ -159,24 +247,32 @@ static void flow_labels_tell_flows_apart(void **state)
 	assert_true(different >= 31);
 }
 
-static void ipip_leaves_padding_behind(void **state)
+static void tunnels_leave_padding_behind(void **state)
 {
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4, .frag = IPV4_DF},
-				   v6 = {.src = "2001:db8:10::1", .dst = BACK6};
-	struct spec in = {
-		.src = CLIENT, .dst = VIP, .sport = 9, .dport = 80, .flags = SYN, .frag = IPV4_DF, .trailer = 6};
-	struct spec want = sent_on(in, BACK, BACK4);
-
 	(void)state;
-	one_backend(CANARY_FORWARD_IPIP, BACK4, BACK6);
-	want.trailer = 0;
-	want.outer = &v4;
-	EXPECT("4in4", FRONT, &in, XDP_REDIRECT, &want, "flow:tcp4.stable:10.0.0.11:80");
-	in = (struct spec){.src = CLIENT6, .dst = VIP6, .proto = IPPROTO_UDP, .dport = 53, .trailer = 1500};
-	want = sent_on(in, BACK, BACK6);
-	want.trailer = 0;
-	want.outer = &v6;
-	EXPECT("6in6", FRONT, &in, XDP_REDIRECT, &want, "flow:udp6.stable:[2001:db8:10::11]:53");
+	EACH_TUNNEL(how)
+	{
+		struct tunnel v4 = tunnel(*how, "10.0.0.1", BACK4), v6 = tunnel(*how, "2001:db8:10::1", BACK6);
+		struct spec in = {.src = CLIENT,
+				  .dst = VIP,
+				  .sport = 9,
+				  .dport = 80,
+				  .flags = SYN,
+				  .frag = IPV4_DF,
+				  .trailer = 6};
+		struct spec want = sent_on(in, BACK, BACK4);
+
+		one_backend(*how, BACK4, BACK6);
+		v4.frag = IPV4_DF;
+		want.trailer = 0;
+		want.outer = &v4;
+		EXPECT("in IPv4", FRONT, &in, XDP_REDIRECT, &want, "flow:tcp4.stable:10.0.0.11:80");
+		in = (struct spec){.src = CLIENT6, .dst = VIP6, .proto = IPPROTO_UDP, .dport = 53, .trailer = 1500};
+		want = sent_on(in, BACK, BACK6);
+		want.trailer = 0;
+		want.outer = &v6;
+		EXPECT("in IPv6", FRONT, &in, XDP_REDIRECT, &want, "flow:udp6.stable:[2001:db8:10::11]:53");
+	}
 }
 
 static void a_tunnel_without_a_source_has_its_reason(void **state)
@@ -185,10 +281,14 @@ static void a_tunnel_without_a_source_has_its_reason(void **state)
 	struct spec in = inputs[0];
 
 	(void)state;
-	one_backend(CANARY_FORWARD_IPIP, BACK4, BACK6);
-	dataplane_set_tunnel_source(env.dataplane, find_backend("tcp4", BACK4)->index, &none);
-	EXPECT("not known yet", FRONT, &in, XDP_DROP, NULL,
-	       "tcp4.stable.no_tunnel_source tcp4.stable.flows 10.0.0.11:80.flows");
+	EACH_TUNNEL(how)
+	{
+		env_fresh(state);
+		one_backend(*how, BACK4, BACK6);
+		dataplane_set_tunnel_source(env.dataplane, find_backend("tcp4", BACK4)->index, &none);
+		EXPECT("not known yet", FRONT, &in, XDP_DROP, NULL,
+		       "tcp4.stable.no_tunnel_source tcp4.stable.flows 10.0.0.11:80.flows");
+	}
 }
 
 static void what_cannot_be_reached_has_no_route(void **state)
@@ -197,7 +297,7 @@ static void what_cannot_be_reached_has_no_route(void **state)
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		for (int forward = CANARY_FORWARD_L2; forward <= CANARY_FORWARD_IPIP; forward++) {
+		for (int forward = CANARY_FORWARD_L2; forward <= CANARY_FORWARD_GUE; forward++) {
 			char counters[200], endpoint[80];
 
 			env_fresh(state);
@@ -253,52 +353,6 @@ static void forwarding_that_is_off_is_no_route(void **state)
 	run_command("sysctl -qw net.ipv4.conf.front.forwarding=1");
 }
 
-static void a_packet_larger_than_the_next_hops_mtu_is_too_big(void **state)
-{
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
-				   v6 = {.src = "2001:db8:10::1", .dst = BACK6};
-	static const struct {
-		const char *what;
-		enum canary_forward forward;
-		const char *src, *dst, *backend4, *backend6;
-		const struct tunnel *outer;
-		unsigned payload; /* the largest that fits 1,500 bytes */
-		const char *flow, *drop;
-	} rows[] = {
-		{"l2", CANARY_FORWARD_L2, CLIENT, VIP, BACK4, BACK6, NULL, 1472, "flow:udp4.stable:10.0.0.11:53",
-		 "udp4.stable.too_big udp4.stable.flows 10.0.0.11:53.flows"},
-		{"l2, IPv6", CANARY_FORWARD_L2, CLIENT6, VIP6, BACK4, BACK6, NULL, 1452,
-		 "flow:udp6.stable:[2001:db8:10::11]:53",
-		 "udp6.stable.too_big udp6.stable.flows [2001:db8:10::11]:53.flows"},
-		{"4in4", CANARY_FORWARD_IPIP, CLIENT, VIP, BACK4, BACK6, &v4, 1452, "flow:udp4.stable:10.0.0.11:53",
-		 "udp4.stable.too_big udp4.stable.flows 10.0.0.11:53.flows"},
-		{"6in6", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK4, BACK6, &v6, 1412,
-		 "flow:udp6.stable:[2001:db8:10::11]:53",
-		 "udp6.stable.too_big udp6.stable.flows [2001:db8:10::11]:53.flows"},
-		{"4in6", CANARY_FORWARD_IPIP, CLIENT, VIP, BACK6, BACK4, &v6, 1432,
-		 "flow:udp4.stable:[2001:db8:10::11]:53",
-		 "udp4.stable.too_big udp4.stable.flows [2001:db8:10::11]:53.flows"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct spec in = {.src = rows[i].src,
-				  .dst = rows[i].dst,
-				  .proto = IPPROTO_UDP,
-				  .sport = 5,
-				  .dport = 53,
-				  .payload = rows[i].payload};
-		struct spec want;
-
-		one_backend(rows[i].forward, rows[i].backend4, rows[i].backend6);
-		want = sent_on(in, BACK, rows[i].flow[17] == '[' ? BACK6 : BACK4);
-		want.outer = rows[i].outer;
-		EXPECT(rows[i].what, FRONT, &in, XDP_REDIRECT, &want, rows[i].flow);
-		in.payload++;
-		EXPECT(rows[i].what, FRONT, &in, XDP_DROP, NULL, rows[i].drop);
-	}
-}
-
 static void case14_loops_are_noticed(void **state)
 {
 	struct spec in = inputs[0], udp = inputs[1];
@@ -311,10 +365,13 @@ static void case14_loops_are_noticed(void **state)
 	in.from_mac = FRONT6;
 	EXPECT("from the backend it goes to", FRONT, &in, XDP_DROP, NULL,
 	       "tcp6.stable.loop tcp6.stable.flows [2001:db8:2::11]:80.flows");
-	one_backend(CANARY_FORWARD_IPIP, FRONT4, FRONT6);
 	udp.from_mac = FRONT4;
-	EXPECT("ipip, from the backend", FRONT, &udp, XDP_DROP, NULL,
-	       "udp4.stable.loop udp4.stable.flows 192.0.2.11:53.flows");
+	EACH_TUNNEL(how)
+	{
+		one_backend(*how, FRONT4, FRONT6);
+		EXPECT("a tunnel, from the backend", FRONT, &udp, XDP_DROP, NULL,
+		       "udp4.stable.loop udp4.stable.flows 192.0.2.11:53.flows");
+	}
 	one_backend(CANARY_FORWARD_NAT, FRONT4, FRONT6);
 	in = inputs[0];
 	in.src = FRONT4;
@@ -346,14 +403,15 @@ int main(void)
 		TEST(case16_every_byte_of_the_outer_header_4in6_and_6in4),
 		TEST(case16_tunnels_back_out_of_the_same_interface),
 		TEST(a_tunnel_may_lead_through_a_router),
+		TEST(gue_goes_to_the_port_that_the_service_says),
+		TEST(gues_source_ports_tell_flows_apart),
 		TEST(flow_labels_tell_flows_apart),
-		TEST(ipip_leaves_padding_behind),
+		TEST(tunnels_leave_padding_behind),
 		TEST(a_tunnel_without_a_source_has_its_reason),
 		TEST(what_cannot_be_reached_has_no_route),
 		TEST(l2_does_not_go_through_a_router),
 		TEST(a_neighbour_that_is_not_known_has_its_reason),
 		TEST(forwarding_that_is_off_is_no_route),
-		TEST(a_packet_larger_than_the_next_hops_mtu_is_too_big),
 	};
 
 	return RUN(tests);

@@ -196,6 +196,51 @@ static void case03_nat_translates_errors_from_a_router_of_the_backends(void **st
 	}
 }
 
+/* Options, extension headers and a first fragment in the quoted packet; what has no ports is nobody's. */
+static void case03_quoted_options_extension_headers_and_fragments(void **state)
+{
+	static const struct {
+		const char *what;
+		unsigned options, frag;
+		struct extension ext[6];
+		bool found;
+	} rows[] = {
+		{"IPv4 options", 40, 0, {}, true},
+		{"a first fragment", 0, IPV4_MF, {}, true},
+		{"a later fragment", 0, IPV4_MF | 185, {}, false},
+		{"hop-by-hop", 0, 0, {EXT(0, 8)}, true},
+		{"destination", 0, 0, {EXT(60, 64)}, true},
+		{"a way gone", 0, 0, {{.type = 43, .len = 24}}, true},
+		{"four", 0, 0, {EXT(0, 8), EXT(60, 16), {.type = 43, .len = 8}, EXT(60, 8)}, true},
+		{"five", 0, 0, {EXT(0, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8), EXT(60, 8)}, false},
+		{"too long ones", 0, 0, {EXT(60, 400), EXT(60, 504)}, false},
+		{"a first fragment, IPv6", 0, 0, {EXT(60, 8), {.type = 44, .len = 8, .fragment = 1}}, true},
+		{"a later fragment, IPv6", 0, 0, {{.type = 44, .len = 8, .fragment = 0x580}}, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct error_flow *flow = &flows[rows[i].ext[0].len ? 2 + i % 2 : i % 2];
+		struct spec quote = lost_answer(flow), inner, in, want;
+
+		env_fresh(state);
+		services(CANARY_FORWARD_NAT);
+		open_flow(flow);
+		quote.ip_options = rows[i].options;
+		quote.frag = rows[i].frag;
+		memcpy(quote.ext, rows[i].ext, sizeof(rows[i].ext));
+		inner = quote;
+		in = error_about(&quote, flow->far, flow, 20);
+		want = sent_on(in, BACK, flow->backend);
+		inner.src = want.dst = flow->backend;
+		inner.sport = flow->backend_port;
+		want.quote = &inner;
+		if (rows[i].found)
+			EXPECT(rows[i].what, FRONT, &in, XDP_REDIRECT, &want, counted("packet", flow, true));
+		else
+			EXPECT(rows[i].what, FRONT, &in, XDP_PASS, NULL, "front.passed front.not_ours");
+	}
+}
+
 static void case03_a_quoted_udp_checksum_of_0_stays_0(void **state)
 {
 	struct spec quote = lost_answer(&flows[1]), inner, in, want;
@@ -247,19 +292,25 @@ static void case03_every_kind_of_error(void **state)
 
 static void case03_errors_go_through_the_tunnel(void **state)
 {
-	static const struct tunnel v4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true};
-	static const struct tunnel v6 = {.src = "2001:db8:10::1", .dst = BACK6};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE};
 
-	(void)state;
-	services(CANARY_FORWARD_IPIP);
-	for (size_t i = 0; i < FLOWS; i++) {
-		struct spec quote = lost_answer(&flows[i]);
-		struct spec in = error_about(&quote, flows[i].far, &flows[i], 8), want;
+	for (size_t i = 0; i < 2 * FLOWS; i++) {
+		const struct error_flow *flow = &flows[i % FLOWS];
+		struct spec quote = lost_answer(flow);
+		struct spec in = error_about(&quote, flow->far, flow, 8), want;
+		struct tunnel outer = {.src = i % FLOWS < 2 ? "10.0.0.1" : "2001:db8:10::1",
+				       .dst = flow->backend,
+				       .id_given = true,
+				       .gue_port = i < FLOWS ? 0 : 6080};
 
-		open_flow(&flows[i]);
-		want = sent_on(in, BACK, flows[i].backend);
-		want.outer = i < 2 ? &v4 : &v6;
-		EXPECT(flows[i].name, FRONT, &in, XDP_REDIRECT, &want, counted("packet", &flows[i], false));
+		if (i % FLOWS == 0) {
+			env_fresh(state);
+			services(hows[i / FLOWS]);
+		}
+		open_flow(flow);
+		want = sent_on(in, BACK, flow->backend);
+		want.outer = &outer;
+		EXPECT(flow->name, FRONT, &in, XDP_REDIRECT, &want, counted("packet", flow, false));
 	}
 }
 
@@ -401,6 +452,7 @@ int main(void)
 		TEST(case03_nat_translates_errors_from_a_router_and_from_the_client),
 		TEST(case03_nat_translates_errors_from_the_backend),
 		TEST(case03_nat_translates_errors_from_a_router_of_the_backends),
+		TEST(case03_quoted_options_extension_headers_and_fragments),
 		TEST(case03_a_quoted_udp_checksum_of_0_stays_0),
 		TEST(case03_every_kind_of_error),
 		TEST(case03_errors_go_through_the_tunnel),

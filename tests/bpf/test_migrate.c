@@ -20,7 +20,7 @@
 #define VIP "203.0.113.10"
 #define FLOWS 40
 
-static const char *const new_maps[] = {"fragments"};
+static const char *const new_maps[] = {"filter", "service_hints", "fragments"};
 enum { NEW_MAPS = sizeof(new_maps) / sizeof(*new_maps) };
 
 static void unlink_pin(const char *name)

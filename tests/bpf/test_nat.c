@@ -126,8 +126,6 @@ static void broken_answers_have_their_reason(void **state)
 	answer.flags = SYN | FIN;
 	EXPECT("impossible flags", BACK, &answer, XDP_DROP, NULL, "back.malformed");
 	answer = answer_to(1);
-	answer.frag = IPV4_MF;
-	EXPECT("a first fragment", BACK, &answer, XDP_DROP, NULL, "back.fragment");
 	run_command("ip neighbour del 192.0.2.254 dev front");
 	answer = answer_to(1);
 	EXPECT("the clients' router is not known", BACK, &answer, XDP_DROP, NULL, "udp4.stable.no_neighbour");

@@ -181,34 +181,6 @@ static void case05_padding_after_a_short_packet_is_fine(void **state)
 	ALL_FORWARDED(rows);
 }
 
-static void case06_a_first_fragment_is_not_split_from_the_rest(void **state)
-{
-	static const struct row rows[] = {
-		{"IPv4", {.src = CLIENT, .dst = VIP, .frag = IPV4_MF, .sport = 1, .dport = 80, .flags = ACK}, NULL},
-		{"IPv4, UDP",
-		 {.src = CLIENT,
-		  .dst = VIP,
-		  .frag = IPV4_MF,
-		  .proto = IPPROTO_UDP,
-		  .dport = 53,
-		  .udp_length = 3000,
-		  .payload = 1400},
-		 NULL},
-		{"IPv6",
-		 {.src = CLIENT6,
-		  .dst = VIP6,
-		  .sport = 1,
-		  .dport = 80,
-		  .flags = ACK,
-		  .ext = {{.type = 44, .len = 8, .fragment = 1}}},
-		 NULL},
-	};
-
-	(void)state;
-	services();
-	ALL_DROPPED(rows, "front.fragment");
-}
-
 static void case07_extension_headers_are_looked_through(void **state)
 {
 	static const struct row rows[] = {
@@ -367,12 +339,14 @@ static void case08_tags_are_kept_on_the_way_back_out(void **state)
 	CONFIGURE({.name = "web", .endpoint = VIP ":80", .forward = CANARY_FORWARD_L2, .stable = "192.0.2.11"},
 		  {.name = "nat", .endpoint = VIP ":81", .stable = "192.0.2.11:8080"},
 		  {.name = "ipip", .endpoint = VIP ":82", .forward = CANARY_FORWARD_IPIP, .stable = "192.0.2.12"},
+		  {.name = "gue", .endpoint = VIP ":83", .forward = CANARY_FORWARD_GUE, .stable = "192.0.2.12"},
 		  {.name = "web6",
 		   .endpoint = "[" VIP6 "]:80",
 		   .forward = CANARY_FORWARD_L2,
 		   .stable = "2001:db8:2::11"});
 	for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
-		static const struct tunnel outer = {"10.0.0.1", "192.0.2.12", .id_given = true};
+		static const struct tunnel outer = {"10.0.0.1", "192.0.2.12", .id_given = true},
+					   gue = {"10.0.0.1", "192.0.2.12", .id_given = true, .gue_port = 6080};
 		struct spec in = {.src = CLIENT,
 				  .dst = VIP,
 				  .sport = 100 + i,
@@ -389,6 +363,9 @@ static void case08_tags_are_kept_on_the_way_back_out(void **state)
 		want = sent_on(in, FRONT, "192.0.2.12");
 		want.outer = &outer;
 		EXPECT("ipip", FRONT, &in, XDP_TX, &want, "flow:ipip.stable:192.0.2.12:82");
+		want.dport = in.dport = 83;
+		want.outer = &gue;
+		EXPECT("gue", FRONT, &in, XDP_TX, &want, "flow:gue.stable:192.0.2.12:83");
 		in.dport = 80;
 		in.src = CLIENT6;
 		in.dst = VIP6;
@@ -440,7 +417,6 @@ int main(void)
 		TEST(case05_ihl_below_5_is_malformed),
 		TEST(case05_wrong_lengths_are_malformed),
 		TEST(case05_padding_after_a_short_packet_is_fine),
-		TEST(case06_a_first_fragment_is_not_split_from_the_rest),
 		TEST(case07_extension_headers_are_looked_through),
 		TEST(case07_too_many_extension_headers_have_their_reason),
 		TEST(case08_tags_are_kept_on_the_way_back_out),

@@ -191,13 +191,15 @@ static void random_packets_are_passed_forwarded_or_dropped_for_a_reason(void **s
 	}
 	fprintf(stderr, "  %llu packets, %llu of them sound and for a service: %llu passed, %llu forwarded, ",
 		tally.run, tally.ours, tally.passed, tally.forwarded);
-	fprintf(stderr, "%llu dropped, %llu reset; %.0f/s\n", tally.dropped, tally.answered,
-		tally.run / (seconds() - began));
+	fprintf(stderr, "%llu dropped, %llu reset, %llu told the MTU, %llu echoes; %.0f/s\n", tally.dropped,
+		tally.resets, tally.told, tally.echoes, tally.run / (seconds() - began));
 	/* A test that reaches nothing finds nothing. */
 	assert_true(tally.forwarded > tally.run / 4);
 	assert_true(tally.dropped > tally.run / 20);
 	assert_true(tally.passed > tally.run / 10);
-	assert_true(tally.answered > tally.run / 10000);
+	assert_true(tally.resets > tally.run / 10000);
+	assert_true(tally.told > tally.run / 10000);
+	assert_true(tally.echoes > tally.run / 10000);
 }
 
 int main(void)

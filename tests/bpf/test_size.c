@@ -47,13 +47,17 @@ static void jumbo(unsigned mtu)
 
 static void case22_jumbo_frames_of_several_buffers(void **state)
 {
-	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_NAT};
-	static const struct tunnel outer = {"10.0.0.1", "192.0.2.11", .id_given = true};
+	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
+						   CANARY_FORWARD_NAT};
+	static const struct tunnel outer = {"10.0.0.1", "192.0.2.11", .id_given = true},
+				   gue = {"10.0.0.1", "192.0.2.11", .id_given = true, .gue_port = 6080};
+	static const struct tunnel *const outers[] = {NULL, &outer, &gue, NULL};
+	static const unsigned overheads[] = {0, 20, 32, 0};
 
 	(void)state;
 	jumbo(9000);
-	for (size_t i = 0; i < 3; i++)
-		for (unsigned size = 3480; size <= 9000 - 20 - (hows[i] == CANARY_FORWARD_IPIP ? 20 : 0) - 8;
+	for (size_t i = 0; i < sizeof(hows) / sizeof(*hows); i++)
+		for (unsigned size = 3480; size <= 9000 - 20 - overheads[i] - 8;
 		     size += size < 3520 || size > 8900 ? 1 : 397) {
 			struct spec in = {.src = CLIENT, .dst = VIP, .proto = IPPROTO_UDP, .sport = size, .dport = 53};
 			struct spec want;
@@ -69,7 +73,7 @@ static void case22_jumbo_frames_of_several_buffers(void **state)
 			set_partial_checksums(FRONT, size % 2);
 			want = hows[i] == CANARY_FORWARD_NAT ? translated(in, FRONT, "192.0.2.11", 53)
 							     : sent_on(in, FRONT, "192.0.2.11");
-			want.outer = hows[i] == CANARY_FORWARD_IPIP ? &outer : NULL;
+			want.outer = outers[i];
 			want.check = CHECK_RIGHT;
 			EXPECT("several buffers", FRONT, &in, XDP_TX, &want, "flow:dns.stable:192.0.2.11:53");
 		}

@@ -78,7 +78,7 @@ static void whole_flow(int port, int backend)
 static void settled_packets_write_no_memory(void **state)
 {
 	(void)state;
-	for (int forward = CANARY_FORWARD_L2; forward <= CANARY_FORWARD_IPIP; forward++) {
+	for (int forward = CANARY_FORWARD_L2; forward <= CANARY_FORWARD_GUE; forward++) {
 		env_fresh(state);
 		web(forward, 5000);
 		nothing_is_remembered();

@@ -149,7 +149,7 @@ clean_up() {
 		umount -l "$host"
 	done
 	scripts/lab down
-	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS-2" "$work"
+	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS-2" "$CANARYCTL_BPFFS-decap" "$work"
 	exit "$code"
 }
 trap clean_up EXIT
@@ -233,6 +233,18 @@ tunnel_ends() {
 		start_ready "decap-$host" "$host" "$helpers/decap_tun" decap0 10.0.0.1 2001:db8:10::1
 		printf '%s' "$started_pid" >"$work/decap-$host.pid"
 	done
+}
+
+# The backends take packets out of tunnels by canaryctl itself.
+decap_ends() { # OPTION...
+	local host
+	for host in $all_backends; do
+		on "$host" "$canaryctl" decap attach eth0 "$@" >"$work/decap"
+	done
+}
+
+decap_counted() { # JQ-FILTER of an interface's object: the sum over the backends
+	ctl decap status --json | jq "[.interfaces[] | $1] | add"
 }
 
 # None of the tunnels' ends has seen a malformed packet; and together they saw some of KIND (4in4, 6in4, 4in6, 6in6).

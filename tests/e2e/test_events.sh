@@ -57,11 +57,13 @@ case_ "the text says the same: one line each, with names and numbers"
 contains "$(ctl events)" '^20[^ ]*Z  web  .*weight_changed .*root \(0\).*canary weight 10% -> 25% with a new salt, assignment [0-9]+, epoch 2$' "text"
 contains "$(ctl events)" 'backend_deleted .*stable 10.0.0.11:8081: deleted, epoch' "text"
 contains "$(ctl events)" 'attached .*interface eth1, number [0-9]+$' "text"
-eq "$(ctl events | wc -l)" 9 "lines"
+# On a slow machine the window has closed meanwhile.
+eq "$(ctl events | grep -vc window_closed)" 9 "lines"
 
 case_ "reading takes nothing away; --service leaves out what is not its"
-eq "$(events length)" 9 "events"
-eq "$(events 'map(.type) | [index("attached"), index("upgraded"), length]' --service web)" '[null,null,6]' "events of web"
+eq "$(events 'map(select(.type != "window_closed")) | length')" 9 "events"
+eq "$(events 'map(.type) - ["window_closed"] | [index("attached"), index("upgraded"), length]' --service web)" \
+	'[null,null,6]' "events of web"
 eq "$(events length --service nobody)" 0 "events of nobody"
 
 case_ "who asked is known by number and, in text, by name"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A flood of SYNs is not held against the canary: from one port it is one connection, from many it is marked, and trips
 # nothing while other connections go on.
+# Runs alone: it floods, and times what the flood must not disturb.
 . "$(dirname "$0")/lib.sh"
 
 ports='80 81 8081'

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Floods of SYNs, ACKs and datagrams from random sources, while the weight moves: no connection breaks, new ones open,
 # and memory stays what it was.
+# Runs alone: the rate and the memory of what it sends are measured.
 . "$(dirname "$0")/lib.sh"
 
 packets=5020000 rate=400000 # of each flood: 5 million, and what a busy machine may lose on the way to the balancer

@@ -77,3 +77,6 @@ dies_and_comes_back l2 'type: tcp'
 daemon_ends || true
 dies_and_comes_back ipip 'type: tcp'
 daemon_ends || true
+decap_ends
+dies_and_comes_back gue 'type: tcp'
+daemon_ends || true

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # kill -9 of the daemon at any moment of a rollout: started again it goes on where it was. No step is lost or repeated, and
 # the weight is always what the history says.
+# Runs first: it takes longest.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_rollout.sh"
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 8,000 long-lived connections, which exchange a byte every second, live through all that an operator does to them.
+# Runs alone: connections are to be changed so many times in a second.
 . "$(dirname "$0")/lib.sh"
 
 two_armed 80-83 8082

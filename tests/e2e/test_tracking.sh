@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Windows open with a change and close by themselves; what is remembered meanwhile, and what of it stays; and the ways to
 # end connections: a drained backend, --reset, --drain, a flush.
+# Runs first: it takes long.
 . "$(dirname "$0")/lib.sh"
 
 idle=2 # s, twice the time between two bytes of a held connection

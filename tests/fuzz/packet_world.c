@@ -99,6 +99,7 @@ static void make_config(__u32 id, const struct service_model *service)
 	struct canary_config *config = datapath_config(id, 0);
 
 	*config = (struct canary_config){.forward = service->forward,
+					 .gue_port = htons(6080),
 					 .affinity = service->affinity,
 					 .track = service->track,
 					 .weight = service->weight,
@@ -129,7 +130,8 @@ static void make_service(__u32 id, struct service_model *service)
 	datapath_service(id)->key = (struct canary_service_key){
 		.addr = service->addr, .port = htons(service->port), .proto = service->proto};
 	for (size_t i = 0; i < service->backend_count; i++)
-		make_backend(id, &service->backends[i], ++index, service->forward == CANARY_FORWARD_IPIP);
+		make_backend(id, &service->backends[i], ++index,
+			     service->forward == CANARY_FORWARD_IPIP || service->forward == CANARY_FORWARD_GUE);
 	make_config(id, service);
 	datapath_measure(id);
 	if (datapath_commit(&operation, 1))
@@ -146,6 +148,7 @@ void packet_world_make(void)
 	}
 	shim_fib = route;
 	datapath_init();
+	datapath_clear();
 	packet_world.model = &services;
 	packet_world_forget();
 	make_interface(PACKET_WORLD_FRONT, "front");

@@ -32,13 +32,23 @@
 #pragma GCC diagnostic ignored "-Waddress-of-packed-member"
 #include "../../bpf/canary.bpf.c"
 
-static struct shim_map *maps[32];
+static struct shim_map *maps[36];
 static __u32 map_count;
 
 static void add(struct shim_map *map, bool shared)
 {
 	map->shared = shared;
 	maps[map_count++] = map;
+}
+
+/* Whoever writes services here leaves the filter out: it lets everything through. */
+static void pass_filter(void)
+{
+	for (__u32 key = 0; key < CANARY_FILTER_BITS / 64; key++) {
+		const __u64 all = ~0ULL;
+
+		bpf_map_update_elem(&filter, &key, &all, BPF_ANY);
+	}
 }
 
 void datapath_init(void)
@@ -70,6 +80,8 @@ void datapath_init(void)
 	add(SHIM_MAP(embryonic), false);
 	add(SHIM_MAP(reverse_embryonic), false);
 	add(SHIM_MAP(fragments), false);
+	add(SHIM_MAP(service_hints), false);
+	add(SHIM_MAP(filter), true);
 	add(SHIM_MAP(held), false);
 	add(SHIM_MAP(sweeper), false);
 	add(SHIM_MAP(watched), false);
@@ -102,6 +114,7 @@ void datapath_clear(void)
 	for (shim_instance = SHIM_INSTANCES; shim_instance--;)
 		datapath_forget();
 	shim_instance = 0;
+	pass_filter();
 }
 
 /* As canary_xdp and to_backend do, between the parser and the route. */
@@ -122,9 +135,8 @@ void datapath_steer(struct datapath_packet *packet)
 	config = service_config(p);
 	if (!p->service || !config)
 		return;
-	p->now_ns = bpf_ktime_get_coarse_ns();
 	if (config->lease_ns && !packet->lease_unchecked && flow_may_open(p) &&
-	    guard_lease(p->service, p->word, p->now_ns))
+	    guard_lease(p->service, p->word, pkt_now(p)))
 		config = service_config(p);
 	packet->verdict = flow_steer(p, config, &a);
 	if (packet->verdict)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Checks of backends that are there and not, in two network namespaces (lib_netns.h). `there` is a backend of all kinds:
- * with nat it serves on its own address, with l2 and ipip on the service's, which is on its `lo`. The kernel here may
- * have no tunnel devices, so the test takes its packets out of a raw socket and puts them in by a TUN device.
+ * with nat it serves on its own address, else on the service's, which is on its `lo`. The kernel here may have no tunnel
+ * devices, so the test takes its packets out of raw and UDP sockets and puts them in by a TUN device.
  */
 #include "lib_model.h"
 
@@ -17,6 +17,7 @@
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@
 #include "io/health.h"
 #include "io/health_frame.h"
 #include "io/watch.h"
+
+#define TEST_GUE_PORT 6081 /* not the default */
 
 static struct health_prober *prober;
 static pthread_t decapsulator;
@@ -69,6 +72,7 @@ static struct health_target make_target(enum canary_forward forward, const char 
 		.address = make_addr(address),
 		.port = 80,
 		.forward = forward,
+		.gue_port = forward == CANARY_FORWARD_GUE ? TEST_GUE_PORT : 0,
 		.backend = make_addr(backend),
 		.backend_port = 80,
 	};
@@ -125,8 +129,39 @@ static int listen_there(const char *address, int port)
 	return fd;
 }
 
-/* Each of these carries an inner packet of either family. */
-static struct pollfd tunnels[5];
+#define GUE_HEADER 4
+
+/* Each of these carries inner packets, of either family; the last ends it. */
+enum { IPV4_IN_IPV4, IPV6_IN_IPV4, IPV4_IN_IPV6, IPV6_IN_IPV6, GUE_IN_IPV4, GUE_IN_IPV6, TUNNELS_QUIT, TUNNELS_POLLED };
+static struct pollfd tunnels[TUNNELS_POLLED];
+static int gue_protocol; /* as the last packet's header had it */
+
+/* What is before the inner packet, in what a socket gives. */
+static size_t outer_len(int tunnel, const unsigned char *packet)
+{
+	if (tunnel >= GUE_IN_IPV4) {
+		gue_protocol = packet[1];
+		/* Version 0, no control message, no optional fields. */
+		return packet[0] || packet[2] || packet[3] ? 2048 : GUE_HEADER;
+	}
+	/* IPv6's raw sockets give no header. */
+	return tunnel <= IPV6_IN_IPV4 ? (packet[0] & 0xfU) * 4 : 0;
+}
+
+static int make_gue_socket(int family)
+{
+	struct sockaddr_in6 any = {.sin6_family = (sa_family_t)family, .sin6_port = htons(TEST_GUE_PORT)};
+	const int on = 1;
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (family == AF_INET6) {
+		/* Without this IPv6 has no datagrams without a checksum. */
+		assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, &on, sizeof(on)), 0);
+		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)), 0);
+	}
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	return fd;
+}
 
 static int make_tun(void)
 {
@@ -142,16 +177,15 @@ static void *decapsulate(void *arg)
 	static unsigned char packet[2048];
 	int tun = *(int *)arg;
 
-	while (poll(tunnels, 5, -1) > 0 && !tunnels[4].revents)
-		for (int i = 0; i < 4; i++) {
+	while (poll(tunnels, TUNNELS_POLLED, -1) > 0 && !tunnels[TUNNELS_QUIT].revents)
+		for (int i = 0; i < TUNNELS_QUIT; i++) {
 			ssize_t len;
 			size_t outer;
 
 			if (!tunnels[i].revents)
 				continue;
 			len = recv(tunnels[i].fd, packet, sizeof(packet), 0);
-			/* IPv6's raw sockets give no header. */
-			outer = i < 2 ? (packet[0] & 0xfU) * 4 : 0;
+			outer = outer_len(i, packet);
 			if (len > (ssize_t)outer && write(tun, packet + outer, len - outer) < 0)
 				return NULL;
 		}
@@ -181,13 +215,15 @@ static void set_up_backend(void)
 	assert_true(tun >= 0);
 	write_there("/proc/sys/net/ipv4/conf/all/rp_filter", "0");
 	write_there("/proc/sys/net/ipv4/conf/t0/rp_filter", "0");
-	tunnels[0].fd = socket(AF_INET, SOCK_RAW, IPPROTO_IPIP);
-	tunnels[1].fd = socket(AF_INET, SOCK_RAW, IPPROTO_IPV6);
-	tunnels[2].fd = socket(AF_INET6, SOCK_RAW, IPPROTO_IPIP);
-	tunnels[3].fd = socket(AF_INET6, SOCK_RAW, IPPROTO_IPV6);
+	tunnels[IPV4_IN_IPV4].fd = socket(AF_INET, SOCK_RAW, IPPROTO_IPIP);
+	tunnels[IPV6_IN_IPV4].fd = socket(AF_INET, SOCK_RAW, IPPROTO_IPV6);
+	tunnels[IPV4_IN_IPV6].fd = socket(AF_INET6, SOCK_RAW, IPPROTO_IPIP);
+	tunnels[IPV6_IN_IPV6].fd = socket(AF_INET6, SOCK_RAW, IPPROTO_IPV6);
+	tunnels[GUE_IN_IPV4].fd = make_gue_socket(AF_INET);
+	tunnels[GUE_IN_IPV6].fd = make_gue_socket(AF_INET6);
 	assert_int_equal(pipe(tunnel_quit), 0);
-	tunnels[4].fd = tunnel_quit[0];
-	for (int i = 0; i < 5; i++) {
+	tunnels[TUNNELS_QUIT].fd = tunnel_quit[0];
+	for (int i = 0; i < TUNNELS_POLLED; i++) {
 		assert_true(tunnels[i].fd >= 0);
 		tunnels[i].events = POLLIN;
 	}
@@ -213,7 +249,7 @@ static int tear_down(void **state)
 	if (geteuid() == 0) {
 		close(tunnel_quit[1]);
 		pthread_join(decapsulator, NULL);
-		for (int i = 0; i < 5; i++)
+		for (int i = 0; i < TUNNELS_POLLED; i++)
 			close(tunnels[i].fd);
 	}
 	return netns_tear_down(state);
@@ -307,6 +343,20 @@ static void test_tcp_with_ipip_tries_it_in_the_tunnel(void **state)
 	try_all(CANARY_FORWARD_IPIP, "2001:db8:99::10", "2001:db8:99::10/128", "2001:db8:1::2");
 	try_all(CANARY_FORWARD_IPIP, "203.0.113.10", "203.0.113.10/32", "2001:db8:1::2");
 	try_all(CANARY_FORWARD_IPIP, "2001:db8:99::10", "2001:db8:99::10/128", "10.1.0.2");
+}
+
+static void test_tcp_with_gue_tries_it_in_the_tunnel(void **state)
+{
+	(void)state;
+	netns_needed();
+	try_all(CANARY_FORWARD_GUE, "203.0.113.10", "203.0.113.10/32", "10.1.0.2");
+	assert_int_equal(gue_protocol, IPPROTO_IPIP);
+	try_all(CANARY_FORWARD_GUE, "2001:db8:99::10", "2001:db8:99::10/128", "2001:db8:1::2");
+	assert_int_equal(gue_protocol, IPPROTO_IPV6);
+	try_all(CANARY_FORWARD_GUE, "203.0.113.10", "203.0.113.10/32", "2001:db8:1::2");
+	assert_int_equal(gue_protocol, IPPROTO_IPIP);
+	try_all(CANARY_FORWARD_GUE, "2001:db8:99::10", "2001:db8:99::10/128", "10.1.0.2");
+	assert_int_equal(gue_protocol, IPPROTO_IPV6);
 }
 
 /* Answers every SYN for the service, as nobody on the host does, with these flags and a number that is off. */
@@ -525,6 +575,7 @@ static void test_checks_that_make_no_sense_are_refused(void **state)
 	} cases[] = {
 		{CANARY_FORWARD_L2, CHECK(HTTP, 100, 100), 80, -EOPNOTSUPP, "web: with l2 no http check tests"},
 		{CANARY_FORWARD_IPIP, CHECK(HTTP, 100, 100), 80, -EOPNOTSUPP, "web: with ipip no http check tests"},
+		{CANARY_FORWARD_GUE, CHECK(HTTP, 100, 100), 80, -EOPNOTSUPP, "web: with gue no http check tests"},
 		{CANARY_FORWARD_L2, CHECK(TCP, 100, 100), 0, -EINVAL, "web: is on every port: say which one"},
 		{CANARY_FORWARD_NAT, CHECK(TCP, 100, 101), 80, -EINVAL, "timeout is at least 1 ms, and at most"},
 		{CANARY_FORWARD_NAT, CHECK(TCP, 0, 0), 80, -EINVAL, "timeout is at least 1 ms, and at most"},
@@ -579,6 +630,7 @@ int main(void)
 		cmocka_unit_test(test_tcp_with_nat_connects_to_the_backend),
 		cmocka_unit_test(test_tcp_with_l2_tries_the_services_address),
 		cmocka_unit_test(test_tcp_with_ipip_tries_it_in_the_tunnel),
+		cmocka_unit_test(test_tcp_with_gue_tries_it_in_the_tunnel),
 		cmocka_unit_test(test_only_an_answer_to_our_own_syn_counts),
 		cmocka_unit_test(test_a_backend_that_is_not_there_is_bad),
 		cmocka_unit_test(test_http_asks_for_a_status),

@@ -124,18 +124,23 @@ static void test_without_damping_nothing_is_held(void **state)
 
 static void test_slow_start_is_in_quarters(void **state)
 {
+	__s64 begun;
+
 	(void)state;
-	settings.slow_start = 10 * SECOND;
+
+	settings.slow_start = 9 * SECOND;
 	assert_states("---++", "uuddu");
+	begun = now;
 	for (unsigned quarter = 1; quarter <= HEALTH_QUARTERS; quarter++) {
 		__s64 wait = health_next(&health, &settings, now);
 
 		assert_int_equal(health_quarters(&health, &settings, now), quarter);
 		if (quarter == HEALTH_QUARTERS) {
 			assert_int_equal(wait, -1);
+			assert_int_equal(now - begun, settings.slow_start);
 			break;
 		}
-		assert_int_equal(wait, 2500);
+		assert_int_equal(wait, 3000);
 		assert_int_equal(health_quarters(&health, &settings, now + wait - 1), quarter);
 		now += wait;
 	}

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "canary/counters.h"
+#include "canary/decap.h"
 #include "canary/events.h"
 #include "canary/outcomes.h"
 #include "canary/reasons.h"
@@ -86,6 +87,14 @@ static void assert_row(const char *name, const char *cells)
 	snprintf(row, sizeof(row), "|  *%s*\n%s", name, cells);
 	if (!strstr(page, row))
 		fail_msg("no row says:\n%s", row);
+}
+
+static void every_counter_of_decap_is_explained(void **state)
+{
+	(void)state;
+#define X(NAME, name, VERDICT, help) assert_explained(#name, help);
+	CANARY_DECAP_LIST(X)
+#undef X
 }
 
 static void every_outcome_is_explained(void **state)
@@ -187,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_counter_is_explained),
 		cmocka_unit_test(every_drop_reason_is_explained),
+		cmocka_unit_test(every_counter_of_decap_is_explained),
 		cmocka_unit_test(every_outcome_is_explained),
 		cmocka_unit_test(every_type_of_event_has_a_row),
 		cmocka_unit_test(every_command_and_option_is_explained),

@@ -100,6 +100,47 @@ static void test_our_own_addresses_are_local(void **state)
 	check_route("2001:db8:1::1", "2001:db8:1::1", "2001:db8:1::1", true);
 }
 
+static const char *const addresses[] = {"10.1.0.1", "10.1.0.3", "2001:db8:1::1"};
+enum { ADDRESSES = sizeof(addresses) / sizeof(addresses[0]) };
+
+static int count_address(const struct address *address, void *arg)
+{
+	unsigned *counts = arg;
+
+	for (int i = 0; i < ADDRESSES; i++) {
+		struct canary_addr addr = make_addr(addresses[i]);
+
+		if (addr_equal(&address->addr, &addr)) {
+			assert_int_equal(address->ifindex, if_nametoindex("v0"));
+			counts[i]++;
+		}
+	}
+	counts[ADDRESSES]++;
+	return 0;
+}
+
+static int stop_at_once(const struct address *address, void *arg)
+{
+	(void)address;
+	++*(unsigned *)arg;
+	return 7;
+}
+
+static void test_each_address_of_this_host_is_told_once(void **state)
+{
+	unsigned counts[ADDRESSES + 1] = {}, calls = 0;
+
+	(void)state;
+	netns_needed();
+	assert_int_equal(netlink_addresses(netlink, count_address, counts), 0);
+	for (int i = 0; i < ADDRESSES; i++)
+		assert_int_equal(counts[i], 1);
+	/* Those of lo are told as well. */
+	assert_true(counts[ADDRESSES] > ADDRESSES);
+	assert_int_equal(netlink_addresses(netlink, stop_at_once, &calls), 7);
+	assert_int_equal(calls, 1);
+}
+
 static void test_what_cannot_be_reached_is_an_error(void **state)
 {
 	static const struct {
@@ -387,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_a_neighbouring_destination_is_its_own_next_hop),
 		cmocka_unit_test(test_a_routed_destination_has_a_gateway),
 		cmocka_unit_test(test_our_own_addresses_are_local),
+		cmocka_unit_test(test_each_address_of_this_host_is_told_once),
 		cmocka_unit_test(test_what_cannot_be_reached_is_an_error),
 		cmocka_unit_test(test_each_gateway_of_the_main_tables_is_told_once),
 		cmocka_unit_test(test_a_link_is_described),

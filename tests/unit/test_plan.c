@@ -190,6 +190,32 @@ static void test_a_new_service_shows_what_is_special(void **state)
 	      "overflow drop, idle_timeout 1m30s, max_window 1h)\n");
 }
 
+static void test_gues_port_shows_where_it_is_special_or_changes(void **state)
+{
+	struct model actual = make_actual(), desired = make_example();
+
+	(void)state;
+	desired.services[0].forward = CANARY_FORWARD_GUE;
+	check(&actual, &desired, "web: change_service: change forward nat -> gue, gue_port 6080\n");
+
+	actual = make_actual();
+	desired = make_example();
+	actual.services[0].forward = desired.services[0].forward = CANARY_FORWARD_GUE;
+	actual.services[0].gue_port = 6080;
+	desired.services[0].gue_port = 6081;
+	check(&actual, &desired, "web: change_service: change gue_port 6080 -> 6081\n");
+
+	actual = (struct model){};
+	desired = (struct model){};
+	make_service(&desired, "web", "203.0.113.10:80")->forward = CANARY_FORWARD_GUE;
+	make_service(&desired, "other", "203.0.113.10:81")->forward = CANARY_FORWARD_GUE;
+	desired.services[1].gue_port = 6081;
+	check(&actual, &desired,
+	      "web: add_service: add service tcp 203.0.113.10:80 (gue, affinity flow, weight 0.00 %)\n"
+	      "other: add_service: add service tcp 203.0.113.10:81 (gue, affinity flow, weight 0.00 %, gue_port "
+	      "6081)\n");
+}
+
 static void test_a_service_goes(void **state)
 {
 	struct model actual = make_actual(), desired = {};
@@ -232,6 +258,23 @@ static void test_a_services_settings_change(void **state)
 	      "web: change_service: change forward nat -> ipip, affinity flow -> client, track auto -> always, "
 	      "overflow "
 	      "other -> drop\n");
+}
+
+static void test_a_services_segment_size_changes(void **state)
+{
+	struct model actual = make_actual(), desired = make_example(), none = {};
+
+	(void)state;
+	desired.services[0].mss = CANARY_MSS_AUTO;
+	check(&actual, &desired, "web: change_service: change mss off -> auto\n");
+	actual = make_actual(), desired = make_example();
+	actual.services[0].mss = CANARY_MSS_AUTO;
+	desired.services[0].mss = 1400;
+	check(&actual, &desired, "web: change_service: change mss auto -> 1400\n");
+	desired = (struct model){};
+	make_service(&desired, "dns", "[2001:db8::10]:53")->mss = 1400;
+	check(&none, &desired,
+	      "dns: add_service: add service tcp [2001:db8::10]:53 (nat, affinity flow, weight 0.00 %, mss 1400)\n");
 }
 
 static void test_a_services_times_change(void **state)
@@ -391,9 +434,11 @@ int main(void)
 		cmocka_unit_test(test_a_lease_belongs_to_its_assignment),
 		cmocka_unit_test(test_a_new_service),
 		cmocka_unit_test(test_a_new_service_shows_what_is_special),
+		cmocka_unit_test(test_gues_port_shows_where_it_is_special_or_changes),
 		cmocka_unit_test(test_a_service_goes),
 		cmocka_unit_test(test_another_address_is_another_service),
 		cmocka_unit_test(test_a_services_settings_change),
+		cmocka_unit_test(test_a_services_segment_size_changes),
 		cmocka_unit_test(test_a_services_times_change),
 		cmocka_unit_test(test_what_is_watched_and_guarded_changes),
 		cmocka_unit_test(test_a_new_services_guards),

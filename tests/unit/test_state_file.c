@@ -46,7 +46,8 @@ static struct model make_oldest(void)
 	web->backends[1].draining = true;
 	dns = make_service(&model, "dns", "[2001:db8::10]:53");
 	dns->proto = IPPROTO_UDP;
-	dns->forward = CANARY_FORWARD_IPIP;
+	dns->forward = CANARY_FORWARD_GUE;
+	dns->gue_port = 6081;
 	dns->affinity = CANARY_AFFINITY_CLIENT;
 	dns->track = CANARY_TRACK_ALWAYS;
 	dns->overflow = CANARY_OVERFLOW_DROP;

@@ -378,6 +378,25 @@ static void test_words(void **state)
 	assert_true(flag);
 }
 
+static void test_segment_sizes(void **state)
+{
+	static const char *const good[] = {"off", "auto", "88", "1460", "65495"};
+	static const char *const bad[] = {"", "87", "65496", "1", "0", "Auto", "1460 ", "-1", "on"};
+	char text[MSS_TEXT_LEN];
+	unsigned mss = 7;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_true(parse_mss(bad[i], &mss) < 0);
+	assert_int_equal(mss, 7);
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		assert_int_equal(parse_mss(good[i], &mss), 0);
+		assert_string_equal(format_mss(mss, text), good[i]);
+	}
+	assert_int_equal(parse_mss("auto", &mss), 0);
+	assert_int_equal(mss, CANARY_MSS_AUTO);
+}
+
 static void test_names_of_what_happened(void **state)
 {
 	(void)state;
@@ -407,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_thresholds_are_none_or_all_only_when_asked),
 		cmocka_unit_test(test_names_are_safe_in_paths),
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_segment_sizes),
 		cmocka_unit_test(test_names_of_what_happened),
 	};
 

@@ -67,7 +67,9 @@ static void test_nothing_and_the_example_are_valid(void **state)
 
 static void test_a_backends_port_is_filled_in(void **state)
 {
-	static const enum canary_forward forwards[] = {CANARY_FORWARD_NAT, CANARY_FORWARD_L2, CANARY_FORWARD_IPIP};
+	static const enum canary_forward forwards[] = {CANARY_FORWARD_NAT, CANARY_FORWARD_L2, CANARY_FORWARD_IPIP,
+						       CANARY_FORWARD_GUE};
+	_Static_assert(sizeof(forwards) / sizeof(*forwards) == CANARY_FORWARDS, "all of them");
 	struct problem problem;
 
 	(void)state;
@@ -315,19 +317,44 @@ static void test_loops(void **state)
 
 static void test_families(void **state)
 {
+	struct service_model *service;
 	struct model model = {};
-	struct service_model *service = make_service(&model, "web", "[2001:db8::10]:80");
 
 	(void)state;
-	service->forward = CANARY_FORWARD_IPIP;
-	make_backend(service, CANARY_STABLE, "10.0.0.11");
-	make_backend(service, CANARY_STABLE, "2001:db8::11");
-	make_segment(service, "::/0", CANARY_STABLE);
-	check(&model, NULL, NULL);
+	for (enum canary_forward forward = CANARY_FORWARD_IPIP; forward <= CANARY_FORWARD_GUE; forward++) {
+		service = make_service(&model, "web", "[2001:db8::10]:80");
+		service->forward = forward;
+		make_backend(service, CANARY_STABLE, "10.0.0.11");
+		make_backend(service, CANARY_STABLE, "2001:db8::11");
+		make_segment(service, "::/0", CANARY_STABLE);
+		check(&model, NULL, NULL);
+	}
 	service = make_service(&model, "web", "[2001:db8::10]:80");
 	make_segment(service, "2001:db8::/32", CANARY_STABLE);
 	make_segment(service, "0.0.0.0/0", CANARY_STABLE);
 	check(&model, "services[0].segments[1].clients", "0.0.0.0/0 is IPv4 and the service is IPv6");
+}
+
+static void test_only_gue_has_a_port_of_its_own(void **state)
+{
+	struct model model = {};
+	struct service_model *service = make_service(&model, "web", "203.0.113.10:80");
+	struct problem problem;
+
+	(void)state;
+	service->forward = CANARY_FORWARD_GUE;
+	assert_int_equal(validate_model(&model, &problem), 0);
+	assert_int_equal(service->gue_port, 6080);
+	service->gue_port = 65535;
+	check(&model, NULL, NULL);
+	service = make_service(&model, "web", "203.0.113.10:80");
+	service->forward = CANARY_FORWARD_GUE;
+	service->gue_port = 65536;
+	check(&model, "services[0].gue_port", "65536 is not a port");
+	service = make_service(&model, "web", "203.0.113.10:80");
+	service->forward = CANARY_FORWARD_IPIP;
+	service->gue_port = 6080;
+	check(&model, "services[0].gue_port", "with ipip there is no such port");
 }
 
 static void test_limit_of_services(void **state)
@@ -427,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_the_first_repetition_is_reported),
 		cmocka_unit_test(test_loops),
 		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_only_gue_has_a_port_of_its_own),
 		cmocka_unit_test(test_limit_of_services),
 		cmocka_unit_test(test_limit_of_a_cohort),
 		cmocka_unit_test(test_limit_of_backends),

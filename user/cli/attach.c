@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* canaryctl attach */
 #include <errno.h>
-#include <linux/if_arp.h>
 #include <linux/types.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "cli/apply.h"
+#include "cli/interface.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
 #include "cli/view.h"
@@ -32,47 +32,6 @@ struct attaching {
 	struct model running; /* without -f: what was there before the lock */
 };
 
-static int parse_mode(const char *text, enum attach_mode *ret, struct error *error)
-{
-	static const char *const names[] = {
-		[ATTACH_AUTO] = "auto",
-		[ATTACH_NATIVE] = "native",
-		[ATTACH_GENERIC] = "generic",
-	};
-
-	*ret = ATTACH_AUTO;
-	if (!text)
-		return 0;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!strcmp(text, names[i])) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return fail(error, CLI_USAGE, "--mode is auto, native or generic, not \"%s\"", text);
-}
-
-static int find_interface(struct netlink *netlink, const char *name, struct interface *ret, struct error *error)
-{
-	struct link link;
-	int err = netlink_link_by_name(netlink, name, &link);
-
-	if (err == -ENODEV)
-		return fail(error, err, "there is no interface \"%s\": see ip link", name);
-	if (err)
-		return fail(error, err, "cannot ask the kernel for interface \"%s\": %s", name, strerror(-err));
-	if (link.type != ARPHRD_ETHER && link.type != ARPHRD_LOOPBACK)
-		return fail(error, -EINVAL, "%s is no Ethernet interface: only those can be attached to", name);
-	*ret = (struct interface){
-		.ifindex = link.ifindex,
-		.netns = netns_inode(),
-		.partial_checksums = !strcmp(link.kind, "veth"),
-	};
-	memcpy(ret->name, link.name, sizeof(ret->name));
-	memcpy(ret->mac, link.mac, sizeof(ret->mac));
-	return 0;
-}
-
 static int find_interfaces(struct attaching *attaching, struct error *error)
 {
 	struct netlink *netlink = netlink_open();
@@ -81,7 +40,7 @@ static int find_interfaces(struct attaching *attaching, struct error *error)
 	if (!netlink)
 		return fail(error, -errno, "cannot open a netlink socket: %s", strerror(errno));
 	for (size_t i = 0; !err && i < attaching->count; i++)
-		err = find_interface(netlink, attaching->cli->arguments[i], &attaching->wanted[i].interface, error);
+		err = interface_find(netlink, attaching->cli->arguments[i], &attaching->wanted[i].interface, error);
 	netlink_close(netlink);
 	return err;
 }
@@ -341,7 +300,7 @@ static int attach(struct attaching *attaching, struct error *error)
 int cmd_attach(const struct cli *cli, struct error *error)
 {
 	struct attaching attaching = {.cli = cli, .count = cli->argument_count};
-	int err = parse_mode(cli->values[OPT_MODE], &attaching.mode, error);
+	int err = interface_mode(cli->values[OPT_MODE], &attaching.mode, error);
 
 	if (err)
 		return err;

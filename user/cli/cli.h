@@ -33,9 +33,11 @@ enum cli_option {
 	OPT_WATCH,
 	OPT_PORT,
 	OPT_FORWARD,
+	OPT_GUE_PORT,
 	OPT_AFFINITY,
 	OPT_TRACK,
 	OPT_OVERFLOW,
+	OPT_MSS,
 	OPT_IDLE_TIMEOUT,
 	OPT_MAX_WINDOW,
 	OPT_LEASE,
@@ -96,6 +98,9 @@ int cmd_backend_add(const struct cli *cli, struct error *error);
 int cmd_backend_del(const struct cli *cli, struct error *error);
 int cmd_backend_drain(const struct cli *cli, struct error *error);
 int cmd_backend_list(const struct cli *cli, struct error *error);
+int cmd_decap_attach(const struct cli *cli, struct error *error);
+int cmd_decap_detach(const struct cli *cli, struct error *error);
+int cmd_decap_status(const struct cli *cli, struct error *error);
 int cmd_detach(const struct cli *cli, struct error *error);
 int cmd_events(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);

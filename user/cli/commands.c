@@ -111,8 +111,8 @@ const struct command cli_commands[] = {
 		.arguments = "NAME PROTO ADDRESS:PORT",
 		.min_arguments = 3,
 		.max_arguments = 3,
-		.options =
-			OPT(FORWARD) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW) | OPT(IDLE_TIMEOUT) | OPT(MAX_WINDOW),
+		.options = OPT(FORWARD) | OPT(GUE_PORT) | OPT(AFFINITY) | OPT(TRACK) | OPT(OVERFLOW) | OPT(MSS) |
+			   OPT(IDLE_TIMEOUT) | OPT(MAX_WINDOW),
 		.summary = "add a service: an address, protocol and port to answer for",
 		.details = "PROTO is tcp or udp; port 0 is every port.",
 		.examples = EXAMPLES("canaryctl service add web tcp 203.0.113.10:80",
@@ -415,6 +415,34 @@ const struct command cli_commands[] = {
 		.examples = EXAMPLES("canaryctl feedback 198.51.100.7 bad --note 'nothing I like'",
 				     "canaryctl feedback 198.51.100.7:40312 good"),
 		.run = cmd_feedback,
+	},
+	{
+		.name = "decap attach",
+		.arguments = "IFACE",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.options = OPT(PORT) | OPT(MODE),
+		.summary = "on a backend: take packets out of ipip and gue, with no tunnel device",
+		.details = "Tunnels that end at an address of this host, as it has them now: run it again when they "
+			   "have changed. It stays attached when the command has ended.",
+		.examples = EXAMPLES("canaryctl decap attach eth0", "canaryctl decap attach eth0 --port 6081"),
+		.run = cmd_decap_attach,
+	},
+	{
+		.name = "decap detach",
+		.arguments = "IFACE",
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.summary = "leave tunnels to the kernel again",
+		.examples = EXAMPLES("canaryctl decap detach eth0"),
+		.run = cmd_decap_detach,
+	},
+	{
+		.name = "decap status",
+		.arguments = "",
+		.summary = "where decap is attached, and what became of the packets",
+		.examples = EXAMPLES("canaryctl decap status --json"),
+		.run = cmd_decap_status,
 	},
 	{
 		.name = "validate",

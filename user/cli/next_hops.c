@@ -92,12 +92,12 @@ static void find_way(struct hops *hops, const struct service_model *service, str
 	}
 	/* Whatever the service does now: it may come to forward through tunnels. */
 	backend->tunnel_source = route.source;
-	if (service->forward == CANARY_FORWARD_IPIP && is_zero(&route.source))
+	if (service_tunnels(service) && is_zero(&route.source))
 		warn_backend(hops, backend, is_new,
 			     "no address of ours to send tunnels from: packets to it are dropped as no_tunnel_source");
 	if (service->forward == CANARY_FORWARD_L2 && !addr_equal(&route.next_hop, &backend->addr))
 		warn_backend(hops, backend, is_new,
-			     "it is behind a router, and l2 needs it on a network of ours: use ipip or nat");
+			     "it is behind a router, and l2 needs it on a network of ours: use ipip, gue or nat");
 	add_hop(hops, &(struct hop){route.ifindex, route.next_hop, backend, is_new, is_new});
 }
 

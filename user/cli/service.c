@@ -13,17 +13,26 @@
 static int parse_choices(const struct cli *cli, struct service_model *ret, struct error *error)
 {
 	const char *forward = cli->values[OPT_FORWARD], *affinity = cli->values[OPT_AFFINITY];
+	const char *gue_port = cli->values[OPT_GUE_PORT];
 	const char *track = cli->values[OPT_TRACK], *overflow = cli->values[OPT_OVERFLOW];
 	const char *idle_timeout = cli->values[OPT_IDLE_TIMEOUT], *max_window = cli->values[OPT_MAX_WINDOW];
+	const char *mss = cli->values[OPT_MSS];
 
 	if (forward && parse_forward(forward, &ret->forward))
 		return fail(error, CLI_USAGE, "--forward is %s, not \"%s\"", forward_names(), forward);
+	if (gue_port && (parse_port(gue_port, &ret->gue_port) || !ret->gue_port))
+		return fail(error, CLI_USAGE, "--gue-port is 1 to 65535, not \"%s\"", gue_port);
+	if (gue_port && ret->forward != CANARY_FORWARD_GUE)
+		return fail(error, CLI_USAGE, "--gue-port goes with --forward gue");
 	if (affinity && parse_affinity(affinity, &ret->affinity))
 		return fail(error, CLI_USAGE, "--affinity is %s, not \"%s\"", affinity_names(), affinity);
 	if (track && parse_track(track, &ret->track))
 		return fail(error, CLI_USAGE, "--track is %s, not \"%s\"", track_names(), track);
 	if (overflow && parse_overflow(overflow, &ret->overflow))
 		return fail(error, CLI_USAGE, "--overflow is %s, not \"%s\"", overflow_names(), overflow);
+	if (mss && parse_mss(mss, &ret->mss))
+		return fail(error, CLI_USAGE, "--mss is auto, off or %d to %d bytes, not \"%s\"", CANARY_MSS_MIN,
+			    CANARY_MSS_MAX, mss);
 	if (idle_timeout && parse_duration(idle_timeout, 1, IDLE_TIMEOUT_MAX, &ret->idle_timeout))
 		return fail(error, CLI_USAGE, "--idle-timeout is 1s to 24h, as in 90s or 15m, not \"%s\"",
 			    idle_timeout);

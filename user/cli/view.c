@@ -12,14 +12,16 @@
 
 json_t *view_service(const struct service_model *service)
 {
-	char addr[ADDR_TEXT_LEN];
+	char addr[ADDR_TEXT_LEN], mss[MSS_TEXT_LEN];
 
-	return json_pack("{s:o, s:s, s:s, s:i, s:f, s:I, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
+	return json_pack("{s:o, s:s, s:s, s:i, s:f, s:I, s:s, s:o*, s:s, s:s, s:s, s:s, s:i, s:i}", "name",
 			 json_text(service->name), "protocol", proto_name(service->proto), "address",
 			 format_addr(&service->addr, addr), "port", service->port, "weight", service->weight / 100.0,
 			 "epoch", (json_int_t)canary_word_epoch(service->word), "forward",
-			 forward_name(service->forward), "affinity", affinity_name(service->affinity), "track",
-			 track_name(service->track), "overflow", overflow_name(service->overflow), "idle_timeout",
+			 forward_name(service->forward), "gue_port",
+			 service->gue_port ? json_integer(service->gue_port) : NULL, "affinity",
+			 affinity_name(service->affinity), "track", track_name(service->track), "overflow",
+			 overflow_name(service->overflow), "mss", format_mss(service->mss, mss), "idle_timeout",
 			 (int)service->idle_timeout, "max_window", (int)service->max_window);
 }
 

@@ -10,7 +10,10 @@
 #include "core/model.h"
 #include "dataplane/dataplane.h"
 
-/* name, protocol, address, port, weight, epoch, forward, affinity, track, overflow, idle_timeout, max_window */
+/*
+ * name, protocol, address, port, weight, epoch, forward, with gue gue_port, affinity, track, overflow, mss, idle_timeout,
+ * max_window
+ */
 json_t *view_service(const struct service_model *service);
 /* cohort, address, port, weight, state */
 json_t *view_backend(const struct backend_model *backend);

@@ -5,6 +5,8 @@
 
 #include "core/maglev.h"
 
+#define RISES (HEALTH_QUARTERS - 1) /* from the first quarter to the full share, in a slow start */
+
 struct health health_new(bool up, __s64 now)
 {
 	return (struct health){.state = up ? HEALTH_UP : HEALTH_DOWN, .flaps_at = now, .up_since = now, .warm = up};
@@ -82,7 +84,7 @@ unsigned health_quarters(const struct health *health, const struct health_settin
 		return 0;
 	if (health->warm || up_for >= (__s64)settings->slow_start)
 		return HEALTH_QUARTERS;
-	return 1 + (unsigned)(up_for * HEALTH_QUARTERS / settings->slow_start);
+	return 1 + (unsigned)(up_for * RISES / settings->slow_start);
 }
 
 __s64 health_next(const struct health *health, const struct health_settings *settings, __s64 now)
@@ -97,8 +99,7 @@ __s64 health_next(const struct health *health, const struct health_settings *set
 		__s64 slow_start = settings->slow_start;
 
 		if (quarters < HEALTH_QUARTERS)
-			return (slow_start * quarters + HEALTH_QUARTERS - 1) / HEALTH_QUARTERS -
-			       (now - health->up_since);
+			return (slow_start * quarters + RISES - 1) / RISES - (now - health->up_since);
 	}
 	return -1;
 }

@@ -245,6 +245,18 @@ unsigned service_max_window(const struct service_model *service)
 	return service->max_window ? service->max_window : MAX_WINDOW;
 }
 
+int service_gue_port(const struct service_model *service)
+{
+	if (service->forward != CANARY_FORWARD_GUE)
+		return 0;
+	return service->gue_port ? service->gue_port : GUE_PORT;
+}
+
+bool service_tunnels(const struct service_model *service)
+{
+	return service->forward == CANARY_FORWARD_IPIP || service->forward == CANARY_FORWARD_GUE;
+}
+
 unsigned service_default_lease(const struct service_model *service)
 {
 	return service->weight ? service->lease_default : 0;

@@ -34,6 +34,7 @@
 #define BREAKER_ARL_MAX 2000000000
 #define LEASE_MAX (12 * 3600) /* s */
 #define LEASE_UNSET (~0U) /* service_model.lease: lease_default */
+#define GUE_PORT 6080 /* IANA's, for gue */
 #define PORT_DEFAULT (-1) /* backend_model.port: the file names none: the service's */
 
 struct backend_model {
@@ -44,7 +45,7 @@ struct backend_model {
 	bool draining;
 
 	struct canary_addr
-		tunnel_source; /* ipip: the address of ours that the route to it is sent from; 0: not known */
+		tunnel_source; /* ipip, gue: the address of ours that the route to it is sent from; 0: not known */
 
 	/* Set by the data plane on what it read back; 0 in what a file asks for. */
 	__u32 index;
@@ -65,9 +66,11 @@ struct service_model {
 	int port; /* host order; 0: every port */
 	int proto; /* IPPROTO_TCP or IPPROTO_UDP */
 	enum canary_forward forward;
+	int gue_port; /* gue: the UDP port the backends take it on, host order; 0: the default, or another forward */
 	enum canary_affinity affinity;
 	enum canary_track track;
 	enum canary_overflow overflow;
+	unsigned mss; /* TCP: the largest segment size that SYNs may say; CANARY_MSS_AUTO; 0: what they say */
 	int weight; /* in 1/100 percent, 0..CANARY_WEIGHT_ONE, or WEIGHT_KEEP */
 	unsigned idle_timeout; /* s: how long a flow may be silent and still be one; 0: the protocol's default */
 	unsigned max_window; /* s: a window closes after this at the latest; 0: the default */
@@ -151,6 +154,10 @@ int segment_compare(const void *a, const void *b);
 /* In seconds, with the default where none is given. */
 unsigned service_idle_timeout(const struct service_model *service);
 unsigned service_max_window(const struct service_model *service);
+/* With gue: the port, with the default where none is given; else 0. */
+int service_gue_port(const struct service_model *service);
+/* Do its packets go to the backends inside of others? */
+bool service_tunnels(const struct service_model *service);
 
 /* The lease of an assignment that says nothing of one, in s. Where the canary gets nothing, there is nothing to take away. */
 unsigned service_default_lease(const struct service_model *service);

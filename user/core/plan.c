@@ -115,6 +115,7 @@ static void settle(struct pair *pair)
 	if (pair->actual)
 		desired->salt_number = actual->salt_number;
 	desired->reset_after = actual->reset_after;
+	desired->gue_port = service_gue_port(desired);
 	desired->idle_timeout = service_idle_timeout(desired);
 	desired->max_window = service_max_window(desired);
 	if (desired->weight == WEIGHT_KEEP)
@@ -207,10 +208,15 @@ static void change_guards(struct changes *changes, const struct service_model *a
 
 static int change_service(struct plan *plan, const struct service_model *actual, const struct service_model *desired)
 {
+	char before[MSS_TEXT_LEN], after[MSS_TEXT_LEN];
 	struct changes changes = {};
 
 	if (actual->forward != desired->forward)
 		add_change(&changes, "forward %s -> %s", forward_name(actual->forward), forward_name(desired->forward));
+	if (!actual->gue_port && desired->gue_port)
+		add_change(&changes, "gue_port %d", desired->gue_port);
+	else if (desired->gue_port && actual->gue_port != desired->gue_port)
+		add_change(&changes, "gue_port %d -> %d", actual->gue_port, desired->gue_port);
 	if (actual->affinity != desired->affinity)
 		add_change(&changes, "affinity %s -> %s", affinity_name(actual->affinity),
 			   affinity_name(desired->affinity));
@@ -219,6 +225,8 @@ static int change_service(struct plan *plan, const struct service_model *actual,
 	if (actual->overflow != desired->overflow)
 		add_change(&changes, "overflow %s -> %s", overflow_name(actual->overflow),
 			   overflow_name(desired->overflow));
+	if (actual->mss != desired->mss)
+		add_change(&changes, "mss %s -> %s", format_mss(actual->mss, before), format_mss(desired->mss, after));
 	add_time_change(&changes, "idle_timeout", service_idle_timeout(actual), desired->idle_timeout);
 	add_time_change(&changes, "max_window", service_max_window(actual), desired->max_window);
 	change_guards(&changes, actual, desired);
@@ -296,16 +304,20 @@ static void add_guards(struct changes *details, const struct service_model *serv
 
 static int add_service(struct plan *plan, const struct service_model *service)
 {
-	const struct service_model usual = {.proto = service->proto};
-	char text[ADDR_TEXT_LEN], duration[DURATION_TEXT_LEN];
+	const struct service_model usual = {.proto = service->proto, .forward = service->forward};
+	char text[ADDR_TEXT_LEN], duration[DURATION_TEXT_LEN], mss[MSS_TEXT_LEN];
 	struct changes details = {};
 
 	add_change(&details, "%s, affinity %s, weight %d.%02d %%", forward_name(service->forward),
 		   affinity_name(service->affinity), service->weight / 100, service->weight % 100);
+	if (service->gue_port != service_gue_port(&usual))
+		add_change(&details, "gue_port %d", service->gue_port);
 	if (service->track != CANARY_TRACK_AUTO)
 		add_change(&details, "track %s", track_name(service->track));
 	if (service->overflow != CANARY_OVERFLOW_OTHER)
 		add_change(&details, "overflow %s", overflow_name(service->overflow));
+	if (service->mss)
+		add_change(&details, "mss %s", format_mss(service->mss, mss));
 	if (service->idle_timeout != service_idle_timeout(&usual))
 		add_change(&details, "idle_timeout %s", format_duration(service->idle_timeout, duration));
 	if (service->max_window != service_max_window(&usual))

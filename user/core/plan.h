@@ -10,7 +10,7 @@
 enum step_type {
 	STEP_ADD_SERVICE,
 	STEP_DELETE_SERVICE,
-	STEP_CHANGE_SERVICE, /* forward, affinity, track, overflow, times, observe, breaker, lease */
+	STEP_CHANGE_SERVICE, /* forward, affinity, track, overflow, mss, times, observe, breaker, lease */
 	STEP_SET_WEIGHT,
 	STEP_ADD_BACKEND,
 	STEP_DELETE_BACKEND,

@@ -256,6 +256,26 @@ int parse_weight(const char *text, int *ret)
 	return 0;
 }
 
+int parse_mss(const char *text, unsigned *ret)
+{
+	if (!strcmp(text, "auto"))
+		*ret = CANARY_MSS_AUTO;
+	else if (!strcmp(text, "off"))
+		*ret = 0;
+	else
+		return parse_unsigned(text, CANARY_MSS_MIN, CANARY_MSS_MAX, ret);
+	return 0;
+}
+
+const char *format_mss(unsigned mss, char buf[MSS_TEXT_LEN])
+{
+	if (mss == CANARY_MSS_AUTO || !mss)
+		snprintf(buf, MSS_TEXT_LEN, "%s", mss ? "auto" : "off");
+	else
+		snprintf(buf, MSS_TEXT_LEN, "%u", mss);
+	return buf;
+}
+
 bool name_is_valid(const char *text)
 {
 	size_t len = strlen(text);

@@ -35,6 +35,10 @@ const char *format_duration(unsigned seconds, char buf[DURATION_TEXT_LEN]); /* "
 /* The same in ms: "500ms", or as above. */
 int parse_milliseconds(const char *text, unsigned min, unsigned max, unsigned *ret);
 const char *format_milliseconds(unsigned ms, char buf[DURATION_TEXT_LEN]); /* "500ms", "3s": parses back */
+/* TCP's maximum segment size: "auto", "off" or bytes, as service_model has it. */
+int parse_mss(const char *text, unsigned *ret);
+#define MSS_TEXT_LEN 12
+const char *format_mss(unsigned mss, char buf[MSS_TEXT_LEN]);
 /* Letters, digits, '-', '_', '.', beginning with a letter or digit, at most CANARY_NAME_LEN - 1: safe in paths and URLs. */
 bool name_is_valid(const char *text);
 
@@ -59,7 +63,7 @@ const char *overflow_name(enum canary_overflow overflow);
 const char *on_expiry_name(enum canary_on_expiry on_expiry);
 const char *stop_reason_name(enum canary_stop_reason reason); /* none, relative, absolute, lease */
 const char *event_type_name(enum canary_event_type type); /* as in the list in events.h */
-/* "nat, l2 or ipip": the names a message offers. */
+/* "nat, l2, ipip or gue": the names a message offers. */
 const char *cohort_names(void);
 const char *forward_names(void);
 const char *affinity_names(void);

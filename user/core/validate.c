@@ -99,6 +99,20 @@ static const char *unusable_kind(const struct canary_addr *addr)
 	return first >> 22 == 0xfe80 >> 6 ? "a link-local address, which says nothing without an interface" : NULL;
 }
 
+/* Settles gue's port. */
+static int check_gue_port(const struct exam *exam)
+{
+	struct service_model *service = exam->service;
+
+	if (service->gue_port && service->forward != CANARY_FORWARD_GUE)
+		return refuse(exam, "gue_port", "with %s there is no such port: leave it out",
+			      forward_name(service->forward));
+	if (service->gue_port < 0 || service->gue_port > 65535)
+		return refuse(exam, "gue_port", "%d is not a port: give 1 to 65535", service->gue_port);
+	service->gue_port = service_gue_port(service);
+	return 0;
+}
+
 /* Settles the times. */
 static int check_times(const struct exam *exam)
 {
@@ -167,8 +181,13 @@ static int check_service(const struct exam *exam)
 	if (service->proto == IPPROTO_TCP && service->track != CANARY_TRACK_AUTO)
 		return refuse(exam, "track", "'%s' is for udp only: tcp connections are always kept; leave it out",
 			      track_name(service->track));
+	if (service->proto == IPPROTO_UDP && service->mss)
+		return refuse(exam, "mss", "udp has no segments: leave it out");
 	if (service->weight != WEIGHT_KEEP && (service->weight < 0 || service->weight > CANARY_WEIGHT_ONE))
 		return refuse(exam, "weight", "the weight is a share from 0 to 100 percent");
+	err = check_gue_port(exam);
+	if (err < 0)
+		return err;
 	err = check_times(exam);
 	return err < 0 ? err : check_guards(exam);
 }
@@ -212,10 +231,10 @@ static int check_backend(const struct exam *exam, struct backend_model *backend)
 	if (kind)
 		return refuse_backend(exam, backend, "address",
 				      "%s is %s: a backend needs an address that packets can be sent to", text, kind);
-	if (service->forward != CANARY_FORWARD_IPIP && addr_is_v4(&backend->addr) != addr_is_v4(&service->addr))
+	if (!service_tunnels(service) && addr_is_v4(&backend->addr) != addr_is_v4(&service->addr))
 		return refuse_backend(exam, backend, "address",
 				      "%s is IPv%c and the service is IPv%c: with %s both must be of one family (ipip "
-				      "can mix them)",
+				      "and gue can mix them)",
 				      text, addr_is_v4(&backend->addr) ? '4' : '6',
 				      addr_is_v4(&service->addr) ? '4' : '6', forward_name(service->forward));
 	if (service->forward != CANARY_FORWARD_NAT && addr_equal(&backend->addr, &service->addr))

@@ -16,8 +16,11 @@ static const struct vocabulary cohorts = {
 	.all = "stable or canary",
 };
 static const struct vocabulary forwards = {
-	.names = {[CANARY_FORWARD_NAT] = "nat", [CANARY_FORWARD_L2] = "l2", [CANARY_FORWARD_IPIP] = "ipip"},
-	.all = "nat, l2 or ipip",
+	.names = {[CANARY_FORWARD_NAT] = "nat",
+		  [CANARY_FORWARD_L2] = "l2",
+		  [CANARY_FORWARD_IPIP] = "ipip",
+		  [CANARY_FORWARD_GUE] = "gue"},
+	.all = "nat, l2, ipip or gue",
 };
 static const struct vocabulary affinities = {
 	.names = {[CANARY_AFFINITY_FLOW] = "flow", [CANARY_AFFINITY_CLIENT] = "client"},

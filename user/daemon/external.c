@@ -68,7 +68,7 @@ static struct finding finding_of(const struct answer *answer)
 	case ANSWER_PASS:
 		return (struct finding){VERDICT_PASS, REASON_NONE};
 	case ANSWER_FAIL:
-		return (struct finding){VERDICT_FAIL, REASON_ABOVE_MAX};
+		return (struct finding){VERDICT_FAIL, REASON_SAID_NO};
 	default:
 		return (struct finding){VERDICT_INCONCLUSIVE, REASON_METRIC_UNAVAILABLE};
 	}

@@ -245,11 +245,28 @@ static void enforce(struct keeper *keeper, const char *service)
 	json_decref(before);
 }
 
+/* Why it is not up, or cannot be checked. */
+static const char *text_of(const struct checked *checked)
+{
+	if (checked->health.state == HEALTH_HELD && !checked->text[0])
+		return "its checks are good, but it was down too often lately";
+	return checked->text;
+}
+
+static void announce(struct checked *checked)
+{
+	const char *text = text_of(checked);
+	char endpoint[ADDR_TEXT_LEN];
+
+	checked->since_ms = wall_ms();
+	log_notice("%s: %s is %s%s%s", checked->service, endpoint_of(checked, endpoint),
+		   health_state_name(checked->health.state), *text ? ": " : "", text);
+}
+
 static void reported(const struct health_report *report, void *arg)
 {
 	struct checked *checked = arg;
 	bool good = report->outcome == HEALTH_GOOD;
-	char endpoint[ADDR_TEXT_LEN];
 
 	snprintf(checked->text, sizeof(checked->text), "%s", good ? "" : report->sentence);
 	if (report->outcome == HEALTH_UNKNOWN)
@@ -257,9 +274,7 @@ static void reported(const struct health_report *report, void *arg)
 	checked->heard = true;
 	if (!health_result(&checked->health, &checked->settings, wall_ms(), good))
 		return;
-	checked->since_ms = wall_ms();
-	log_notice("%s: %s is %s%s%s", checked->service, endpoint_of(checked, endpoint),
-		   health_state_name(checked->health.state), good ? "" : ": ", checked->text);
+	announce(checked);
 	enforce(checked->keeper, checked->service);
 }
 
@@ -282,6 +297,7 @@ static int begin_probe(struct checked *checked, const struct health_plan *plan, 
 		.address = service->addr,
 		.port = service->port,
 		.forward = service->forward,
+		.gue_port = service->gue_port,
 		.backend = backend->addr,
 		.backend_port = backend->port,
 	};
@@ -336,7 +352,7 @@ static bool pass_time(struct keeper *keeper, const char *service)
 		if (strcmp(checked->service, service))
 			continue;
 		if (health_tick(&checked->health, &checked->settings, wall_ms()))
-			checked->since_ms = wall_ms();
+			announce(checked);
 		due |= health_quarters(&checked->health, &checked->settings, wall_ms()) != HEALTH_QUARTERS;
 	}
 	return due;
@@ -428,6 +444,6 @@ json_t *keeper_view(const struct keeper *keeper)
 						"backend", endpoint_of(checked, endpoint), "cohort",
 						cohort_name(checked->cohort), "state",
 						checked->heard ? health_state_name(checked->health.state) : "unknown",
-						"since", time_view(checked->since_ms), "text", checked->text));
+						"since", time_view(checked->since_ms), "text", text_of(checked)));
 	return json_pack("{s:o}", "backends", backends);
 }

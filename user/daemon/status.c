@@ -65,6 +65,18 @@ static void add_transition(json_t *view, const struct history_transition *transi
 	json_decref(state);
 }
 
+/* What a gate that asks others was told: a number, or a sentence. */
+static void add_answer(json_t *view, const struct history_verdict *verdict)
+{
+	json_t *details = json_loads(verdict->details ? verdict->details : "{}", 0, NULL);
+	const json_t *value = json_object_get(details, "value");
+	const char *text = json_string_value(json_object_get(details, "text"));
+
+	json_object_set_new(view, "value", number_view(json_is_number(value) ? json_number_value(value) : NAN));
+	json_object_set_new(view, "text", text_view(text && *text ? text : NULL));
+	json_decref(details);
+}
+
 static void add_verdict(json_t *view, const struct history_verdict *verdict)
 {
 	json_object_set_new(view, "uid", json_null());
@@ -78,6 +90,7 @@ static void add_verdict(json_t *view, const struct history_verdict *verdict)
 	json_object_set_new(view, "stable_failures", json_integer(verdict->stable_failures));
 	json_object_set_new(view, "log_e", number_view(verdict->log_e));
 	json_object_set_new(view, "w", number_view(verdict->share));
+	add_answer(view, verdict);
 }
 
 static void add_feedback(json_t *view, const struct history_feedback *feedback)

@@ -49,6 +49,7 @@ void supervisor_free(struct supervisor *supervisor)
 	external_reset(supervisor);
 	command_cancel(supervisor->hook);
 	sd_event_source_unref(supervisor->hook_source);
+	transition_forget(supervisor);
 	record_free(&supervisor->record);
 	free(supervisor);
 }
@@ -112,7 +113,9 @@ int supervisor_save(struct supervisor *supervisor, struct error *error)
 
 	if (!text)
 		return fail(error, -ENOMEM, "out of memory");
-	err = record->rollout.release ? history_append(supervisor->daemon->history, &entry, 1, error) : 0;
+	err = transition_settle(supervisor, error);
+	if (!err && record->rollout.release)
+		err = history_append(supervisor->daemon->history, &entry, 1, error);
 	free(text);
 	supervisor->unsaved = err;
 	return err;
@@ -170,9 +173,10 @@ static void begin_anew(const struct rollout *before, enum rollout_event_type typ
 }
 
 /* Nothing is to keep a rollback from being done, not even a full disk. */
-static bool must_go_on(const struct record *record, int err)
+static bool must_go_on(const struct record *record, enum rollout_event_type type, int err)
 {
-	return err < 0 && record->rollout.state == ROLLOUT_ROLLED_BACK;
+	return err < 0 && record->rollout.state == ROLLOUT_ROLLED_BACK && type != ROLLOUT_EVENT_BLOCK &&
+	       type != ROLLOUT_EVENT_UNBLOCK;
 }
 
 static void adopt(struct supervisor *supervisor, struct record *record)
@@ -214,7 +218,7 @@ int supervisor_request(struct supervisor *supervisor, const struct request *requ
 		err = transition_keep(supervisor, &record, request, &transition, error);
 	else if (result == ROLLOUT_CHANGED)
 		err = transition_keep_change(supervisor, &record, request, error);
-	if (must_go_on(&record, err)) {
+	if (must_go_on(&record, request->type, err)) {
 		log_error("%s is rolled back, but that cannot be written down: %s", supervisor->name, error->text);
 		supervisor->unsaved = true;
 		err = 0;

@@ -23,6 +23,8 @@ struct senses {
 	__u32 assignment;
 };
 
+struct entries;
+
 struct supervisor {
 	struct daemon *daemon;
 	char name[CANARY_NAME_LEN];
@@ -56,6 +58,7 @@ struct supervisor {
 	struct command *hook; /* pending[0], which runs */
 	sd_event_source *hook_source;
 	struct rollout_action hook_action;
+	struct entries *owed; /* to the history, oldest first: see transition.h */
 	bool unsaved; /* the state in memory is ahead of the history's: a rollback that a full disk must not keep */
 	__s64 renewed_ms; /* the lease */
 	char error[512]; /* why pending[0] is not done yet; "": it is not known to fail */

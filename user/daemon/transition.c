@@ -12,10 +12,18 @@
 #define MAX_ENTRIES (ROLLOUT_MAX_GATES + 2)
 
 struct entries {
+	struct entries *next; /* of those that are owed to the history: the next younger ones */
 	struct history_entry list[MAX_ENTRIES];
 	char *details[MAX_ENTRIES]; /* to be freed */
 	size_t count;
 };
+
+static void entries_free(struct entries *entries)
+{
+	for (size_t i = 0; i < MAX_ENTRIES; i++)
+		free(entries->details[i]);
+	free(entries);
+}
 
 static struct history_entry *add(struct entries *entries, const struct supervisor *supervisor,
 				 const struct record *record, enum history_kind kind)
@@ -111,12 +119,50 @@ static void add_verdict(struct entries *entries, const struct supervisor *superv
 	};
 }
 
-static int keep(struct supervisor *supervisor, struct entries *entries, struct error *error)
+int transition_settle(struct supervisor *supervisor, struct error *error)
 {
-	int err = history_append(supervisor->daemon->history, entries->list, entries->count, error);
+	while (supervisor->owed) {
+		struct entries *oldest = supervisor->owed;
+		int err = history_append(supervisor->daemon->history, oldest->list, oldest->count, error);
 
-	for (size_t i = 0; i < MAX_ENTRIES; i++)
-		free(entries->details[i]);
+		if (err)
+			return err;
+		supervisor->owed = oldest->next;
+		entries_free(oldest);
+	}
+	return 0;
+}
+
+void transition_forget(struct supervisor *supervisor)
+{
+	while (supervisor->owed) {
+		struct entries *oldest = supervisor->owed;
+
+		supervisor->owed = oldest->next;
+		entries_free(oldest);
+	}
+}
+
+static void owe(struct supervisor *supervisor, struct entries *entries)
+{
+	struct entries **at = &supervisor->owed;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = entries;
+}
+
+/* Takes the entries. What is written down later is so in its order: a debt comes first. */
+static int keep(struct supervisor *supervisor, struct entries *entries, bool owed, struct error *error)
+{
+	int err = transition_settle(supervisor, error);
+
+	if (!err && entries->count)
+		err = history_append(supervisor->daemon->history, entries->list, entries->count, error);
+	if (err && owed)
+		owe(supervisor, entries);
+	else
+		entries_free(entries);
 	return err;
 }
 
@@ -125,12 +171,16 @@ int transition_keep(struct supervisor *supervisor, const struct record *record, 
 {
 	bool judged = request->type == ROLLOUT_EVENT_TICK || request->type == ROLLOUT_EVENT_TRIP;
 	char *state = state_text(record, &transition->judgement, judged);
-	struct entries entries = {};
-	struct history_entry *entry = add(&entries, supervisor, record, HISTORY_TRANSITION);
+	struct entries *entries = calloc(1, sizeof(*entries));
+	struct history_entry *entry;
 
-	if (!state)
+	if (!state || !entries) {
+		free(state);
+		free(entries);
 		return fail(error, -ENOMEM, "out of memory");
-	entries.details[0] = state;
+	}
+	entry = add(entries, supervisor, record, HISTORY_TRANSITION);
+	entries->details[0] = state;
 	entry->transition = (struct history_transition){
 		.number = (__s64)transition->number,
 		.before = rollout_state_name(transition->from),
@@ -142,27 +192,29 @@ int transition_keep(struct supervisor *supervisor, const struct record *record, 
 		.state = state,
 	};
 	for (size_t i = 0; judged && supervisor->judged && i < supervisor->record.plan.gate_count; i++)
-		add_verdict(&entries, supervisor, i);
-	return keep(supervisor, &entries, error);
+		add_verdict(entries, supervisor, i);
+	return keep(supervisor, entries, transition->to == ROLLOUT_ROLLED_BACK, error);
 }
 
 int transition_keep_change(struct supervisor *supervisor, const struct record *record, const struct request *request,
 			   struct error *error)
 {
 	bool blocks = request->type == ROLLOUT_EVENT_BLOCK, unblocks = request->type == ROLLOUT_EVENT_UNBLOCK;
-	struct entries entries = {};
+	struct entries *entries = calloc(1, sizeof(*entries));
 	struct history_entry *entry;
 
+	if (!entries)
+		return fail(error, -ENOMEM, "out of memory");
 	if (blocks || unblocks) {
-		entry = add(&entries, supervisor, record, HISTORY_BLOCK);
+		entry = add(entries, supervisor, record, HISTORY_BLOCK);
 		entry->block = (struct history_block){blocks, blocks ? request->reason : NULL, request->uid};
 	}
 	if (record->rollout.release) {
-		entry = add(&entries, supervisor, record, HISTORY_COUNTS);
-		entries.details[entries.count - 1] = record_counts(record, NULL, NULL);
-		entry->counts = (struct history_counts){record->rollout.step, entries.details[entries.count - 1]};
+		entry = add(entries, supervisor, record, HISTORY_COUNTS);
+		entries->details[entries->count - 1] = record_counts(record, NULL, NULL);
+		entry->counts = (struct history_counts){record->rollout.step, entries->details[entries->count - 1]};
 	}
-	return entries.count ? keep(supervisor, &entries, error) : 0;
+	return keep(supervisor, entries, false, error);
 }
 
 void transition_announce(struct supervisor *supervisor, const struct rollout_transition *transition)

@@ -16,12 +16,16 @@
 
 #include "dataplane/internal.h"
 
+int attach_link_path(const char *dir, const struct interface *interface, char path[320])
+{
+	int len = snprintf(path, 320, "%s/xdp_%u_%u", dir, interface->netns, interface->ifindex);
+
+	return len < 0 || len >= 320 ? -ENAMETOOLONG : 0;
+}
+
 static int link_path(const struct dataplane *dataplane, const struct interface *interface, char path[320])
 {
-	char name[64];
-
-	snprintf(name, sizeof(name), "xdp_%u_%u", interface->netns, interface->ifindex);
-	return object_pin_path(dataplane, name, path);
+	return attach_link_path(dataplane->dir, interface, path);
 }
 
 static struct canary_interface *place_of(const struct dataplane *dataplane, unsigned ifindex)
@@ -40,8 +44,7 @@ int attach_open_link(const struct dataplane *dataplane, const struct interface *
 	return fd < 0 ? -errno : fd;
 }
 
-/* 1: the pinned link is attached. 0: its interface is gone. -ENOENT: there is no such pin. */
-static int link_alive(const char *path)
+int attach_link_alive(const char *path)
 {
 	struct bpf_link_info info = {};
 	__u32 size = sizeof(info);
@@ -53,6 +56,14 @@ static int link_alive(const char *path)
 	result = bpf_obj_get_info_by_fd(fd, &info, &size) ? -errno : info.xdp.ifindex != 0;
 	close(fd);
 	return result;
+}
+
+void attach_described(const struct canary_interface *entry, struct interface *ret)
+{
+	memcpy(ret->name, entry->name, sizeof(ret->name));
+	memcpy(ret->mac, entry->mac, sizeof(ret->mac));
+	ret->generic = entry->flags & CANARY_INTERFACE_GENERIC;
+	ret->partial_checksums = entry->flags & CANARY_INTERFACE_PARTIAL_CHECKSUMS;
 }
 
 int dataplane_interfaces(struct dataplane *dataplane, struct interface **ret, size_t *ret_count, struct error *error)
@@ -73,13 +84,9 @@ int dataplane_interfaces(struct dataplane *dataplane, struct interface **ret, si
 		    link_path(dataplane, &interface, path))
 			continue;
 		place = place_of(dataplane, interface.ifindex);
-		interface.gone = link_alive(path) != 1;
-		if (place->ifindex == interface.ifindex && place->netns == interface.netns) {
-			memcpy(interface.name, place->name, sizeof(interface.name));
-			memcpy(interface.mac, place->mac, sizeof(interface.mac));
-			interface.generic = place->flags & CANARY_INTERFACE_GENERIC;
-			interface.partial_checksums = place->flags & CANARY_INTERFACE_PARTIAL_CHECKSUMS;
-		}
+		interface.gone = attach_link_alive(path) != 1;
+		if (place->ifindex == interface.ifindex && place->netns == interface.netns)
+			attach_described(place, &interface);
 		grown = reallocarray(list, count + 1, sizeof(*list));
 		if (!grown) {
 			free(list);
@@ -164,8 +171,8 @@ static int create_link(int program, const struct interface *interface, bool gene
 	return link < 0 ? -errno : link;
 }
 
-/* Tries the mode, and with `auto` the other one where the driver has no XDP of its own. The link's fd or -errno. */
-static int create_link_in_mode(int program, struct interface *interface, enum attach_mode mode, struct error *error)
+/* Tries the mode, and with `auto` the other one where the driver has no XDP of its own. */
+int attach_make_link(int program, struct interface *interface, enum attach_mode mode, struct error *error)
 {
 	int native, link;
 
@@ -187,7 +194,7 @@ static int create_link_in_mode(int program, struct interface *interface, enum at
 	return link;
 }
 
-static void write_place(struct canary_interface *place, const struct interface *interface)
+void attach_describe(const struct interface *interface, struct canary_interface *ret)
 {
 	struct canary_interface entry = {.ifindex = interface->ifindex, .netns = interface->netns};
 
@@ -195,7 +202,7 @@ static void write_place(struct canary_interface *place, const struct interface *
 	memcpy(entry.name, interface->name, sizeof(entry.name));
 	entry.flags = (interface->partial_checksums ? CANARY_INTERFACE_PARTIAL_CHECKSUMS : 0) |
 		      (interface->generic ? CANARY_INTERFACE_GENERIC : 0);
-	*place = entry;
+	*ret = entry;
 }
 
 static int zero_interface_counters(const struct dataplane *dataplane, __u32 place)
@@ -218,7 +225,7 @@ static int check_place(struct dataplane *dataplane, const struct interface *inte
 	char path[320];
 
 	if (!place->ifindex || (place->ifindex == interface->ifindex && place->netns == interface->netns) ||
-	    link_path(dataplane, &owner, path) || link_alive(path) != 1)
+	    link_path(dataplane, &owner, path) || attach_link_alive(path) != 1)
 		return 0;
 	return fail(error, -EADDRINUSE,
 		    "%s (number %u) shares its place with %s (number %u), which is attached: use another --bpffs "
@@ -243,7 +250,7 @@ static int attach_link(struct dataplane *dataplane, struct interface *interface,
 	program = object_open_program(dataplane, PROGRAM_XDP, error);
 	if (program < 0)
 		return program;
-	link = create_link_in_mode(program, interface, mode, error);
+	link = attach_make_link(program, interface, mode, error);
 	close(program);
 	if (link < 0)
 		return link;
@@ -254,7 +261,7 @@ static int attach_link(struct dataplane *dataplane, struct interface *interface,
 		result = fail(error, -errno, "cannot pin the attachment of %s: %s", interface->name,
 			      explain_errno(errno));
 	else
-		write_place(place, interface);
+		attach_describe(interface, place);
 	close(link);
 	return result;
 }
@@ -271,10 +278,10 @@ int dataplane_attach(struct dataplane *dataplane, struct interface *interface, e
 		return result;
 	if (link_path(dataplane, interface, path))
 		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-	alive = link_alive(path);
+	alive = attach_link_alive(path);
 	if (alive == 1) {
 		interface->generic = place->flags & CANARY_INTERFACE_GENERIC;
-		write_place(place, interface);
+		attach_describe(interface, place);
 		*ret_already = true;
 		return attach_tracepoints(dataplane, error);
 	}

@@ -256,6 +256,15 @@ static void forget_places(const struct model *actual, struct model *desired)
 	}
 }
 
+static bool takes_away(const struct operations *operations)
+{
+	for (__u32 i = 0; i < operations->count; i++)
+		if (operations->list[i].type == CANARY_OP_DELETE ||
+		    operations->list[i].type == CANARY_OP_RETIRE_BACKEND)
+			return true;
+	return false;
+}
+
 static int try_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
 		      struct error *error)
 {
@@ -268,9 +277,14 @@ static int try_commit(struct dataplane *dataplane, const struct model *actual, s
 	result = prepare(dataplane, actual, desired, &operations, error);
 	if (!result && operations.count) {
 		result = write_operations(dataplane, &operations, error);
+		if (!result && filter_add(dataplane, desired))
+			result = fail(error, -errno, "cannot map the filter: %s", explain_errno(errno));
 		if (!result)
 			result = run_commit(dataplane, operations.count, error);
 	}
+	/* What is gone and still in the filter costs a lookup, no more. */
+	if (!result && takes_away(&operations))
+		filter_renew(dataplane);
 	free(operations.list);
 	return result;
 }

@@ -2,89 +2,16 @@
 #include "dataplane/dataplane.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "dataplane/internal.h"
-
-#define LOCK_TRIES 1000
-#define LOCK_PAUSE_NS 10000000L
-
-static int refuse_directory(const char *dir, int code, struct error *error)
-{
-	const char *name = strrchr(dir, '/');
-
-	if (code == -EPERM && name && strchr(name, '.'))
-		return fail(error, code, "cannot use %s: a name in a bpffs cannot have a '.'", dir);
-	return fail(error, code, "cannot use %s: %s", dir, explain_errno(code));
-}
-
-/* The directory, or the one that it would be made in, has to lie in a bpffs. */
-static int check_bpffs(const char *dir, struct error *error)
-{
-	char parent[256];
-	struct statfs fs;
-	char *slash;
-
-	snprintf(parent, sizeof(parent), "%s", dir);
-	if (statfs(parent, &fs)) {
-		if (errno != ENOENT)
-			return refuse_directory(dir, -errno, error);
-		slash = strrchr(parent, '/');
-		if (slash && slash != parent)
-			*slash = 0;
-		if (!slash || statfs(parent, &fs))
-			return fail(error, -ENODEV, "cannot use %s: there is no directory %s", dir, parent);
-	}
-	if (fs.f_type != BPF_FS_MAGIC)
-		return fail(error, -ENODEV, "%s is not in a bpffs: mount one with 'mount -t bpf bpf /sys/fs/bpf'", dir);
-	return 0;
-}
-
-/* Is the directory that we hold locked still the one at the path? Another command may have removed it meanwhile. */
-static bool still_there(int fd, const char *dir)
-{
-	struct stat held, now;
-
-	return !fstat(fd, &held) && !stat(dir, &now) && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
-}
-
-static int take_lock(struct dataplane *dataplane, struct error *error)
-{
-	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
-	int fd;
-
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (dataplane->access == DATAPLANE_CREATE && mkdir(dataplane->dir, 0700) && errno != EEXIST)
-			return refuse_directory(dataplane->dir, -errno, error);
-		fd = open(dataplane->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 && (errno != ENOENT || dataplane->access != DATAPLANE_CREATE))
-			return errno == ENOENT ? fail(error, -ENOENT, "there is no state at %s", dataplane->dir)
-					       : fail(error, -errno, "cannot open %s: %s", dataplane->dir,
-						      explain_errno(errno));
-		if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && still_there(fd, dataplane->dir)) {
-			dataplane->lock = fd;
-			return 0;
-		}
-		if (fd >= 0)
-			close(fd);
-		nanosleep(&pause, NULL);
-	}
-	return fail(error, -EBUSY, "another command has been changing %s for 10 s: wait for it, or end it",
-		    dataplane->dir);
-}
 
 static void *map_array(const struct dataplane *dataplane, enum dataplane_map map, size_t size)
 {
@@ -107,6 +34,15 @@ static int map_arrays(struct dataplane *dataplane, struct error *error)
 	    !dataplane->interfaces)
 		return fail(error, -errno, "cannot map the state at %s: %s", dataplane->dir, explain_errno(errno));
 	return 0;
+}
+
+static int lock(struct dataplane *dataplane, struct error *error)
+{
+	int fd = directory_lock(dataplane->dir, dataplane->access == DATAPLANE_CREATE, error);
+
+	if (fd >= 0)
+		dataplane->lock = fd;
+	return fd < 0 ? fd : 0;
 }
 
 static int open_state(struct dataplane *dataplane, struct error *error)
@@ -150,9 +86,9 @@ int dataplane_open(const char *dir, enum dataplane_access access, struct datapla
 	else if (dataplane->cpus < 0)
 		result = fail(error, dataplane->cpus, "cannot count the CPUs: %s", explain_errno(dataplane->cpus));
 	else
-		result = check_bpffs(dataplane->dir, error);
+		result = directory_check(dataplane->dir, error);
 	if (!result && access != DATAPLANE_READ)
-		result = take_lock(dataplane, error);
+		result = lock(dataplane, error);
 	if (!result)
 		result = open_state(dataplane, error);
 	if (result) {

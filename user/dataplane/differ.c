@@ -55,9 +55,10 @@ static bool guards_differ(const struct service_model *a, const struct service_mo
 
 bool settings_differ(const struct service_model *a, const struct service_model *b)
 {
-	return a->forward != b->forward || a->affinity != b->affinity || a->track != b->track ||
-	       a->overflow != b->overflow || a->idle_timeout != b->idle_timeout || a->max_window != b->max_window ||
-	       guards_differ(a, b) || segments_differ(a, b);
+	return a->forward != b->forward || a->gue_port != b->gue_port || a->affinity != b->affinity ||
+	       a->track != b->track || a->overflow != b->overflow || a->mss != b->mss ||
+	       a->idle_timeout != b->idle_timeout || a->max_window != b->max_window || guards_differ(a, b) ||
+	       segments_differ(a, b);
 }
 
 bool services_differ(const struct service_model *a, const struct service_model *b)

@@ -3,7 +3,10 @@
 #ifndef DATAPLANE_INTERNAL_H
 #define DATAPLANE_INTERNAL_H
 
+#include <stdarg.h>
 #include <time.h>
+
+#include <bpf/libbpf.h>
 
 #include "dataplane/dataplane.h"
 
@@ -30,7 +33,9 @@
 	X(histograms)                                                                                                  \
 	X(events)                                                                                                      \
 	X(event_head)                                                                                                  \
-	X(fragments) /* CANARY_ABI_PREVIOUS has none */                                                                \
+	X(filter) /* from here ... */                                                                                  \
+	X(service_hints)                                                                                               \
+	X(fragments) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                                                \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
@@ -76,11 +81,19 @@ int object_open_program(const struct dataplane *dataplane, const char *name, str
 void object_unlink_pins(const char *dir); /* all that the directory holds */
 int object_pin_path(const struct dataplane *dataplane, const char *name, char path[320]);
 
+/* directory.c: it has to lie in a bpffs, or the one that it would be made in. */
+int directory_check(const char *dir, struct error *error);
+/* Locks it for a writer, and makes it if it is to: a descriptor, whose end is the lock's, or -errno (-EBUSY after 10 s). */
+int directory_lock(const char *dir, bool create, struct error *error);
+
 /* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */
 void dataplane_release(struct dataplane *dataplane);
 
 /* Loads this binary's programs: with the pinned maps where they are open, else with maps of their own. */
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
+/* For libbpf_set_print() while an object is loaded; and what there is to say when the kernel has refused it. */
+int object_keep_warning(enum libbpf_print_level level, const char *format, va_list args);
+int object_refuse_load(int code, struct error *error);
 int object_arm(int program, struct error *error); /* starts the sweeper with the program's code */
 
 /* keys.c: from the key file, which is made when missing; a service's salt. */
@@ -98,6 +111,15 @@ __u64 map_memory(int fd); /* counters.c: of one map */
 
 /* attach.c: the pinned link of an interface: fd or -errno. */
 int attach_open_link(const struct dataplane *dataplane, const struct interface *interface);
+/* Where an interface's link is pinned below a directory. 0 or -ENAMETOOLONG. */
+int attach_link_path(const char *dir, const struct interface *interface, char path[320]);
+/* 1: the pinned link is attached. 0: its interface is gone. -ENOENT: there is no such pin. */
+int attach_link_alive(const char *path);
+/* What programs read of an interface, and what that says: all but its numbers. */
+void attach_describe(const struct interface *interface, struct canary_interface *ret);
+void attach_described(const struct canary_interface *entry, struct interface *ret);
+/* A link of a program with an interface, in its driver or in generic mode, which interface->generic then says: fd or -errno. */
+int attach_make_link(int program, struct interface *interface, enum attach_mode mode, struct error *error);
 
 #define PROGRAM_XDP "canary_xdp"
 #define PROGRAM_COMMIT "canary_commit"
@@ -161,6 +183,10 @@ int outcomes_make(const struct dataplane *dataplane, __u32 service, const struct
 void outcomes_settle(const struct dataplane *dataplane, const struct service_model *before,
 		     const struct service_model *after);
 void outcomes_remove(const struct dataplane *dataplane, __u32 service);
+
+/* filter.c: before a change, what it brings is added; after it, what is gone is taken out: see canary/filter.h. */
+int filter_add(const struct dataplane *dataplane, const struct model *model);
+int filter_renew(const struct dataplane *dataplane);
 
 /* guard.c */
 int guard_zero(const struct dataplane *dataplane, __u32 service);

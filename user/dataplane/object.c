@@ -83,7 +83,7 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 /* Is it one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->abi == CANARY_ABI_PREVIOUS && map == MAP_fragments;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_filter && map <= MAP_fragments;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)
@@ -160,7 +160,7 @@ void object_unlink_pins(const char *dir)
 /* libbpf's last complaint: the first thing to show when the kernel refuses the object. */
 static char last_warning[512];
 
-static int keep_warning(enum libbpf_print_level level, const char *format, va_list args)
+int object_keep_warning(enum libbpf_print_level level, const char *format, va_list args)
 {
 	char line[sizeof(last_warning)];
 
@@ -172,7 +172,7 @@ static int keep_warning(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
-static int refuse_load(int code, struct error *error)
+int object_refuse_load(int code, struct error *error)
 {
 	struct utsname host;
 
@@ -309,9 +309,17 @@ static void size_flows(const struct dataplane *dataplane, struct canary_bpf *ske
 		bpf_map__set_max_entries(skeleton->maps.reverse, CANARY_FLOW_SHARDS * skeleton->rodata->table_room);
 }
 
+/* The coarse clock's tick is one of them. */
+static __u64 jiffies_per_second(void)
+{
+	struct timespec tick;
+
+	return clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || !tick.tv_nsec ? 100 : 1000000000 / tick.tv_nsec;
+}
+
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
 {
-	libbpf_print_fn_t print = libbpf_set_print(keep_warning);
+	libbpf_print_fn_t print = libbpf_set_print(object_keep_warning);
 	struct canary_bpf *skeleton = canary_bpf__open();
 	struct bpf_map *maps[MAP_COUNT];
 	int result = skeleton ? 0 : -errno;
@@ -319,6 +327,7 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 	if (!result) {
 		memcpy(skeleton->rodata->sweep_build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		skeleton->rodata->limit_cpus = dataplane->cpus;
+		skeleton->rodata->route_jiffies = jiffies_per_second();
 		size_flows(dataplane, skeleton);
 		bpf_map__set_autocreate(skeleton->maps.flow_shard, false);
 		list_maps(skeleton, maps);
@@ -329,7 +338,7 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 	libbpf_set_print(print);
 	if (result) {
 		canary_bpf__destroy(skeleton);
-		return refuse_load(result, error);
+		return object_refuse_load(result, error);
 	}
 	*ret = skeleton;
 	return 0;

@@ -103,9 +103,11 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot,
 	service->port = ntohs(state->key.port);
 	service->proto = state->key.proto;
 	service->forward = config.forward;
+	service->gue_port = ntohs(config.gue_port);
 	service->affinity = config.affinity;
 	service->track = config.track;
 	service->overflow = config.overflow;
+	service->mss = config.mss;
 	service->weight = config.weight;
 	service->id = id;
 	service->word = word;

@@ -97,6 +97,15 @@ static int replace_tracepoints(const struct dataplane *dataplane, const struct c
 	return 0;
 }
 
+static int migrate(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
+{
+	int result = object_pin_missing(dataplane, skeleton, error);
+
+	if (!result && filter_renew(dataplane))
+		result = fail(error, -errno, "cannot map the filter: %s", explain_errno(errno));
+	return result;
+}
+
 static void put_event(struct dataplane *dataplane)
 {
 	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED,
@@ -114,7 +123,7 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (result)
 		return result;
 	if (dataplane->abi != CANARY_ABI_VERSION)
-		result = object_pin_missing(dataplane, skeleton, error);
+		result = migrate(dataplane, skeleton, error);
 	if (!result)
 		result = replace_programs(dataplane, skeleton, error);
 	if (!result)

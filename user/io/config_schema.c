@@ -123,6 +123,13 @@ static int read_service_forward(const char *text, struct service_model *service,
 	return 0;
 }
 
+static int read_service_gue_port(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_port(text, &service->gue_port) < 0 || !service->gue_port)
+		return refuse_text(problem, "'%s' is not a port: give a number from 1 to 65535", text);
+	return 0;
+}
+
 static int read_service_affinity(const char *text, struct service_model *service, struct problem *problem)
 {
 	if (parse_affinity(text, &service->affinity) < 0)
@@ -141,6 +148,14 @@ static int read_service_overflow(const char *text, struct service_model *service
 {
 	if (parse_overflow(text, &service->overflow) < 0)
 		return refuse_word(problem, text, "a way to overflow", overflow_names());
+	return 0;
+}
+
+static int read_service_mss(const char *text, struct service_model *service, struct problem *problem)
+{
+	if (parse_mss(text, &service->mss) < 0)
+		return refuse_text(problem, "'%s' is not a segment size: give auto, off or bytes from %d to %d", text,
+				   CANARY_MSS_MIN, CANARY_MSS_MAX);
 	return 0;
 }
 

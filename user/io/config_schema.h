@@ -20,9 +20,11 @@
 	X(port, REQUIRED)                                                                                              \
 	X(protocol, REQUIRED)                                                                                          \
 	X(forward, OPTIONAL)                                                                                           \
+	X(gue_port, OPTIONAL)                                                                                          \
 	X(affinity, OPTIONAL)                                                                                          \
 	X(track, OPTIONAL)                                                                                             \
 	X(overflow, OPTIONAL)                                                                                          \
+	X(mss, OPTIONAL)                                                                                               \
 	X(idle_timeout, OPTIONAL)                                                                                      \
 	X(max_window, OPTIONAL)                                                                                        \
 	X(weight, OPTIONAL)

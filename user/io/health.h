@@ -3,10 +3,10 @@
  * Checks of backends, each again and again, as clients use them. What a row of results means is core/health.h's. The
  * event loop watches health_prober_fd() for EPOLLIN and calls health_prober_run(), which reports.
  *
- *            nat                                  l2, ipip
+ *            nat                                  l2, ipip, gue
  *   tcp      connects to the backend's address    sends a SYN to the service's address, in a frame to the backend (l2) or
- *                                                 in its tunnel (ipip), and waits for the SYN+ACK: what a client's
- *                                                 handshake goes through, whatever this host's routes say
+ *                                                 in its tunnel (ipip, gue), and waits for the SYN+ACK: what a
+ *                                                 client's handshake goes through, whatever this host's routes say
  *   http     GET from the backend's address       refused: it would go to an address that no client uses, and be good
  *                                                 while the service's is not even configured there
  *   command  whatever it does; it is told the addresses, and nothing is encapsulated for it
@@ -51,6 +51,7 @@ struct health_target {
 	struct canary_addr address;
 	int port; /* host order; 0: every port */
 	enum canary_forward forward;
+	int gue_port; /* host order; gue */
 	struct canary_addr backend;
 	int backend_port; /* host order */
 };

@@ -20,6 +20,7 @@ struct health_sockets {
 	int receive[2];
 	int frames; /* l2 */
 	int tunnels[2][2]; /* ipip: by the outer and the inner family */
+	int udp[2]; /* gue: by the outer family */
 };
 
 struct health_prober {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handshakes with the service's address at one backend, in frames (l2) or tunnels (ipip), past this host's routes. */
+/* Handshakes with the service's address at one backend, in frames (l2) or tunnels (ipip, gue), past this host's routes. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/model.h"
@@ -77,7 +79,7 @@ void health_sockets_close(struct health_prober *prober)
 	struct health_sockets *sockets = &prober->sockets;
 	int *const fds[] = {&sockets->receive[V4],     &sockets->receive[V6],	  &sockets->frames,
 			    &sockets->tunnels[V4][V4], &sockets->tunnels[V4][V6], &sockets->tunnels[V6][V4],
-			    &sockets->tunnels[V6][V6]};
+			    &sockets->tunnels[V6][V6], &sockets->udp[V4],	  &sockets->udp[V6]};
 
 	if (!sockets->open)
 		return;
@@ -89,11 +91,48 @@ void health_sockets_close(struct health_prober *prober)
 	sockets->open = false;
 }
 
+static const int families[] = {[V4] = AF_INET, [V6] = AF_INET6};
+static const int inner_protocols[] = {[V4] = IPPROTO_IPIP, [V6] = IPPROTO_IPV6};
+
+/* Without checksums, as clients' packets are sent: what does not let those through is found. */
+static int open_udp(int family)
+{
+	int fd = open_sender(families[family], SOCK_DGRAM, 0), on = 1, error;
+
+	if (fd < 0)
+		return fd;
+	error = family == V4 ? setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on))
+			     : setsockopt(fd, IPPROTO_UDP, UDP_NO_CHECK6_TX, &on, sizeof(on));
+	if (error) {
+		error = -errno;
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+/* A host without IPv6 has no such tunnels, and needs none. */
+static int tunnels_open(struct health_sockets *sockets)
+{
+	int error = 0;
+
+	for (int i = V4; i <= V6; i++) {
+		int *const fds[] = {&sockets->tunnels[i][V4], &sockets->tunnels[i][V6], &sockets->udp[i]};
+
+		*fds[0] = open_sender(families[i], SOCK_RAW, inner_protocols[V4]);
+		*fds[1] = open_sender(families[i], SOCK_RAW, inner_protocols[V6]);
+		*fds[2] = open_udp(i);
+		for (int j = 0; j < 3; j++)
+			if (*fds[j] < 0 && *fds[j] != -EAFNOSUPPORT)
+				error = *fds[j];
+	}
+	return error;
+}
+
 static int sockets_open(struct health_prober *prober)
 {
-	static const int families[] = {AF_INET, AF_INET6}, inner[] = {IPPROTO_IPIP, IPPROTO_IPV6};
 	struct health_sockets *sockets = &prober->sockets;
-	int error = 0;
+	int error = 0, tunnels_error;
 
 	if (sockets->open)
 		return 0;
@@ -104,15 +143,9 @@ static int sockets_open(struct health_prober *prober)
 	sockets->receive[V4] = open_receiver(ETH_P_IP, answers_v4, COUNT(answers_v4), sockets->secret);
 	sockets->receive[V6] = open_receiver(ETH_P_IPV6, answers_v6, COUNT(answers_v6), sockets->secret);
 	sockets->frames = open_sender(AF_PACKET, SOCK_DGRAM, 0);
-	for (int i = V4; i <= V6; i++)
-		for (int j = V4; j <= V6; j++) {
-			int fd = open_sender(families[i], SOCK_RAW, inner[j]);
-
-			sockets->tunnels[i][j] = fd;
-			/* A host without IPv6 has no such tunnels, and needs none. */
-			if (fd < 0 && fd != -EAFNOSUPPORT)
-				error = fd;
-		}
+	tunnels_error = tunnels_open(sockets);
+	if (!error)
+		error = tunnels_error;
 	for (int i = V4; i <= V6 && !error; i++)
 		error = sockets->receive[i] < 0
 				? sockets->receive[i]
@@ -185,13 +218,33 @@ static int choose_isn(struct health_probe *probe)
 	return 0;
 }
 
+/* In a tunnel to the backend, as bpf/forward/tunnel.h builds it. */
+static ssize_t send_through_tunnel(struct health_probe *probe, __u8 *packet, size_t len)
+{
+	const struct health_target *target = &probe->target;
+	struct health_sockets *sockets = &probe->prober->sockets;
+	int outer = family_index(&target->backend), inner = family_index(&target->address);
+	__u8 gue[4] = {[1] = (__u8)inner_protocols[inner]};
+	struct iovec parts[] = {{gue, sizeof(gue)}, {packet, len}};
+	struct sockaddr_storage to;
+	struct msghdr message = {.msg_name = &to, .msg_iov = parts, .msg_iovlen = 2};
+
+	if (target->forward == CANARY_FORWARD_GUE) {
+		message.msg_namelen = health_sockaddr(&target->backend, target->gue_port, &to);
+		return sendmsg(sockets->udp[outer], &message, 0);
+	}
+	message.msg_namelen = health_sockaddr(&target->backend, 0, &to);
+	message.msg_iov = &parts[1];
+	message.msg_iovlen = 1;
+	return sendmsg(sockets->tunnels[outer][inner], &message, 0);
+}
+
 static int send_frame(struct health_probe *probe, __u8 flags, __u32 sequence)
 {
 	const struct health_target *target = &probe->target;
 	struct health_sockets *sockets = &probe->prober->sockets;
 	struct frame frame = {.tuple = probe->syn.tuple, .sequence = sequence, .flags = flags};
-	int outer = family_index(&target->backend), inner = family_index(&target->address);
-	struct sockaddr_storage to;
+	int inner = family_index(&target->address);
 	struct sockaddr_ll link = {.sll_family = AF_PACKET,
 				   .sll_protocol = htons(inner == V4 ? ETH_P_IP : ETH_P_IPV6),
 				   .sll_ifindex = (int)probe->syn.ifindex,
@@ -204,9 +257,7 @@ static int send_frame(struct health_probe *probe, __u8 flags, __u32 sequence)
 		memcpy(link.sll_addr, probe->syn.mac, sizeof(probe->syn.mac));
 		sent = sendto(sockets->frames, packet, len, 0, (struct sockaddr *)&link, sizeof(link));
 	} else {
-		socklen_t to_len = health_sockaddr(&target->backend, 0, &to);
-
-		sent = sendto(sockets->tunnels[outer][inner], packet, len, 0, (struct sockaddr *)&to, to_len);
+		sent = send_through_tunnel(probe, packet, len);
 	}
 	return sent < 0 ? -errno : 0;
 }

@@ -17,9 +17,23 @@
 /* FULL: a transaction is on the disk when COMMIT returns (with NORMAL, a WAL is only synced now and then). */
 static const char settings[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
 
+/* Why the last write to the WAL failed: what SQLite gives as the system's error may be that of what it did since. */
+static int wal_errno(sqlite3 *db)
+{
+	sqlite3_file *wal = NULL;
+	int code = 0;
+
+	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) == SQLITE_OK && wal && wal->pMethods)
+		wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &code);
+	return code;
+}
+
 static int code_of(sqlite3 *db)
 {
 	int extended = sqlite3_extended_errcode(db), system = sqlite3_system_errno(db);
+
+	if (extended == SQLITE_IOERR_WRITE && wal_errno(db))
+		system = wal_errno(db);
 
 	switch (extended & 0xff) {
 	case SQLITE_FULL:
@@ -53,6 +67,8 @@ int history_failed(sqlite3 *db, const char *path, const char *doing, struct erro
 	switch (code) {
 	case -ENOSPC:
 		return fail(error, code, "%s: %s: there is no room on the disk", path, doing);
+	case -EROFS:
+		return fail(error, code, "%s: %s: the file system is read-only", path, doing);
 	case -EUCLEAN:
 		return fail(error, code,
 			    "%s: is damaged (%s): it is left as it is; restore it, or move it away to begin anew", path,

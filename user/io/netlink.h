@@ -68,6 +68,14 @@ int netlink_link_by_index(struct netlink *netlink, unsigned ifindex, struct link
 /* Calls back for every link, until it returns nonzero, which is returned. */
 int netlink_links(struct netlink *netlink, int (*call)(const struct link *link, void *arg), void *arg);
 
+struct address {
+	unsigned ifindex;
+	struct canary_addr addr;
+};
+
+/* Calls back for every address of this host, until it returns nonzero, which is returned. */
+int netlink_addresses(struct netlink *netlink, int (*call)(const struct address *address, void *arg), void *arg);
+
 /*
  * 1 if net.ipv4.conf.IFACE.forwarding / net.ipv6.conf.IFACE.forwarding is on, 0 if off. family: AF_INET or AF_INET6.
  * -EINVAL: no name of an interface (with '/' or "..", too long, ...); -ENODEV: no such interface, or it does not speak

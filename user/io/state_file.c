@@ -69,13 +69,13 @@ static json_t *pack_window(const struct service_model *oldest, const struct wind
 
 	/* A salt has 64 bits and no sign: more than readers of JSON agree on in a number. */
 	snprintf(salt, sizeof(salt), "%016" PRIx64, (uint64_t)oldest->salt);
-	return json_pack("{s:I, s:I, s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "opened",
+	return json_pack("{s:I, s:I, s:i, s:I, s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:o, s:o}", "opened",
 			 (json_int_t)times->opened, "changed", (json_int_t)times->changed, "weight_hundredths",
 			 oldest->weight, "salt_number", (json_int_t)oldest->salt_number, "salt", salt, "forward",
-			 forward_name(oldest->forward), "affinity", affinity_name(oldest->affinity), "track",
-			 track_name(oldest->track), "overflow", overflow_name(oldest->overflow), "idle_timeout",
-			 (int)oldest->idle_timeout, "max_window", (int)oldest->max_window, "backends",
-			 pack_backends(oldest), "segments", pack_segments(oldest));
+			 forward_name(oldest->forward), "gue_port", oldest->gue_port, "affinity",
+			 affinity_name(oldest->affinity), "track", track_name(oldest->track), "overflow",
+			 overflow_name(oldest->overflow), "idle_timeout", (int)oldest->idle_timeout, "max_window",
+			 (int)oldest->max_window, "backends", pack_backends(oldest), "segments", pack_segments(oldest));
 }
 
 /* The service's line, up to its window. By hand: it is made for every service, and a name has nothing to be escaped. */

@@ -92,11 +92,12 @@ static int unpack_window(json_t *json, struct service_model *oldest, struct wind
 {
 	json_int_t opened, changed, salt_number;
 	json_t *backends, *segments;
-	int idle_timeout, max_window, err;
+	int idle_timeout, max_window, err, gue_port = 0; /* in files of before there was gue */
 
-	if (json_unpack(json, "{s:I, s:I, s:i, s:I, s:i, s:i, s:o, s:o}", "opened", &opened, "changed", &changed,
+	if (json_unpack(json, "{s:I, s:I, s:i, s:I, s:i, s:i, s:o, s:o, s?i}", "opened", &opened, "changed", &changed,
 			"weight_hundredths", &oldest->weight, "salt_number", &salt_number, "idle_timeout",
-			&idle_timeout, "max_window", &max_window, "backends", &backends, "segments", &segments) ||
+			&idle_timeout, "max_window", &max_window, "backends", &backends, "segments", &segments,
+			"gue_port", &gue_port) ||
 	    opened < 0 || changed < opened || !is_sound(oldest->weight, salt_number) || idle_timeout < 1 ||
 	    max_window < 1 || !json_is_array(backends) || !json_is_array(segments))
 		return -EINVAL;
@@ -104,6 +105,7 @@ static int unpack_window(json_t *json, struct service_model *oldest, struct wind
 	*ret_times = (struct window_times){.opened = opened, .changed = changed};
 	oldest->idle_timeout = idle_timeout;
 	oldest->max_window = max_window;
+	oldest->gue_port = gue_port;
 	err = unpack_words(json, oldest);
 	for (size_t i = 0; !err && i < json_array_size(backends); i++)
 		err = unpack_backend(json_array_get(backends, i), oldest);

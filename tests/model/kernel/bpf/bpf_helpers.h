@@ -18,6 +18,7 @@
 #define bpf_timer_start(timer, ns, flags) shim_timer_start((timer), (ns))
 #define bpf_ktime_get_ns() shim_now_ns
 #define bpf_ktime_get_coarse_ns() (shim_now_ns / SHIM_COARSE_NS * SHIM_COARSE_NS)
+#define bpf_jiffies64() (shim_now_ns / SHIM_COARSE_NS)
 #define bpf_get_prandom_u32() ((__u32)shim_random())
 #define bpf_fib_lookup(ctx, fib, size, flags) shim_fib_lookup((fib))
 #define bpf_redirect(ifindex, flags) shim_redirect((ifindex))

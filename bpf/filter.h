@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What tells most packets that concern no service, before anything is looked up: see canary/filter.h. */
+#ifndef BPF_FILTER_H
+#define BPF_FILTER_H
+
+static __always_inline bool filter_has(__u64 hash)
+{
+	__u32 bit = canary_filter_bit(hash), place = bit / 64;
+	__u64 *word = bpf_map_lookup_elem(&filter, &place);
+
+	return word && *word >> bit % 64 & 1;
+}
+
+/* May the packet come from a backend? The tuple is that of the way back: see reverse.h. */
+static __always_inline bool filter_from_backend(const struct canary_tuple *tuple)
+{
+	return filter_has(
+		       canary_filter_hash(CANARY_FILTER_BACKEND, &tuple->client, tuple->client_port, tuple->proto)) ||
+	       filter_has(canary_filter_hash(CANARY_FILTER_BACKEND, &tuple->client, 0, tuple->proto));
+}
+
+#endif
