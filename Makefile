@@ -4,6 +4,7 @@
 #   make demo          what it does, with real HTTP, in network namespaces (root)
 #   make demo-rollout  two rollouts that run themselves, a good one and a bad one (root)
 #   make test          unit, bpf and end-to-end tests (root)
+#   make fuzz          the fuzzers, FUZZ_TIME=60 seconds each: FUZZ='packet api' for some
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
@@ -62,13 +63,24 @@ BENCH_SKELETON := $(BUILD)/tests/bench/bench.skel.h
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench
 BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard tests/bench/*.c)))
 SIM := $(BUILD)/tests/sim/sim
+# The fuzzers, with what they reach compiled once more for clang's libFuzzer and sanitizers.
+FUZZ_CLANG ?= clang-14
+FUZZ_TIME ?= 60
+FUZZ_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-omit-frame-pointer -fsanitize=address,undefined \
+	      -fno-sanitize=alignment -fno-sanitize-recover=all
+FUZZ_COVERAGE = -fsanitize=fuzzer-no-link
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_objects = $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(1))
+FUZZ_PACKET_LIB := $(call fuzz_objects,$(filter-out %/checks.o %/model.o %/history.o %/packets.o %/change.o,$(MODEL_LIB)) \
+		   $(call objects,$(patsubst %,tests/bpf/lib_%.c,check frame mutate packet traffic) tests/fuzz/packet_world.c))
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo demo-rollout sim test test-build test-bpf-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all bench demo demo-rollout fuzz sim test test-build test-bpf-build test-unit test-bpf test-fuzz test-e2e check clean
+.PHONY: fuzzers helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -166,9 +178,33 @@ $(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o $(BENCH_LIB) $(BPF_TEST_LIB) $(COR
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
 $(BUILD)/tests/lib/quicserver: LDLIBS = -lngtcp2 -lngtcp2_crypto_gnutls -lgnutls
+$(BUILD)/fuzz/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,FUZZ)
+	$(Q)$(FUZZ_CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_COVERAGE) -MMD -MP -c -o $@ $<
+
+$(FUZZ_PACKET_LIB) $(BUILD)/fuzz/tests/fuzz/fuzz_packet.o: CPPFLAGS := \
+	-Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
+# What is looked for is new ways through the program, not through its surroundings.
+$(filter-out %/datapath.o,$(FUZZ_PACKET_LIB)): FUZZ_COVERAGE :=
+$(BUILD)/fuzz/tests/fuzz/%.o: CPPFLAGS += -Itests
+$(call fuzz_objects,$(DATAPLANE)): | $(SKELETONS)
+
+$(FUZZERS): $(BUILD)/%: $(BUILD)/fuzz/%.o $(call fuzz_objects,$(CORE) $(IO))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(FUZZ_CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/tests/fuzz/fuzz_packet: $(FUZZ_PACKET_LIB)
+$(BUILD)/tests/fuzz/fuzz_args: $(call fuzz_objects,$(DATAPLANE) $(OPS) $(filter-out %/main.o,$(CLI)))
+$(BUILD)/tests/fuzz/fuzz_api: $(call fuzz_objects,$(DAEMON_IO) $(DATAPLANE) $(OPS) $(filter-out %/main.o,$(DAEMON)))
+$(BUILD)/tests/fuzz/fuzz_api: LDLIBS += $(DAEMON_LDLIBS)
+
 $(HELPER_PROGRAMS): %: %.o
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+fuzzers: $(FUZZERS)
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
@@ -183,13 +219,20 @@ test-bpf-build: $(BPF_TESTS) $(BUILD)/canaryctl
 test-bpf: test-bpf-build
 	scripts/run-tests bpf $(BPF_TESTS)
 
+test-fuzz: $(FUZZERS)
+	scripts/run-tests fuzz $(FUZZERS)
+
+# New inputs and findings are left in $(BUILD)/fuzz: see tests/fuzz/README.md.
+fuzz: $(if $(FUZZ),$(FUZZ:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZERS))
+	FUZZ_TIME=$(FUZZ_TIME) FUZZ_KEEP=$(BUILD)/fuzz scripts/run-tests fuzz $^
+
 test-e2e: all helpers
 	BUILD=$(BUILD) tests/e2e/run
 
 # The tests of the kernel programs run twice: as built by each of the two compilers. All else is the same with both.
 test:
 	scripts/deps
-	$(MAKE) -j$$(nproc) test-build
+	$(MAKE) -j$$(nproc) test-build fuzzers
 	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-bpf-build
 	scripts/run-tests all $(BUILD) $(BUILD)/$(OTHER_CLANG)
 

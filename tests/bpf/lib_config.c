@@ -133,16 +133,21 @@ static void check_model_without_weights(struct model *model)
 	free(weights);
 }
 
-void make_model(const struct service *services, size_t count, const struct model *actual, struct model *ret)
+static void settle_model(const struct model *actual, struct model *desired)
 {
 	struct plan plan;
 
+	assert_int_equal(plan_make(actual, desired, &plan), 0);
+	plan_free(&plan);
+}
+
+void make_model(const struct service *services, size_t count, const struct model *actual, struct model *ret)
+{
 	*ret = (struct model){};
 	for (size_t i = 0; i < count; i++)
 		add_service(ret, &services[i]);
 	check_model_without_weights(ret);
-	assert_int_equal(plan_make(actual, ret, &plan), 0);
-	plan_free(&plan);
+	settle_model(actual, ret);
 }
 
 struct model read_model(void)
@@ -195,6 +200,20 @@ void configure(const struct service *services, size_t count)
 
 	if (try_configure(services, count, &error))
 		fail_msg("%s", error.text);
+}
+
+void configure_model(const struct model *model)
+{
+	struct model actual = read_model(), desired;
+	struct error error;
+
+	assert_int_equal(model_copy(model, &desired), 0);
+	settle_model(&actual, &desired);
+	if (dataplane_commit(env.dataplane, &actual, &desired, &error))
+		fail_msg("%s", error.text);
+	model_free(&actual);
+	model_free(&desired);
+	env_refresh();
 }
 
 struct service_model *find_service(const char *name)

@@ -62,6 +62,8 @@ extern struct env env;
 void configure(const struct service *services, size_t count);
 /* The same without the check that somebody can have meant it: -errno of the commit. */
 int try_configure(const struct service *services, size_t count, struct error *error);
+/* The running configuration becomes this valid one. */
+void configure_model(const struct model *model);
 /* The model that a description means, settled against `actual`; freed by the caller. */
 void make_model(const struct service *services, size_t count, const struct model *actual, struct model *ret);
 struct model read_model(void);

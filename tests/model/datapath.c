@@ -188,6 +188,11 @@ __u32 datapath_reply(const struct datapath_packet *packet, __u32 tcp_flags, bool
 	return p->service;
 }
 
+int datapath_frame(struct shim_frame *frame)
+{
+	return canary_xdp(frame);
+}
+
 void datapath_arm(void)
 {
 	if (sweep_arm())
@@ -299,6 +304,36 @@ struct canary_settings *datapath_settings(void)
 	__u32 zero = 0;
 
 	return shim_lookup(&settings, &zero);
+}
+
+struct canary_interface *datapath_interface(__u32 ifindex)
+{
+	__u32 place = ifindex % CANARY_MAX_INTERFACES;
+
+	return shim_lookup(&interfaces, &place);
+}
+
+void datapath_vlan(__u32 ifindex, const struct canary_egress *below)
+{
+	if (shim_update(&egress, &ifindex, below, BPF_ANY))
+		abort();
+}
+
+struct canary_cohort_counters *datapath_cohort_counters(__u32 service, __u32 cohort)
+{
+	return cohort_counters_of(service, cohort);
+}
+
+struct canary_backend_counters *datapath_backend_counters(__u32 index)
+{
+	return shim_lookup(&backend_counters, &index);
+}
+
+struct canary_interface_counters *datapath_interface_counters(__u32 ifindex)
+{
+	__u32 place = ifindex % CANARY_MAX_INTERFACES;
+
+	return shim_lookup(&interface_counters, &place);
 }
 
 struct canary_sweeper *datapath_sweeper(void)

@@ -16,8 +16,8 @@ enum {
 	SMALL_SHARD_FLOWS = 48,
 	SMALL_EMBRYONIC = 48,
 	SMALL_HELD_BITS = 1024,
-	SMALL_SERVICES = 8,
-	SMALL_BACKENDS = 64,
+	SMALL_SERVICES = 32,
+	SMALL_BACKENDS = 128,
 	SMALL_ARENA = 4096,
 	SMALL_OPENING_PASSES = 12,
 	SMALL_WATCHED_SETS = 64, /* a word of bits */
@@ -59,6 +59,8 @@ void datapath_forget(void); /* what a reboot forgets, in the current instance */
 void datapath_steer(struct datapath_packet *packet);
 /* nat: a reply of the packet's backend to its client. The service that it was given to; 0: none. */
 __u32 datapath_reply(const struct datapath_packet *packet, __u32 tcp_flags, bool data);
+/* The whole program: a verdict. */
+int datapath_frame(struct shim_frame *frame);
 void datapath_arm(void);
 int datapath_commit(const struct canary_operation *operations, __u32 count);
 /* The breaker trips, for no reason. False: the service was stopped already. */
@@ -84,6 +86,12 @@ struct canary_service *datapath_service(__u32 id);
 struct canary_config *datapath_config(__u32 id, __u32 slot);
 struct canary_backend *datapath_backend(__u32 index);
 struct canary_settings *datapath_settings(void);
+struct canary_interface *datapath_interface(__u32 ifindex);
+void datapath_vlan(__u32 ifindex, const struct canary_egress *below); /* a VLAN device */
+/* Of the current CPU. */
+struct canary_cohort_counters *datapath_cohort_counters(__u32 service, __u32 cohort);
+struct canary_backend_counters *datapath_backend_counters(__u32 index);
+struct canary_interface_counters *datapath_interface_counters(__u32 ifindex);
 struct canary_sweeper *datapath_sweeper(void);
 __u64 *datapath_arena(__u32 word);
 __u64 *datapath_held(__u32 bitmap, __u32 bit);

@@ -12,6 +12,7 @@
 struct shim_store {
 	__u32 stride; /* of an element: value, then key */
 	__u32 count;
+	bool empty; /* has been since it was made: there is nothing to reset */
 	__u32 free; /* index + 1, 0: none */
 	__u32 buckets;
 	__u32 places;
@@ -90,10 +91,14 @@ static void *key_at(const struct shim_map *map, const struct shim_store *store, 
 
 static void store_reset(const struct shim_map *map, struct shim_store *store)
 {
-	memset(store->elements, 0, (size_t)store->places * store->stride);
 	store->count = 0;
-	if (is_array(map))
+	if (is_array(map)) {
+		memset(store->elements, 0, (size_t)store->places * store->stride);
 		return;
+	}
+	if (store->empty)
+		return;
+	store->empty = true;
 	memset(store->bucket, 0, store->buckets * sizeof(*store->bucket));
 	memset(store->live, 0, store->places * sizeof(*store->live));
 	for (__u32 i = 0; i < store->places; i++)
@@ -329,6 +334,7 @@ static long insert(struct shim_map *map, struct shim_store *store, const void *k
 		evict(map, store);
 		link = find_link(map, store, key);
 	}
+	store->empty = false;
 	place = store->free;
 	store->free = store->next[place - 1];
 	memcpy(value_at(store, place - 1), value, map->value_size);

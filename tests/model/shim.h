@@ -103,6 +103,9 @@ extern long (*shim_fib)(struct bpf_fib_lookup *fib);
 long shim_fib_lookup(struct bpf_fib_lookup *fib);
 long shim_redirect(__u32 ifindex);
 long shim_csum_diff(const __be32 *from, __u32 from_size, const __be32 *to, __u32 to_size, __u32 seed);
+/* With AddressSanitizer: what is in the buffer but not in the frame may not be touched. shim_frame_open() allows it again. */
+void shim_frame_guard(const struct shim_frame *ctx);
+void shim_frame_open(const struct shim_frame *ctx);
 __u64 shim_frame_length(const struct shim_frame *ctx);
 long shim_adjust_head(struct shim_frame *ctx, int delta);
 long shim_adjust_tail(struct shim_frame *ctx, int delta);

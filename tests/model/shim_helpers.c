@@ -5,6 +5,16 @@
 
 #include "model/shim.h"
 
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#endif
+
 enum { TIMERS = 4 };
 
 struct timer {
@@ -118,6 +128,18 @@ long shim_csum_diff(const __be32 *from, __u32 from_size, const __be32 *to, __u32
 	return (__u32)sum;
 }
 
+void shim_frame_open(const struct shim_frame *ctx)
+{
+	ASAN_UNPOISON_MEMORY_REGION(ctx->start, (size_t)((char *)ctx->end - (char *)ctx->start));
+}
+
+void shim_frame_guard(const struct shim_frame *ctx)
+{
+	shim_frame_open(ctx);
+	ASAN_POISON_MEMORY_REGION(ctx->start, ctx->data - (unsigned long)ctx->start);
+	ASAN_POISON_MEMORY_REGION((void *)ctx->data_end, (unsigned long)ctx->end - ctx->data_end);
+}
+
 __u64 shim_frame_length(const struct shim_frame *ctx)
 {
 	return ctx->data_end - ctx->data;
@@ -130,6 +152,7 @@ long shim_adjust_head(struct shim_frame *ctx, int delta)
 	if (data < (unsigned long)ctx->start || data + 14 > ctx->data_end)
 		return -EINVAL;
 	ctx->data = data;
+	shim_frame_guard(ctx);
 	return 0;
 }
 
@@ -140,6 +163,7 @@ long shim_adjust_tail(struct shim_frame *ctx, int delta)
 	if (end > (unsigned long)ctx->end || end < ctx->data + 14)
 		return -EINVAL;
 	ctx->data_end = end;
+	shim_frame_guard(ctx);
 	return 0;
 }
 

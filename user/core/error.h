@@ -4,7 +4,7 @@
 #define CORE_ERROR_H
 
 struct error {
-	char text[1024]; /* one sentence or two, no newline at the end */
+	char text[1024]; /* one sentence or two, without control characters */
 };
 
 /* Formats the text and returns code (an -errno), so that `return fail(error, -EBUSY, "…")` reads as what it is. */
