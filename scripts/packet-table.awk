@@ -60,43 +60,39 @@ function sorted(list,    words, n, i, j, swap, text) {
 }
 
 function families(row, outcome, mode,    text) {
-	text = ""
-	if ((row, outcome, mode, "v4") in cells)
-		text = "4"
-	if ((row, outcome, mode, "v6") in cells)
-		text = text (text ? " " : "") "6"
-	return text
+	text = (row, outcome, mode, "v4") in cells ? "4 " : "  "
+	return text ((row, outcome, mode, "v6") in cells ? "6" : " ")
 }
 
-function print_row(n, direction, outcome, title,    i, name, cell) {
-	name = outcome
-	sub(/^dropped:/, "dropped: ", name)
-	gsub(/_/, "\\_", name)
-	printf "|  %s\n", title
-	printf "|  %s\n", (direction == "reply" ? "reply " : "") name
-	for (i = 1; i <= mode_count; i++)
-		if (modes[i] in used) {
-			cell = modes_of[n] == "none" ? families(n SUBSEP direction, outcome, "none") : \
-				families(n SUBSEP direction, outcome, modes[i])
-			printf "|  %s\n", cell
-		}
+# Nothing, if that was seen only of packets that are for no service.
+function row_text(n, direction, outcome,    i, mode, text, line) {
+	for (i = 1; i <= mode_count; i++) {
+		mode = modes_of[n] == "none" ? "none" : modes[i]
+		if (modes[i] in used)
+			line = line "   " families(n SUBSEP direction, outcome, mode)
+	}
+	sub(/ +$/, "", line)
+	text = outcome
+	sub(/:/, ": ", text)
+	return line ? sprintf("    %-34s%s\n", (direction == "reply" ? "reply " : "") text, line) : ""
 }
 
-function table(    c, n, d, i, words, total, title) {
-	printf "[[ *packet*\n:< *what becomes of it*\n"
+function table(    c, n, d, i, words, total, line, text) {
+	line = sprintf("%38s", "")
 	for (i = 1; i <= mode_count; i++)
 		if (modes[i] in used)
-			printf ":< *%s*\n", modes[i]
+			line = line sprintf("%6s", modes[i])
+	print line
 	for (c = 1; c <= count; c++) {
 		n = numbers[c]
-		title = title_of[n]
+		text = ""
 		for (d = 1; d <= 2; d++) {
 			total = split(ordered(sorted(outcomes[n SUBSEP directions[d]])), words, " ")
-			for (i = 1; i <= total; i++) {
-				print_row(n, directions[d], words[i], title)
-				title = ""
-			}
+			for (i = 1; i <= total; i++)
+				text = text row_text(n, directions[d], words[i])
 		}
+		if (text)
+			printf "%s\n%s", title_of[n], text
 	}
 }
 

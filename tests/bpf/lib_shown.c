@@ -92,7 +92,7 @@ static bool is_from_backend(const struct service_model *service, const struct en
 
 	for (size_t i = 0; i < service->backend_count; i++)
 		if (addr_equal(&service->backends[i].addr, &addr) && service->forward == CANARY_FORWARD_NAT &&
-		    (unsigned)service->backends[i].port == ends->client_port)
+		    (!service->backends[i].port || service->backends[i].port == (int)ends->client_port))
 			return true;
 	return false;
 }

@@ -122,6 +122,18 @@ struct spec way_sent(const struct way *way, struct spec in, unsigned host, struc
 	return want;
 }
 
+unsigned way_overhead(const struct way *way)
+{
+	struct spec in = way_request(way, IPPROTO_UDP), want;
+	struct packet before, after;
+	struct tunnel outer;
+
+	want = way_sent(way, in, 11, &outer);
+	packet_build(&in, NULL, &before);
+	packet_build(&want, NULL, &after);
+	return after.len - before.len;
+}
+
 struct spec way_reply(const struct way *way, const struct spec *request)
 {
 	return (struct spec){.from_mac = way_host(way, 11),
@@ -153,15 +165,21 @@ static const char *service_name(const struct spec *request)
 	return request->proto == IPPROTO_UDP ? "udp" : "tcp";
 }
 
-void way_forwards(const struct way *way, const char *what, const struct spec *in, const char *kind)
+void way_forwards_to(const struct way *way, const char *what, const struct spec *in, unsigned host, const char *kind,
+		     const char *also)
 {
 	struct tunnel outer;
-	struct spec want = way_sent(way, *in, 11, &outer);
-	char counters[128], endpoint[64];
+	struct spec want = way_sent(way, *in, host, &outer);
+	char counters[256], endpoint[64];
 
-	snprintf(counters, sizeof(counters), "%s:%s.stable:%s", kind, service_name(in),
-		 endpoint_text(way, 11, in->proto, endpoint));
+	snprintf(counters, sizeof(counters), "%s:%s.%s:%s %s", kind, service_name(in), host < 21 ? "stable" : "canary",
+		 endpoint_text(way, host, in->proto, endpoint), also);
 	EXPECT(what, FRONT, in, way->side == FRONT ? XDP_TX : XDP_REDIRECT, &want, counters);
+}
+
+void way_forwards(const struct way *way, const char *what, const struct spec *in, const char *kind)
+{
+	way_forwards_to(way, what, in, 11, kind, "");
 }
 
 static void of_interface(enum side side, const char *names, char ret[256])

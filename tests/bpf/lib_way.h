@@ -36,6 +36,8 @@ unsigned way_port(const struct way *way, int proto); /* the backend's */
 struct spec way_request(const struct way *way, int proto);
 /* As it goes out to a host. `outer` is for the tunnel's header. */
 struct spec way_sent(const struct way *way, struct spec in, unsigned host, struct tunnel *outer);
+/* Bytes that a packet grows by. */
+unsigned way_overhead(const struct way *way);
 /* nat: what host 11 answers to a request, and what is sent on to the client of it. */
 struct spec way_reply(const struct way *way, const struct spec *request);
 struct spec way_seen(const struct way *way, struct spec reply, const struct spec *request);
@@ -46,6 +48,9 @@ struct spec way_seen(const struct way *way, struct spec reply, const struct spec
  */
 void way_forwards(const struct way *way, const char *what, const struct spec *in, const char *kind);
 void way_refuses(const struct way *way, const char *what, const struct spec *in, int verdict, const char *counters);
+/* The same to another host, of the canary if that is 21 or above; `also`: what else moves, or "". */
+void way_forwards_to(const struct way *way, const char *what, const struct spec *in, unsigned host, const char *kind,
+		     const char *also);
 /* The same for host 11's answers. */
 void way_returns(const struct way *way, const char *what, const struct spec *reply, const struct spec *request);
 
