@@ -99,6 +99,10 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	backend = backend_at(p->backend);
 	if (!backend)
 		return DROP(FAULT);
+	if (config->forward != CANARY_FORWARD_NAT && backend_is_here(backend)) {
+		p->flags |= PKT_HERE;
+		return XDP_PASS;
+	}
 	if (config->forward == CANARY_FORWARD_IPIP) {
 		source = &backend->tunnel_source;
 		overhead = ipip_overhead(backend);
@@ -215,6 +219,8 @@ static __always_inline int conclude(const struct pkt *p, __u32 place, int verdic
 		counters->count[CANARY_INTERFACE_PASSED]++;
 		if (!p->service)
 			counters->count[CANARY_INTERFACE_NOT_OURS]++;
+		if (p->flags & PKT_HERE)
+			count_forwarded(p);
 		return XDP_PASS;
 	}
 	if (verdict > 0) {

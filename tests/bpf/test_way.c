@@ -74,6 +74,40 @@ static void case21_out_of_another_interface(void **state)
 	both_forwarded("ordinary", BACK, leave_as_it_is);
 }
 
+/* The stack gets what is for a backend on this host; in nat nobody would translate the answer. */
+static void case21_a_backend_on_this_host(void **state)
+{
+	(void)state;
+	EACH_WAY(way, BACK)
+	{
+		const char *here = way.v6 ? "2001:db8:10::1" : "10.0.0.1";
+		struct service service = way_service(&way, IPPROTO_TCP);
+		struct spec in = way_request(&way, IPPROTO_TCP);
+		struct canary_addr addr = make_addr(here);
+		unsigned bytes = way.v6 ? 60 : 40;
+		char counters[256];
+
+		service.stable = here;
+		CONFIGURE(service);
+		dataplane_set_tunnel_source(env.dataplane, find_service("tcp")->backends[0].index, &addr);
+		if (way.forward == CANARY_FORWARD_NAT) {
+			snprintf(counters, sizeof(counters),
+				 way.v6 ? "tcp.stable.no_route tcp.stable.flows [%s]:80.flows"
+					: "tcp.stable.no_route tcp.stable.flows %s:80.flows",
+				 here);
+			EXPECT("nat", FRONT, &in, XDP_DROP, NULL, counters);
+			continue;
+		}
+		snprintf(counters, sizeof(counters),
+			 way.v6 ? "front.passed tcp.stable.flows tcp.stable.packets tcp.stable.bytes=%u [%s]:80.flows "
+				  "[%s]:80.packets [%s]:80.bytes=%u"
+				: "front.passed tcp.stable.flows tcp.stable.packets tcp.stable.bytes=%u %s:80.flows "
+				  "%s:80.packets %s:80.bytes=%u",
+			 bytes, here, here, here, bytes);
+		EXPECT("up the stack, and counted", FRONT, &in, XDP_PASS, NULL, counters);
+	}
+}
+
 static bool pad_and_add_options(const struct way *way, struct spec *spec)
 {
 	spec->ip_options = way->v6 ? 0 : 24;
@@ -326,6 +360,7 @@ int main(void)
 		TEST(case15_wrong_and_absent_checksums_in_every_mode),
 		TEST(case21_out_of_the_interface_it_came_in_by),
 		TEST(case21_out_of_another_interface),
+		TEST(case21_a_backend_on_this_host),
 		TEST(case22_least_and_largest_in_every_mode),
 	};
 
