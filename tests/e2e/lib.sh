@@ -341,9 +341,13 @@ apply() { # services as YAML on stdin
 # ---- traffic ----
 
 load() { # FILE OPTION... ADDRESS PORT: flows of the client; who answered is in $work/FILE. Failed flows fail the case
-	local file=$1 code=0
-	shift
-	on client timeout 120 "$helpers/flowload" -o "$work/$file" "$@" >"$work/$file.summary" || code=$?
+	load_from client "$@"
+}
+
+load_from() { # HOST FILE OPTION... ADDRESS PORT: the same of another host
+	local host=$1 file=$2 code=0
+	shift 2
+	on "$host" timeout 120 "$helpers/flowload" -o "$work/$file" "$@" >"$work/$file.summary" || code=$?
 	[ "$code" -eq 0 ] || fail "flowload $*: $(cat "$work/$file.summary"), like: $(grep ' - ' "$work/$file" | head -n 3)"
 }
 
