@@ -182,6 +182,16 @@ void way_forwards(const struct way *way, const char *what, const struct spec *in
 	way_forwards_to(way, what, in, 11, kind, "");
 }
 
+void way_opens(const struct way *way, const struct spec *in)
+{
+	struct packet packet;
+	struct outcome out;
+
+	packet_build(in, NULL, &packet);
+	run_packet(FRONT, &packet, &out);
+	assert_int_equal(out.verdict, way->side == FRONT ? XDP_TX : XDP_REDIRECT);
+}
+
 static void of_interface(enum side side, const char *names, char ret[256])
 {
 	char copy[128], *rest = copy, *word;

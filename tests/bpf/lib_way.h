@@ -42,16 +42,16 @@ unsigned way_overhead(const struct way *way);
 struct spec way_reply(const struct way *way, const struct spec *request);
 struct spec way_seen(const struct way *way, struct spec reply, const struct spec *request);
 
-/*
- * The packet is sent on to host 11, and counted as "flow" or "packet"; or it is not, and these counters move: names of an
- * interface's counters and reasons, as "passed malformed".
- */
+/* The packet is sent on to host 11, and counted as "flow" or "packet". */
 void way_forwards(const struct way *way, const char *what, const struct spec *in, const char *kind);
-void way_refuses(const struct way *way, const char *what, const struct spec *in, int verdict, const char *counters);
-/* The same to another host, of the canary if that is 21 or above; `also`: what else moves, or "". */
+/* To another host, of the canary if that is 21 or above; `also`: what else moves, or "". */
 void way_forwards_to(const struct way *way, const char *what, const struct spec *in, unsigned host, const char *kind,
 		     const char *also);
-/* The same for host 11's answers. */
+/* Lets a connection begin, of which nothing is shown: what the case is about comes after it. */
+void way_opens(const struct way *way, const struct spec *in);
+/* It is not sent on, and these counters move: names of the interface's counters and reasons, as "passed not_ours". */
+void way_refuses(const struct way *way, const char *what, const struct spec *in, int verdict, const char *counters);
+/* Host 11's answer is sent on to the client. */
 void way_returns(const struct way *way, const char *what, const struct spec *reply, const struct spec *request);
 
 #endif
