@@ -14,7 +14,7 @@ bool way_begin(const struct way *way)
 {
 	if (way->forward == CANARY_FORWARDS)
 		return false;
-	env_fresh(NULL);
+	configure(NULL, 0);
 	way_configure(way);
 	return true;
 }

@@ -20,7 +20,7 @@ struct way {
 	enum side side; /* where the backend is; packets come in at FRONT */
 };
 
-/* Each with a data plane of its own. `way` is a struct way. */
+/* Each with services of its own, in the same data plane. `way` is a struct way. */
 #define EACH_WAY(way, where) for (struct way way = {.side = (where)}; way_begin(&way); way_next(&way))
 bool way_begin(const struct way *way);
 void way_next(struct way *way);

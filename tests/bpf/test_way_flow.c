@@ -168,6 +168,8 @@ static void case11_a_new_backend_in_an_old_ones_place_inherits_no_flows(void **s
 		__u32 index;
 		int port;
 
+		env_fresh(NULL);
+		way_configure(&way);
 		kept.count = 0;
 		backends(&way, "11 21", 0, CANARY_OVERFLOW_OTHER);
 		backends(&way, "11 21", 10000, CANARY_OVERFLOW_OTHER);
