@@ -23,7 +23,6 @@ enum pkt_flag {
 	PKT_ANY_PORT = 1 << 9, /* the service takes every port */
 	PKT_RESET = 1 << 10, /* the connection belongs elsewhere by now: it is to be reset */
 	PKT_DATA = 1 << 11, /* TCP: it carries more than headers */
-	PKT_HERE = 1 << 12, /* the backend is this host: the stack has it */
 };
 
 /*
