@@ -18,6 +18,12 @@ static __always_inline struct canary_backend *backend_at(__u32 index)
 	return bpf_map_lookup_elem(&backends, &index);
 }
 
+/* Is it this host itself? Then what would be sent to it comes from its own address. */
+static __always_inline bool backend_is_here(const struct canary_backend *backend)
+{
+	return addr_same(&backend->tunnel_source, &backend->addr);
+}
+
 /* The backend a flow was assigned to, NULL where it is gone (or its index is another's by now). */
 static __always_inline struct canary_backend *backend_alive(__u32 index, __u32 generation)
 {

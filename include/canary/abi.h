@@ -210,7 +210,7 @@ _Static_assert(sizeof(struct canary_segment_key) == 24, "abi");
 #define CANARY_BACKEND_LIVE 1 /* flows may go there */
 struct canary_backend {
 	struct canary_addr addr;
-	struct canary_addr tunnel_source; /* the outer source address for ipip and gue; all zero: not known yet */
+	struct canary_addr tunnel_source; /* the outer one for ipip and gue; all zero: not known yet; `addr`: this host */
 	__u16 port; /* network order; 0: as in the packet */
 	__u8 flags;
 	__u8 pad;

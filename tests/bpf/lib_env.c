@@ -18,6 +18,7 @@
 #include <bpf/bpf.h>
 
 #include "lib_packet.h"
+#include "lib_shown.h"
 
 #define PIN_DIR "/sys/fs/bpf/canary-test-%d"
 #define KEY_FILE "/tmp/canary-test-%d.keys"
@@ -250,7 +251,8 @@ void env_upgrade(void)
 /* Entries that were removed by hand would still be counted, and have their bits: a data plane is made anew. */
 int env_fresh(void **state)
 {
-	(void)state;
+	if (state)
+		shown_begin(*state);
 	if (env.dataplane)
 		close_dataplane();
 	open_dataplane();

@@ -96,13 +96,16 @@ void set_partial_checksums(enum side side, bool partial);
 /* Runs a program with words separated by single spaces; the test fails if it does. */
 void run_command(const char *words);
 
-/* A test's set-up: a data plane of its own, with no service and no flow. May be called again within a test. */
+/*
+ * A test's set-up: a data plane of its own, with no service and no flow. May be called again within a test. *state is the
+ * test's name: what it shows of a case is recorded under it (lib_shown.h).
+ */
 int env_fresh(void **state);
 /* Runs a group in a child; the parent tidies up after it. Without root all are skipped. For main() to return. */
 int env_main(const char *name, const struct CMUnitTest *tests, size_t count);
 /* The same for what is no test: returns what run() does in the child; a failed assertion ends it with its text. As root. */
 int env_run(const char *name, int (*run)(void *arg), void *arg);
-#define TEST(name) cmocka_unit_test_setup(name, env_fresh)
+#define TEST(name) cmocka_unit_test_prestate_setup_teardown(name, env_fresh, NULL, (void *)#name)
 #define RUN(tests) env_main(__FILE__, tests, sizeof(tests) / sizeof(*(tests)))
 
 #endif

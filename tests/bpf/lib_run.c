@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 
 #include "core/text.h"
+#include "lib_shown.h"
 
 static const char *const side_names[] = {"front", "back"};
 static const char *const cohort_counter_names[] = {
@@ -237,6 +238,7 @@ void expect_packet(const char *file, int line, const char *what, enum side side,
 	counters_free(before);
 	if (!right)
 		fail_msg("%s:%d: %s", file, line, what);
+	shown_packet(in, verdict, want, counters);
 }
 
 struct spec sent_on(struct spec in, enum side side, const char *next_hop)

@@ -132,25 +132,25 @@ static void complete_all_lengths(enum canary_forward how)
 	}
 }
 
-static void l2_completes_all_lengths(void **state)
+static void case15_l2_completes_all_lengths(void **state)
 {
 	(void)state;
 	complete_all_lengths(CANARY_FORWARD_L2);
 }
 
-static void ipip_completes_all_lengths(void **state)
+static void case15_ipip_completes_all_lengths(void **state)
 {
 	(void)state;
 	complete_all_lengths(CANARY_FORWARD_IPIP);
 }
 
-static void nat_completes_all_lengths(void **state)
+static void case15_nat_completes_all_lengths(void **state)
 {
 	(void)state;
 	complete_all_lengths(CANARY_FORWARD_NAT);
 }
 
-static void nat_completes_answers_of_all_lengths(void **state)
+static void case15_nat_completes_answers_of_all_lengths(void **state)
 {
 	(void)state;
 	FOR_ALL(CANARY_FORWARD_NAT)
@@ -168,7 +168,7 @@ static void nat_completes_answers_of_all_lengths(void **state)
 }
 
 /* Padding, options, extension headers and tags are no part of the sum. */
-static void what_is_around_the_transport_is_left_out(void **state)
+static void case15_what_is_around_the_transport_is_left_out(void **state)
 {
 	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
 						   CANARY_FORWARD_NAT};
@@ -192,7 +192,7 @@ static void what_is_around_the_transport_is_left_out(void **state)
 		}
 }
 
-static void without_the_interfaces_flag_nothing_is_completed(void **state)
+static void case15_without_the_interfaces_flag_nothing_is_completed(void **state)
 {
 	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE};
 
@@ -209,7 +209,7 @@ static void without_the_interfaces_flag_nothing_is_completed(void **state)
 		}
 }
 
-static void a_right_checksum_stays_right(void **state)
+static void case15_a_right_checksum_stays_right(void **state)
 {
 	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
 						   CANARY_FORWARD_NAT};
@@ -225,7 +225,7 @@ static void a_right_checksum_stays_right(void **state)
 		}
 }
 
-static void a_wrong_checksum_is_not_made_right(void **state)
+static void case15_a_wrong_checksum_is_not_made_right(void **state)
 {
 	(void)state;
 	FOR_ALL(CANARY_FORWARD_L2)
@@ -252,7 +252,7 @@ static unsigned ones_sum(unsigned a, unsigned b)
 }
 
 /* A complete checksum that happens to be the pseudo-header's sum looks partial: computed anew, it is the same. */
-static void a_complete_checksum_that_looks_partial_stays(void **state)
+static void case15_a_complete_checksum_that_looks_partial_stays(void **state)
 {
 	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_NAT};
 
@@ -272,7 +272,7 @@ static void a_complete_checksum_that_looks_partial_stays(void **state)
 		}
 }
 
-static void a_udp_checksum_that_comes_to_0_becomes_ones(void **state)
+static void case15_a_udp_checksum_that_comes_to_0_becomes_ones(void **state)
 {
 	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE};
 
@@ -289,7 +289,7 @@ static void a_udp_checksum_that_comes_to_0_becomes_ones(void **state)
 		}
 }
 
-static void a_udp_checksum_of_0_stays_0(void **state)
+static void case15_a_udp_checksum_of_0_stays_0(void **state)
 {
 	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
 						   CANARY_FORWARD_NAT};
@@ -307,7 +307,7 @@ static void a_udp_checksum_of_0_stays_0(void **state)
 }
 
 /* A backend's short answers come padded to the least length of a frame. */
-static void short_answers_keep_their_padding(void **state)
+static void case15_short_answers_keep_their_padding(void **state)
 {
 	(void)state;
 	FOR_ALL(CANARY_FORWARD_NAT)
@@ -330,18 +330,18 @@ static void short_answers_keep_their_padding(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(l2_completes_all_lengths),
-		TEST(ipip_completes_all_lengths),
-		TEST(nat_completes_all_lengths),
-		TEST(nat_completes_answers_of_all_lengths),
-		TEST(what_is_around_the_transport_is_left_out),
-		TEST(without_the_interfaces_flag_nothing_is_completed),
-		TEST(a_right_checksum_stays_right),
-		TEST(a_wrong_checksum_is_not_made_right),
-		TEST(a_complete_checksum_that_looks_partial_stays),
-		TEST(a_udp_checksum_that_comes_to_0_becomes_ones),
-		TEST(a_udp_checksum_of_0_stays_0),
-		TEST(short_answers_keep_their_padding),
+		TEST(case15_l2_completes_all_lengths),
+		TEST(case15_ipip_completes_all_lengths),
+		TEST(case15_nat_completes_all_lengths),
+		TEST(case15_nat_completes_answers_of_all_lengths),
+		TEST(case15_what_is_around_the_transport_is_left_out),
+		TEST(case15_without_the_interfaces_flag_nothing_is_completed),
+		TEST(case15_a_right_checksum_stays_right),
+		TEST(case15_a_wrong_checksum_is_not_made_right),
+		TEST(case15_a_complete_checksum_that_looks_partial_stays),
+		TEST(case15_a_udp_checksum_that_comes_to_0_becomes_ones),
+		TEST(case15_a_udp_checksum_of_0_stays_0),
+		TEST(case15_short_answers_keep_their_padding),
 	};
 
 	return RUN(tests);

@@ -293,21 +293,19 @@ static void a_tunnel_without_a_source_has_its_reason(void **state)
 
 static void what_cannot_be_reached_has_no_route(void **state)
 {
-	static const char *const nowhere[][2] = {{"100.64.0.5", "2001:db8:dead::5"}, {"10.0.0.1", "2001:db8:10::1"}};
+	static const char *const nowhere[] = {"100.64.0.5", "2001:db8:dead::5"};
 
 	(void)state;
-	for (int i = 0; i < 2; i++) {
-		for (int forward = CANARY_FORWARD_L2; forward <= CANARY_FORWARD_GUE; forward++) {
-			char counters[200], endpoint[80];
+	for (int forward = CANARY_FORWARD_L2; forward <= CANARY_FORWARD_GUE; forward++) {
+		char counters[200], endpoint[80];
 
-			env_fresh(state);
-			one_backend(forward, nowhere[i][0], nowhere[i][1]);
-			for (int j = 0; j < 4; j++) {
-				endpoint_text(nowhere[i][j / 2], inputs[j].dport, endpoint);
-				snprintf(counters, sizeof(counters), "%s.stable.no_route %s.stable.flows %s.flows",
-					 names[j], names[j], endpoint);
-				EXPECT(nowhere[i][j / 2], FRONT, &inputs[j], XDP_DROP, NULL, counters);
-			}
+		env_fresh(state);
+		one_backend(forward, nowhere[0], nowhere[1]);
+		for (int i = 0; i < 4; i++) {
+			endpoint_text(nowhere[i / 2], inputs[i].dport, endpoint);
+			snprintf(counters, sizeof(counters), "%s.stable.no_route %s.stable.flows %s.flows", names[i],
+				 names[i], endpoint);
+			EXPECT(nowhere[i / 2], FRONT, &inputs[i], XDP_DROP, NULL, counters);
 		}
 	}
 }

@@ -91,7 +91,7 @@ static void nat_to_the_backend_and_back(void **state)
 	}
 }
 
-static void nat_out_of_the_interface_it_came_in_at(void **state)
+static void case21_nat_out_of_the_interface_it_came_in_at(void **state)
 {
 	struct spec in = requests[0], want = translated(in, FRONT, "192.0.2.11", 8080), answer, seen;
 
@@ -236,7 +236,7 @@ static void case15_a_wrong_checksum_stays_wrong(void **state)
 	assert_memory_not_equal(out.packet.data + packet.l4 + 16, packet.data + packet.l4 + 16, 2);
 }
 
-static void an_any_port_service_keeps_the_port(void **state)
+static void case17_an_any_port_service_keeps_the_port(void **state)
 {
 	struct spec in = requests[0], want, answer, seen;
 
@@ -412,10 +412,10 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(nat_to_the_backend_and_back),
-		TEST(nat_out_of_the_interface_it_came_in_at),
+		TEST(case21_nat_out_of_the_interface_it_came_in_at),
 		TEST(nat_keeps_padding),
 		TEST(broken_answers_have_their_reason),
-		TEST(an_any_port_service_keeps_the_port),
+		TEST(case17_an_any_port_service_keeps_the_port),
 		TEST(case10_what_opens_no_connection_reserves_no_way_back),
 		TEST(case15_a_udp_checksum_of_0_stays_0),
 		TEST(case15_a_computed_0_becomes_ones),

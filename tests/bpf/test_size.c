@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The least packets, and those that take several buffers. */
-#include "lib_run.h"
+#include "lib_way.h"
 
 #include <net/if.h>
 #include <stdio.h>
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
+static const unsigned protos[] = {IPPROTO_TCP, IPPROTO_UDP};
 
 static void case22_least_packets(void **state)
 {
-	static const unsigned protos[] = {IPPROTO_TCP, IPPROTO_UDP};
-
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		struct spec in = {.src = CLIENT, .dst = VIP, .proto = protos[i], .sport = 5, .dport = 80}, want;
@@ -25,6 +22,18 @@ static void case22_least_packets(void **state)
 		in.trailer = i ? 18 : 6;
 		want = translated(in, BACK, "10.0.0.11", 8080);
 		EXPECT("padded to 60 bytes", FRONT, &in, XDP_REDIRECT, &want, "packet:web.stable:10.0.0.11:8080");
+	}
+}
+
+static void case05_cut_packets(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct spec in = {.src = CLIENT, .dst = VIP, .proto = protos[i], .sport = 5, .dport = 80};
+
+		CONFIGURE({.name = "web", .endpoint = VIP ":80", .proto = protos[i], .stable = "10.0.0.11:8080"});
+		in.flags = i ? 0 : ACK;
+		in.trailer = i ? 18 : 6;
 		/* Cut inside the transport's header: the IP length says more than there is. */
 		for (in.cut = 14 + 20 + 4; in.cut < 14u + 20 + (i ? 8 : 20); in.cut++)
 			EXPECT("cut", FRONT, &in, XDP_DROP, NULL, "front.malformed");
@@ -45,42 +54,49 @@ static void jumbo(unsigned mtu)
 	}
 }
 
-static void case22_jumbo_frames_of_several_buffers(void **state)
+static void jumbo_goes(const struct way *way, const struct spec *in, const struct spec *want)
 {
-	static const enum canary_forward hows[] = {CANARY_FORWARD_L2, CANARY_FORWARD_IPIP, CANARY_FORWARD_GUE,
-						   CANARY_FORWARD_NAT};
-	static const struct tunnel outer = {"10.0.0.1", "192.0.2.11", .id_given = true},
-				   gue = {"10.0.0.1", "192.0.2.11", .id_given = true, .gue_port = 6080};
-	static const struct tunnel *const outers[] = {NULL, &outer, &gue, NULL};
-	static const unsigned overheads[] = {0, 20, 32, 0};
+	char counters[96];
 
+	snprintf(counters, sizeof(counters), way->v6 ? "flow:udp.stable:[%s]:%u" : "flow:udp.stable:%s:%u",
+		 way_host(way, 11), way_port(way, IPPROTO_UDP));
+	EXPECT("several buffers", FRONT, in, XDP_TX, want, counters);
+}
+
+/* The program sees the first buffer alone, some 3,500 bytes; what follows has to come along, summed where it must be. */
+static void case20_jumbo_frames_of_several_buffers(void **state)
+{
 	(void)state;
 	jumbo(9000);
-	for (size_t i = 0; i < sizeof(hows) / sizeof(*hows); i++)
-		for (unsigned size = 3480; size <= 9000 - 20 - overheads[i] - 8;
-		     size += size < 3520 || size > 8900 ? 1 : 397) {
-			struct spec in = {.src = CLIENT, .dst = VIP, .proto = IPPROTO_UDP, .sport = size, .dport = 53};
-			struct spec want;
+	EACH_WAY(way, FRONT)
+	{
+		unsigned room = 9000 - way_overhead(&way) - (way.v6 ? 40 : 20) - 8;
 
-			if (size == 3480)
-				CONFIGURE({.name = "dns",
-					   .endpoint = VIP ":53",
-					   .proto = IPPROTO_UDP,
-					   .forward = hows[i],
-					   .stable = "192.0.2.11"});
+		for (unsigned size = 3440; size <= room; size += size < 3520 || size > 8900 ? 1 : 397) {
+			struct spec in = way_request(&way, IPPROTO_UDP), want, reply;
+			struct tunnel outer;
+
+			in.sport = size;
 			in.payload = size;
 			in.check = size % 2 ? CHECK_PARTIAL : CHECK_RIGHT;
 			set_partial_checksums(FRONT, size % 2);
-			want = hows[i] == CANARY_FORWARD_NAT ? translated(in, FRONT, "192.0.2.11", 53)
-							     : sent_on(in, FRONT, "192.0.2.11");
-			want.outer = outers[i];
+			want = way_sent(&way, in, 11, &outer);
 			want.check = CHECK_RIGHT;
-			EXPECT("several buffers", FRONT, &in, XDP_TX, &want, "flow:dns.stable:192.0.2.11:53");
+			jumbo_goes(&way, &in, &want);
+			if (way.forward != CANARY_FORWARD_NAT)
+				continue;
+			reply = way_reply(&way, &in);
+			reply.payload = size;
+			reply.check = in.check;
+			want = way_seen(&way, reply, &in);
+			want.check = CHECK_RIGHT;
+			EXPECT("several buffers back", FRONT, &reply, XDP_TX, &want, "reply:udp.stable");
 		}
+	}
 	jumbo(3400);
 }
 
-static void case22_an_interface_for_jumbo_frames_can_be_attached(void **state)
+static void case20_an_interface_for_jumbo_frames_can_be_attached(void **state)
 {
 	struct interface interface = {.netns = env.interfaces[FRONT].netns, .name = "jumbo", .mac = {2, 0, 0, 0, 0, 3}};
 	struct error error;
@@ -98,7 +114,7 @@ static void case22_an_interface_for_jumbo_frames_can_be_attached(void **state)
 	run_command("ip link delete jumbo");
 }
 
-static void case22_padding_after_several_buffers_stays_out_of_the_tunnel(void **state)
+static void case20_padding_after_several_buffers_stays_out_of_the_tunnel(void **state)
 {
 	static const struct tunnel outer = {"10.0.0.1", "192.0.2.11", .id_given = true};
 	struct spec in = {.src = CLIENT, .dst = VIP, .proto = IPPROTO_UDP, .sport = 1, .dport = 53, .trailer = 9};
@@ -123,10 +139,11 @@ static void case22_padding_after_several_buffers_stays_out_of_the_tunnel(void **
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		TEST(case05_cut_packets),
 		TEST(case22_least_packets),
-		TEST(case22_jumbo_frames_of_several_buffers),
-		TEST(case22_an_interface_for_jumbo_frames_can_be_attached),
-		TEST(case22_padding_after_several_buffers_stays_out_of_the_tunnel),
+		TEST(case20_jumbo_frames_of_several_buffers),
+		TEST(case20_an_interface_for_jumbo_frames_can_be_attached),
+		TEST(case20_padding_after_several_buffers_stays_out_of_the_tunnel),
 	};
 
 	return RUN(tests);

@@ -6,6 +6,7 @@
 #   two_armed                             a lab of its own (scripts/lab), with flowserver on every backend
 #   case_ "the canary gets its share"     begins a case, which ends with the next
 #   eq "$got" 5 "what it is"              assertions: they say what they found, and the case goes on as failed
+#   shows 21 nat v4 request forwarded     the case shows that of case 21 in tests/data/packet-cases
 #
 # A command that fails outside of an assertion ends the file, as failed. Everything is taken down on exit.
 set -Eeuo pipefail
@@ -37,7 +38,7 @@ mounts=() # file systems of a test, below $work
 
 # ---- cases ----
 
-case_name='' case_failed='' case_skipped=''
+case_name='' case_failed='' case_skipped='' case_shows=()
 
 end_case() {
 	[ -n "$case_name" ] || return 0
@@ -47,13 +48,18 @@ end_case() {
 		echo "skip $case_name: $case_skipped"
 	else
 		echo "ok $case_name"
+		[ ${#case_shows[@]} -eq 0 ] || printf 'shown case%s\n' "${case_shows[@]}"
 	fi
-	case_name='' case_failed='' case_skipped=''
+	case_name='' case_failed='' case_skipped='' case_shows=()
 }
 
 case_() { # SENTENCE
 	end_case
 	case_name=$1
+}
+
+shows() { # NUMBER MODE FAMILY DIRECTION OUTCOME, as in tests/data/packet-cases
+	case_shows+=("$*")
 }
 
 fail() { # MESSAGE
@@ -347,9 +353,13 @@ apply() { # services as YAML on stdin
 # ---- traffic ----
 
 load() { # FILE OPTION... ADDRESS PORT: flows of the client; who answered is in $work/FILE. Failed flows fail the case
-	local file=$1 code=0
-	shift
-	on client timeout 120 "$helpers/flowload" -o "$work/$file" "$@" >"$work/$file.summary" || code=$?
+	load_from client "$@"
+}
+
+load_from() { # HOST FILE OPTION... ADDRESS PORT: the same of another host
+	local host=$1 file=$2 code=0
+	shift 2
+	on "$host" timeout 120 "$helpers/flowload" -o "$work/$file" "$@" >"$work/$file.summary" || code=$?
 	[ "$code" -eq 0 ] || fail "flowload $*: $(cat "$work/$file.summary"), like: $(grep ' - ' "$work/$file" | head -n 3)"
 }
 

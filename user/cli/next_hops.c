@@ -74,6 +74,27 @@ static bool is_zero(const struct canary_addr *addr)
 	return addr_equal(addr, &zero);
 }
 
+/*
+ * A backend on this host: the stack gets the packets as they are, and has to know the service's address. The data plane
+ * sees that by the address that packets to it would come from. In nat nobody would translate its answers.
+ */
+static void find_here(struct hops *hops, const struct service_model *service, struct backend_model *backend,
+		      bool is_new)
+{
+	struct route route;
+
+	backend->tunnel_source = backend->addr;
+	if (service->forward == CANARY_FORWARD_NAT)
+		warn_backend(
+			hops, backend, is_new,
+			"it is an address of this host, and its answers would not be translated: packets to it are "
+			"dropped as no_route (use l2 or ipip)");
+	else if (netlink_route(hops->netlink, &service->addr, &route) || !route.local)
+		warn_backend(
+			hops, backend, is_new,
+			"it is an address of this host, and the service's is not: add that to lo, or packets are lost");
+}
+
 static void find_way(struct hops *hops, const struct service_model *service, struct backend_model *backend, bool is_new)
 {
 	struct route route;
@@ -87,7 +108,7 @@ static void find_way(struct hops *hops, const struct service_model *service, str
 		return;
 	}
 	if (route.local) {
-		warn_backend(hops, backend, is_new, "it is an address of this host: packets to it are dropped");
+		find_here(hops, service, backend, is_new);
 		return;
 	}
 	/* Whatever the service does now: it may come to forward through tunnels. */

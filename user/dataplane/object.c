@@ -14,6 +14,11 @@
 #include "canary.skel.h"
 #include "dataplane/internal.h"
 
+enum {
+	ARM_TRIES = 20,
+	ARM_PAUSE_US = 1000,
+};
+
 static const char *const map_names[MAP_COUNT] = {
 #define X(name) #name,
 	DATAPLANE_MAPS(X)
@@ -272,8 +277,14 @@ int object_arm(int program, struct error *error)
 	char frame[64] = "";
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof(frame));
 
-	if (bpf_prog_test_run_opts(program, &options))
-		return fail(error, -errno, "cannot start the sweeper: %s", explain_errno(errno));
+	/* The kernel takes a timer's memory without waiting for a lock (since Linux 6.18): for the moment there may be none. */
+	for (int i = 0; i < ARM_TRIES; i++) {
+		if (bpf_prog_test_run_opts(program, &options))
+			return fail(error, -errno, "cannot start the sweeper: %s", explain_errno(errno));
+		if ((int)options.retval != -ENOMEM)
+			break;
+		usleep(ARM_PAUSE_US);
+	}
 	if (options.retval)
 		return fail(error, -EIO, "cannot start the sweeper: the kernel said %d", (int)options.retval);
 	return 0;
