@@ -23,7 +23,7 @@ OTHER_CLANG ?= clang-19
 CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/bpf
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
 LDFLAGS = -Wl,--as-needed
-LDLIBS = -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
+LDLIBS = -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
 DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd
 BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
 ifdef SANITIZE

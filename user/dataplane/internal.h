@@ -75,11 +75,16 @@ int object_open_program(const struct dataplane *dataplane, const char *name, str
 void object_unlink_pins(const char *dir); /* all that the directory holds */
 int object_pin_path(const struct dataplane *dataplane, const char *name, char path[320]);
 
+/* Pins an object, in the place of another where there is one, in one step. */
+int object_replace_pin(const struct dataplane *dataplane, int fd, const char *name, struct error *error);
+
 /* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */
 void dataplane_release(struct dataplane *dataplane);
 
 /* Loads this binary's programs: with the pinned maps where they are open, else with maps of their own. */
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
+/* The same, up to what the kernel is to be asked: for who loads one of the programs in another way. */
+int object_open(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
 int object_arm(int program, struct error *error); /* starts the sweeper with the program's code */
 
 /* keys.c: from the key file, which is made when missing; a service's salt. */
@@ -95,8 +100,28 @@ __u32 flows_room(const struct dataplane *dataplane); /* how many each of them ho
 __u32 flows_wanted(void); /* how many each is to hold, as dataplane_use_max_flows() said; 0: it did not */
 __u64 map_memory(int fd); /* counters.c: of one map */
 
-/* attach.c: the pinned link of an interface: fd or -errno. */
+/* attach.c: the pinned link of an interface that is not in a chain: fd or -errno. */
 int attach_open_link(const struct dataplane *dataplane, const struct interface *interface);
+
+/*
+ * chain.c: our program beside others, in the dispatcher of libxdp. All but chain_is_here() want to be in the interface's
+ * network namespace.
+ */
+bool chain_is_here(const struct interface *interface);
+int chain_name(const struct interface *interface, char name[64]); /* of the pin that says that it is attached so */
+/* Fills in ->gone, ->position and ->programs. */
+void chain_look(const struct dataplane *dataplane, struct interface *interface);
+/*
+ * Puts this binary's program into the chain, in the place of an older one of this data plane if there is one, without a
+ * moment in which there is none: for that time both are there. ->priority: CHAIN_KEEP_PRIORITY takes the older one's.
+ */
+#define CHAIN_KEEP_PRIORITY (~0U)
+int chain_put(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode, struct error *error);
+/* Takes it out; the others stay, and the dispatcher goes with the last. What the pin holds is let go. */
+int chain_remove(const struct dataplane *dataplane, const struct interface *interface, struct error *error);
+
+/* occupant.c: which XDP program an interface has, and what can be done about it, as the error `code`. */
+int occupant_refuse(const struct interface *interface, int code, struct error *error);
 
 #define PROGRAM_XDP "canary_xdp"
 #define PROGRAM_COMMIT "canary_commit"
