@@ -8,17 +8,20 @@
  * decides as before, and then that one is taken out: each of these swaps the whole dispatcher at once. Killed between them,
  * both are there, and the next upgrade, attach or detach tidies up: ours are those that have a map of this data plane.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <xdp/libxdp.h>
+#include <xdp/prog_dispatcher.h>
 
 #include "canary.skel.h"
 #include "dataplane/internal.h"
@@ -288,6 +291,80 @@ int chain_put(struct dataplane *dataplane, struct interface *interface, enum att
 	return result;
 }
 
+/* Was a program with that id in the dispatcher whose pins are there? */
+static bool held_there(const char *dir, __u32 id)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+	bool found = false;
+	char path[512];
+
+	for (int i = 0; !found && i < MAX_DISPATCHER_ACTIONS; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/prog%d-prog", dir, i);
+		fd = bpf_obj_get(path);
+		found = fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) && info.id == id;
+		if (fd >= 0)
+			close(fd);
+	}
+	return found;
+}
+
+static void unlink_dispatcher(const char *dir)
+{
+	static const char *const kinds[] = {"link", "prog"};
+	char path[512];
+
+	for (int i = 0; i < MAX_DISPATCHER_ACTIONS; i++)
+		for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
+			snprintf(path, sizeof(path), "%s/prog%d-%s", dir, i, kinds[kind]);
+			unlink(path);
+		}
+	rmdir(dir);
+}
+
+/*
+ * libxdp leaves the pins of a dispatcher whose interface was deleted, and with them our program and its maps would stay in
+ * memory. Its own libxdp_clean_references() goes by the interface's number alone, which other network namespaces have as
+ * well. Names and lock: libxdp's protocol of atomic loading ("Locking and pinning").
+ */
+static void release_dispatcher(const struct interface *interface, __u32 program)
+{
+	const char *bpffs = secure_getenv(XDP_BPFFS_ENVVAR);
+	char dir[256], path[320];
+	struct dirent *entry;
+	unsigned ifindex;
+	DIR *entries;
+
+	snprintf(dir, sizeof(dir), "%s/xdp", bpffs ? bpffs : "/sys/fs/bpf");
+	entries = opendir(dir);
+	if (!entries)
+		return;
+	flock(dirfd(entries), LOCK_EX);
+	while ((entry = readdir(entries))) {
+		if (sscanf(entry->d_name, "dispatch-%u-", &ifindex) != 1 || ifindex != interface->ifindex)
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path) &&
+		    held_there(path, program))
+			unlink_dispatcher(path);
+	}
+	closedir(entries);
+}
+
+static __u32 pinned_id(const char *path)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+	int fd = bpf_obj_get(path);
+
+	if (fd < 0)
+		return 0;
+	bpf_obj_get_info_by_fd(fd, &info, &size);
+	close(fd);
+	return info.id;
+}
+
 int chain_remove(const struct dataplane *dataplane, const struct interface *interface, struct error *error)
 {
 	libbpf_print_fn_t print;
@@ -297,12 +374,16 @@ int chain_remove(const struct dataplane *dataplane, const struct interface *inte
 	if (!chain_is_here(interface))
 		return fail(error, -EXDEV, "%s is in a chain in another network namespace (net:[%u]): go there for it",
 			    interface->name, interface->netns);
+	chain_name(interface, name);
+	if (object_pin_path(dataplane, name, path))
+		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
 	print = libbpf_set_print(keep_verdict);
-	if (!interface->gone)
+	if (interface->gone)
+		release_dispatcher(interface, pinned_id(path));
+	else
 		result = remove_ours(dataplane, interface, 0, error);
 	libbpf_set_print(print);
-	chain_name(interface, name);
-	if (!result && (object_pin_path(dataplane, name, path) || unlink(path)))
+	if (!result && unlink(path))
 		result = fail(error, -errno, "cannot remove %s/%s: %s", dataplane->dir, name, explain_errno(errno));
 	return result;
 }
