@@ -4,6 +4,8 @@
 #   make demo          what it does, with real HTTP, in network namespaces (root)
 #   make demo-rollout  two rollouts that run themselves, a good one and a bad one (root)
 #   make test          unit, bpf and end-to-end tests (root)
+#   make test-kernels  the bpf tests and traffic on this kernel and, in emulated machines, on Debian's 6.1 and 6.12 (root; about
+#                      an hour): KERNELS=6.1 for one of them (here: this one), PARTS=load for less, see scripts/vm-test
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
@@ -68,7 +70,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo demo-rollout sim test test-build test-unit test-bpf test-e2e check clean helpers
+.PHONY: all bench demo demo-rollout sim test test-build test-kernels test-unit test-bpf test-e2e check clean helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -188,6 +190,12 @@ test:
 	$(MAKE) -j$$(nproc) test-build
 	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-build
 	scripts/run-tests all $(BUILD) $(BUILD)/$(OTHER_CLANG)
+
+test-kernels:
+	scripts/deps kernels
+	$(MAKE) -j$$(nproc) test-build
+	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-build
+	BUILD=$(BUILD) OTHER_CLANG=$(OTHER_CLANG) scripts/test-kernels $(KERNELS)
 
 check: all
 	scripts/check $(BUILD)

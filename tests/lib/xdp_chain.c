@@ -105,6 +105,7 @@ int main(int argc, char **argv)
 	int ifindex = argc > 2 ? (int)if_nametoindex(argv[2]) : 0;
 
 	libxdp_set_print(NULL);
+	libbpf_set_print(NULL);
 	if (argc == 6 && ifindex && !strcmp(argv[1], "load"))
 		return load(ifindex, argv[3], argv[4], argv[5]);
 	if (argc == 4 && ifindex && !strcmp(argv[1], "unload"))
