@@ -143,11 +143,11 @@ eq "$(xdp_chain list eth0)" "xdp_count canary_xdp" "the chain"
 case_ "a deleted interface leaves nothing in memory"
 ip -n "${LAB_PREFIX}balancer" link add veth8 type veth peer name veth9
 succeeds ctl attach veth8 --chain
-pins=$(find /sys/fs/bpf/xdp -name 'prog*' | wc -l)
+pins=$(find /sys/fs/bpf/xdp/ -name 'prog*' | wc -l)
 ip -n "${LAB_PREFIX}balancer" link del veth8
 contains "$(ctl status)" "veth8.*deleted" "what status says"
 succeeds ctl detach veth8
-eq "$(find /sys/fs/bpf/xdp -name 'prog*' | wc -l)" "$((pins - 2))" "pins of libxdp's"
+eq "$(find /sys/fs/bpf/xdp/ -name 'prog*' | wc -l)" "$((pins - 2))" "pins of libxdp's"
 
 case_ "in another network namespace it is neither changed nor lost"
 refused 1 "another network namespace" timeout 60 "$canaryctl" detach --all

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libxdp's dispatcher as xdp-tools have it since 1.5.4, written after its protocol: each place for a program says that
- * packets may change there, which kernels with that check want. For tests of chains on such a kernel with an older libxdp,
- * as xdp-dispatcher.o in $LIBXDP_OBJECT_PATH.
+ * libxdp's dispatcher as newer ones have it (pull request 509 of xdp-tools), written after its protocol: each place for a
+ * program says that packets may change there, which kernels with that check want. For tests of chains on such a kernel
+ * with an older libxdp, as xdp-dispatcher.o in $LIBXDP_OBJECT_PATH.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

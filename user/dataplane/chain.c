@@ -162,12 +162,12 @@ static int refuse_program(const struct interface *interface, int code, struct er
 		return fail(error, code, "the chain of %s is full", interface->name);
 	if (code == -EBUSY || code == -EEXIST)
 		return occupant_refuse(interface, code, error);
-	/* Since 6.13 and in Debian's 6.12; dispatchers of xdp-tools before 1.5.4 do not provide for it. */
+	/* As Debian's 6.12 does; libxdp provides for it since xdp-tools' pull request 509, of May 2025. */
 	if (strstr(verdict, "changes packet data"))
 		return fail(
 			error, code,
 			"this kernel wants a newer dispatcher than this libxdp has, for programs that change packets "
-			"as canaryctl's does: install libxdp 1.5.4 or later (\"%s\")",
+			"as canaryctl's does: install a libxdp from after May 2025 (\"%s\")",
 			verdict);
 	if (verdict[0])
 		return fail(error, code, "the kernel refuses the program in the chain of %s: %s", interface->name,
