@@ -22,11 +22,9 @@ const struct arg_option cli_options[OPTIONS] = {
 		      .value = "auto|native|generic",
 		      .help = "in the driver, in the stack, or whichever works (default: auto)"},
 	[OPT_CHAIN] = {.name = "chain", .help = "beside other XDP programs, in libxdp's dispatcher"},
-	[OPT_PRIORITY] =
-		{.name = "priority",
-		 .value = "N",
-		 .help = "with --chain: the lowest runs first, 0 to 1000 (default: 60; xdp-filter has 10, what "
-			 "says nothing 50)"},
+	[OPT_PRIORITY] = {.name = "priority",
+			  .value = "N",
+			  .help = "with --chain: 0 to 1000, the lowest runs first (default: 60)"},
 	[OPT_MAX_FLOWS] = {.name = "max-flows",
 			   .value = "N",
 			   .help = "room for so many remembered flows, up to 4194304, if this is the first command "
