@@ -140,6 +140,12 @@ contains "$(ctl status)" "taken out" "what status says"
 succeeds ctl attach eth0 --chain
 eq "$(xdp_chain list eth0)" "xdp_count canary_xdp" "the chain"
 
+case_ "killed between chain and pin: the next attach leaves one program of ours"
+rm "$CANARYCTL_BPFFS"/chain_*
+eq "$(ctl status --json | jq '.interfaces | length')" 0 "interfaces attached"
+succeeds ctl attach eth0 --chain
+eq "$(xdp_chain list eth0)" "xdp_count canary_xdp" "the chain"
+
 case_ "a deleted interface leaves nothing in memory"
 ip -n "${LAB_PREFIX}balancer" link add veth8 type veth peer name veth9
 succeeds ctl attach veth8 --chain

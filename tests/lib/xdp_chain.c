@@ -24,11 +24,17 @@ static int complain(const char *what, long code)
 	return 1;
 }
 
+/* NULL: there is no chain. To be closed. */
 static struct xdp_multiprog *open_chain(int ifindex)
 {
 	struct xdp_multiprog *chain = xdp_multiprog__get_from_ifindex(ifindex);
 
-	return libxdp_get_error(chain) || xdp_multiprog__is_legacy(chain) ? NULL : chain;
+	if (libxdp_get_error(chain))
+		return NULL;
+	if (!xdp_multiprog__is_legacy(chain))
+		return chain;
+	xdp_multiprog__close(chain);
+	return NULL;
 }
 
 static struct xdp_program *find(const struct xdp_multiprog *chain, const char *name)
@@ -46,19 +52,22 @@ static int load(int ifindex, const char *object, const char *name, const char *p
 	DECLARE_LIBXDP_OPTS(xdp_program_opts, options, .open_filename = object, .prog_name = name);
 	struct xdp_program *program = xdp_program__create(&options);
 	int code = (int)libxdp_get_error(program);
+	struct xdp_multiprog *chain;
 
 	if (code)
 		return complain(object, code);
 	xdp_program__set_run_prio(program, (unsigned)strtoul(priority, NULL, 10));
 	code = xdp_program__attach(program, ifindex, XDP_MODE_NATIVE, 0);
+	xdp_program__close(program);
 	if (code)
 		return complain("cannot attach", code);
-	return open_chain(ifindex) ? 0 : 3;
+	chain = open_chain(ifindex);
+	xdp_multiprog__close(chain);
+	return chain ? 0 : 3;
 }
 
-static int unload(int ifindex, const char *name)
+static int unload(struct xdp_multiprog *chain, int ifindex, const char *name)
 {
-	struct xdp_multiprog *chain = open_chain(ifindex);
 	struct xdp_program *program = find(chain, name);
 	int code;
 
@@ -68,9 +77,9 @@ static int unload(int ifindex, const char *name)
 	return code ? complain("cannot detach", code) : 0;
 }
 
-static int count(int ifindex, const char *name)
+static int count(const struct xdp_multiprog *chain, const char *name)
 {
-	struct xdp_program *program = find(open_chain(ifindex), name);
+	struct xdp_program *program = find(chain, name);
 	__u32 map = 0, zero = 0, size;
 	struct bpf_prog_info info = {.nr_map_ids = 1, .map_ids = (__u64)(unsigned long)&map};
 	__u64 packets;
@@ -82,13 +91,13 @@ static int count(int ifindex, const char *name)
 	fd = bpf_map_get_fd_by_id(map);
 	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &packets))
 		return complain("cannot read its map", errno);
+	close(fd);
 	printf("%llu\n", packets);
 	return 0;
 }
 
-static int list(int ifindex)
+static int list(const struct xdp_multiprog *chain)
 {
-	struct xdp_multiprog *chain = open_chain(ifindex);
 	struct xdp_program *program = NULL;
 	const char *space = "";
 
@@ -102,18 +111,22 @@ static int list(int ifindex)
 
 int main(int argc, char **argv)
 {
-	int ifindex = argc > 2 ? (int)if_nametoindex(argv[2]) : 0;
+	int ifindex = argc > 2 ? (int)if_nametoindex(argv[2]) : 0, code = 2;
+	struct xdp_multiprog *chain;
 
 	libxdp_set_print(NULL);
 	libbpf_set_print(NULL);
 	if (argc == 6 && ifindex && !strcmp(argv[1], "load"))
 		return load(ifindex, argv[3], argv[4], argv[5]);
-	if (argc == 4 && ifindex && !strcmp(argv[1], "unload"))
-		return unload(ifindex, argv[3]);
-	if (argc == 4 && ifindex && !strcmp(argv[1], "count"))
-		return count(ifindex, argv[3]);
-	if (argc == 3 && ifindex && !strcmp(argv[1], "list"))
-		return list(ifindex);
-	fprintf(stderr, "xdp_chain: see the head of its source\n");
-	return 2;
+	chain = open_chain(ifindex);
+	if (argc == 4 && !strcmp(argv[1], "unload"))
+		code = unload(chain, ifindex, argv[3]);
+	else if (argc == 4 && !strcmp(argv[1], "count"))
+		code = count(chain, argv[3]);
+	else if (argc == 3 && !strcmp(argv[1], "list"))
+		code = list(chain);
+	else
+		fprintf(stderr, "xdp_chain: see the head of its source\n");
+	xdp_multiprog__close(chain);
+	return code;
 }
