@@ -26,13 +26,13 @@ case_ "a program that netlink attached is named, and what removes it; --chain do
 on balancer ip link set dev eth0 xdpdrv obj "$helpers/xdp_pass.bpf.o" sec xdp
 id=$(ip -n "${LAB_PREFIX}balancer" -j link show eth0 | jq '.[0].xdp.prog.id')
 refused 1 "eth0 has another XDP program, xdp_pass \(id $id\), attached by netlink.*ip link set dev eth0 xdp off" ctl attach eth0
-refused 1 "eth0" ctl attach eth0 --chain
+refused 1 "xdp_pass \(id $id\), attached by netlink" ctl attach eth0 --chain
 eq "$(ip -n "${LAB_PREFIX}balancer" -j link show eth0 | jq '.[0].xdp.prog.id')" "$id" "the program on eth0"
 on balancer ip link set dev eth0 xdp off
 
 case_ "a program that a link holds is named with the link; of another canaryctl it is said"
 on balancer env CANARYCTL_BPFFS="$CANARYCTL_BPFFS-2" "$canaryctl" attach eth0 >/dev/null
-refused 1 "eth0 has another canaryctl's program \(id [0-9]+, held by link [0-9]+\)" ctl attach eth0
+refused 1 "eth0 has another canaryctl's program, canary_xdp \(id [0-9]+\), held by link [0-9]+" ctl attach eth0
 on balancer env CANARYCTL_BPFFS="$CANARYCTL_BPFFS-2" "$canaryctl" detach eth0 >/dev/null
 rm -rf "$CANARYCTL_BPFFS-2"
 taken_off eth0 || fail "there is still a program on eth0"
@@ -92,7 +92,7 @@ case_ "what is not a service's is passed on"
 succeeds on client ping -q -c 3 -i 0.2 -W 2 192.0.2.1
 
 case_ "without --chain the programs that are there are named"
-refused 1 "XDP programs already, in a dispatcher of libxdp: xdp_count \(id [0-9]+\), canary_xdp" \
+refused 1 "eth0 has XDP programs in a dispatcher of libxdp: xdp_count \(id [0-9]+\), canary_xdp" \
 	on balancer env CANARYCTL_BPFFS="$CANARYCTL_BPFFS-2" "$canaryctl" attach eth0
 rm -rf "$CANARYCTL_BPFFS-2"
 contains "$(ctl attach eth0 --chain)" "already.*program 2 of 2" "what a second attach says"

@@ -150,9 +150,17 @@ static int open_program(struct dataplane *dataplane, unsigned priority, struct c
 
 static int refuse_no_chains(const struct interface *interface, struct error *error)
 {
+	char there[OCCUPANT_TEXT_LEN];
+
+	if (occupant_describe(interface->ifindex, there))
+		return fail(error, -EOPNOTSUPP,
+			    "this kernel does not let programs extend others (BPF_PROG_TYPE_EXT), so %s cannot have "
+			    "several, "
+			    "and it has %s: take that off, and attach without --chain",
+			    interface->name, there);
 	return fail(error, -EOPNOTSUPP,
 		    "this kernel does not let programs extend others (BPF_PROG_TYPE_EXT), so %s cannot have several: "
-		    "attach without --chain, to an interface that has no other XDP program",
+		    "attach without --chain",
 		    interface->name);
 }
 
@@ -223,7 +231,7 @@ static int check_chained(struct dataplane *dataplane, struct xdp_program *progra
 	chain_look(dataplane, interface);
 	if (interface->position)
 		return 0;
-	xdp_program__detach(program, (int)interface->ifindex, XDP_MODE_UNSPEC, 0);
+	xdp_program__detach(program, (int)interface->ifindex, interface->generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
 	return refuse_no_chains(interface, error);
 }
 

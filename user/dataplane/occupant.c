@@ -74,32 +74,52 @@ static struct occupant find_occupant(unsigned ifindex)
 	return occupant;
 }
 
+static void describe(const struct occupant *occupant, char buf[OCCUPANT_TEXT_LEN])
+{
+	if (occupant->chained[0])
+		snprintf(buf, OCCUPANT_TEXT_LEN, "XDP programs in a dispatcher of libxdp: %s", occupant->chained);
+	else if (occupant->link)
+		snprintf(buf, OCCUPANT_TEXT_LEN, "%s (id %u), held by link %u", occupant->name, occupant->id,
+			 occupant->link);
+	else
+		snprintf(buf, OCCUPANT_TEXT_LEN, "%s (id %u), attached by netlink", occupant->name, occupant->id);
+}
+
+bool occupant_describe(unsigned ifindex, char buf[OCCUPANT_TEXT_LEN])
+{
+	struct occupant occupant = find_occupant(ifindex);
+
+	describe(&occupant, buf);
+	return occupant.id;
+}
+
 int occupant_refuse(const struct interface *interface, int code, struct error *error)
 {
 	struct occupant occupant = find_occupant(interface->ifindex);
 	/* A name may hold what a shell would run: no command to copy with that. */
 	const char *name = interface->name, *copyable = name_is_valid(name) ? name : "IFACE";
+	char there[OCCUPANT_TEXT_LEN];
 
+	describe(&occupant, there);
 	if (occupant.chained[0])
 		return fail(
 			error, code,
-			"%s has XDP programs already, in a dispatcher of libxdp: %s: attach with --chain, which puts "
-			"canaryctl's beside them, or take them off first ('xdp-loader unload %s --all')",
-			name, occupant.chained, copyable);
+			"%s has %s: attach with --chain, which puts canaryctl's beside them, or take them off first "
+			"('xdp-loader unload %s --all')",
+			name, there, copyable);
 	if (occupant.link && !strcmp(occupant.name, PROGRAM_XDP))
 		return fail(error, code,
-			    "%s has another canaryctl's program (id %u, held by link %u): detach it there, with its "
-			    "--bpffs directory",
-			    name, occupant.id, occupant.link);
+			    "%s has another canaryctl's program, %s: detach it there, with its --bpffs directory", name,
+			    there);
 	if (occupant.link)
 		return fail(
 			error, code,
-			"%s has another XDP program, %s (id %u), held by link %u: detach it first, with the tool that "
-			"attached it or 'bpftool link detach id %u'",
-			name, occupant.name, occupant.id, occupant.link, occupant.link);
-	return fail(
-		error, code,
-		"%s has another XDP program, %s (id %u), attached by netlink and not in a dispatcher of libxdp: detach "
-		"it first ('ip link set dev %s xdp off'); loaded by xdp-loader, it can stay beside --chain",
-		name, occupant.name, occupant.id, copyable);
+			"%s has another XDP program, %s: detach it first, with the tool that attached it or 'bpftool "
+			"link detach id %u'",
+			name, there, occupant.link);
+	return fail(error, code,
+		    "%s has another XDP program, %s and not in a dispatcher of libxdp: detach it first ('ip link set "
+		    "dev %s "
+		    "xdp off'); loaded by xdp-loader, it can stay beside --chain",
+		    name, there, copyable);
 }
