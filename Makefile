@@ -5,6 +5,8 @@
 #   make demo-rollout  two rollouts that run themselves, a good one and a bad one (root)
 #   make test          unit, bpf and end-to-end tests (root)
 #   make fuzz          the fuzzers, FUZZ_TIME=60 seconds each: FUZZ='packet api' for some
+#   make test-kernels  the bpf tests and traffic on this kernel and, in emulated machines, on Debian's 6.1 and 6.12 (root; about
+#                      an hour): KERNELS=6.1 for one of them (here: this one), PARTS=load for less, see scripts/vm-test
 #   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
@@ -24,7 +26,7 @@ OTHER_CLANG ?= clang-19
 CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/bpf
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
 LDFLAGS = -Wl,--as-needed
-LDLIBS = -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
+LDLIBS = -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
 DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd
 BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
 ifdef SANITIZE
@@ -79,8 +81,8 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo demo-rollout fuzz sim test test-build test-bpf-build test-unit test-bpf test-fuzz test-e2e check clean
-.PHONY: fuzzers helpers
+.PHONY: all bench demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
+.PHONY: check clean fuzzers helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -235,6 +237,12 @@ test:
 	$(MAKE) -j$$(nproc) test-build fuzzers
 	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-bpf-build
 	scripts/run-tests all $(BUILD) $(BUILD)/$(OTHER_CLANG)
+
+test-kernels:
+	scripts/deps kernels
+	$(MAKE) -j$$(nproc) test-build
+	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-build
+	BUILD=$(BUILD) OTHER_CLANG=$(OTHER_CLANG) scripts/test-kernels $(KERNELS)
 
 check: all
 	scripts/check $(BUILD)

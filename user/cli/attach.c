@@ -2,6 +2,7 @@
 /* canaryctl attach */
 #include <errno.h>
 #include <linux/types.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,8 @@
 #include "io/ethtool.h"
 #include "io/netlink.h"
 
+#define MAX_PRIORITY 1000
+
 /* One interface of the command line. */
 struct wanted {
 	struct interface interface;
@@ -26,11 +29,27 @@ struct wanted {
 struct attaching {
 	const struct cli *cli;
 	enum attach_mode mode;
+	bool chain;
+	unsigned priority; /* in the chain */
 	struct wanted *wanted;
 	size_t count;
 	struct apply apply; /* of -f FILE; without one its change alone is used, which changes nothing */
 	struct model running; /* without -f: what was there before the lock */
 };
+
+static int parse_chain(const struct cli *cli, struct attaching *ret, struct error *error)
+{
+	const char *priority = cli->values[OPT_PRIORITY];
+
+	ret->chain = cli->values[OPT_CHAIN];
+	ret->priority = DATAPLANE_DEFAULT_PRIORITY;
+	if (priority && !ret->chain)
+		return fail(error, CLI_USAGE, "--priority is for --chain, which is not given");
+	if (priority && parse_unsigned(priority, 0, MAX_PRIORITY, &ret->priority))
+		return fail(error, CLI_USAGE, "--priority is a whole number from 0 to %d, not \"%s\"", MAX_PRIORITY,
+			    priority);
+	return 0;
+}
 
 static int find_interfaces(struct attaching *attaching, struct error *error)
 {
@@ -39,8 +58,13 @@ static int find_interfaces(struct attaching *attaching, struct error *error)
 
 	if (!netlink)
 		return fail(error, -errno, "cannot open a netlink socket: %s", strerror(errno));
-	for (size_t i = 0; !err && i < attaching->count; i++)
-		err = interface_find(netlink, attaching->cli->arguments[i], &attaching->wanted[i].interface, error);
+	for (size_t i = 0; !err && i < attaching->count; i++) {
+		struct interface *interface = &attaching->wanted[i].interface;
+
+		err = interface_find(netlink, attaching->cli->arguments[i], interface, error);
+		interface->chain = attaching->chain;
+		interface->priority = attaching->priority;
+	}
 	netlink_close(netlink);
 	return err;
 }
@@ -159,13 +183,24 @@ static int attach_all(struct attaching *attaching, struct error *error)
 	return err;
 }
 
+/* "", or which of the chain's programs ours is. */
+static const char *chain_text(const struct interface *interface, char buf[64])
+{
+	buf[0] = 0;
+	if (interface->chain)
+		snprintf(buf, 64, ", program %d of %d", interface->position, interface->programs);
+	return buf;
+}
+
 static void report_interface(const struct attaching *attaching, const struct wanted *wanted)
 {
 	const char *name = wanted->interface.name, *mode = wanted->interface.generic ? "generic" : "native";
 	const struct wanted *slower = attaching->wanted;
+	char chain[64];
 
 	if (wanted->already)
-		report(attaching->cli, false, NULL, "%s: attached already, in %s mode", name, mode);
+		report(attaching->cli, false, NULL, "%s: attached already, in %s mode%s", name, mode,
+		       chain_text(&wanted->interface, chain));
 	else if (wanted->fell_back)
 		report(attaching->cli, true, NULL,
 		       "%s: attached in generic mode, as its driver has no native one: slower", name);
@@ -176,7 +211,8 @@ static void report_interface(const struct attaching *attaching, const struct wan
 		       "%s: attached in generic mode, as the driver of %s has no native one: slower", name,
 		       slower->interface.name);
 	} else {
-		report(attaching->cli, true, NULL, "%s: attached in %s mode", name, mode);
+		report(attaching->cli, true, NULL, "%s: attached in %s mode%s", name, mode,
+		       chain_text(&wanted->interface, chain));
 	}
 }
 
@@ -302,6 +338,8 @@ int cmd_attach(const struct cli *cli, struct error *error)
 	struct attaching attaching = {.cli = cli, .count = cli->argument_count};
 	int err = interface_mode(cli->values[OPT_MODE], &attaching.mode, error);
 
+	if (!err)
+		err = parse_chain(cli, &attaching, error);
 	if (err)
 		return err;
 	attaching.wanted = must(calloc(attaching.count, sizeof(*attaching.wanted)));

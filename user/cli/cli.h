@@ -25,6 +25,8 @@ enum cli_option {
 	OPT_HELP,
 	OPT_FILE,
 	OPT_MODE,
+	OPT_CHAIN,
+	OPT_PRIORITY,
 	OPT_MAX_FLOWS,
 	OPT_ALL,
 	OPT_DRY_RUN,

@@ -12,11 +12,13 @@ const struct command cli_commands[] = {
 		.arguments = "IFACE...",
 		.min_arguments = 1,
 		.max_arguments = -1,
-		.options = OPT(MODE) | OPT(FILE) | OPT(SOCKET) | OPT(MAX_FLOWS),
+		.options = OPT(MODE) | OPT(CHAIN) | OPT(PRIORITY) | OPT(FILE) | OPT(SOCKET) | OPT(MAX_FLOWS),
 		.summary = "attach to interfaces, so that packets are steered",
 		.details = "All of the interfaces or none. It stays attached when the command has ended. With -f the "
-			   "file is applied first.",
-		.examples = EXAMPLES("canaryctl attach eth0", "canaryctl attach eth0 eth1 --mode native -f web.yaml"),
+			   "file is applied first. An interface that has an XDP program is refused; with --chain, "
+			   "programs that libxdp attached stay, and see packets before this one or after it.",
+		.examples = EXAMPLES("canaryctl attach eth0", "canaryctl attach eth0 eth1 --mode native -f web.yaml",
+				     "canaryctl attach eth0 --chain"),
 		.run = cmd_attach,
 	},
 	{

@@ -21,6 +21,10 @@ const struct arg_option cli_options[OPTIONS] = {
 	[OPT_MODE] = {.name = "mode",
 		      .value = "auto|native|generic",
 		      .help = "in the driver, in the stack, or whichever works (default: auto)"},
+	[OPT_CHAIN] = {.name = "chain", .help = "beside other XDP programs, in libxdp's dispatcher"},
+	[OPT_PRIORITY] = {.name = "priority",
+			  .value = "N",
+			  .help = "with --chain: 0 to 1000, the lowest runs first (default: 60)"},
 	[OPT_MAX_FLOWS] = {.name = "max-flows",
 			   .value = "N",
 			   .help = "room for so many remembered flows, up to 4194304, if this is the first command "

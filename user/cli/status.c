@@ -17,6 +17,7 @@
 #include "cli/view.h"
 #include "cli/windows.h"
 #include "core/text.h"
+#include "io/netlink.h"
 
 #define NSEC_PER_SEC 1e9
 
@@ -127,12 +128,22 @@ static void print_interfaces(const struct cli *cli, const json_t *interfaces)
 	size_t i;
 
 	json_array_foreach (interfaces, i, interface) {
+		long long position = integer_of(interface, "position");
+		bool chain = json_is_true(json_object_get(interface, "chain"));
+
 		table_left(&table, STYLE_BOLD, "%s", text_of(interface, "name"));
-		table_left(&table, STYLE_PLAIN, "attached in %s mode", text_of(interface, "mode"));
+		if (chain && position)
+			table_left(&table, STYLE_PLAIN, "attached in %s mode, program %lld of %lld",
+				   text_of(interface, "mode"), position, (long long)integer_of(interface, "programs"));
+		else
+			table_left(&table, STYLE_PLAIN, "attached in %s mode%s", text_of(interface, "mode"),
+				   chain ? ", in a chain" : "");
 		table_left(&table, STYLE_PLAIN, "%s", text_of(interface, "mac"));
 		table_left(&table, STYLE_PLAIN, "net:[%lld]", (long long)integer_of(interface, "netns"));
 		if (json_is_true(json_object_get(interface, "gone")))
 			table_left(&table, STYLE_ALARM, "the interface was deleted: detach it");
+		else if (chain && !position && integer_of(interface, "netns") == netns_inode())
+			table_left(&table, STYLE_ALARM, "its program was taken out: attach again");
 		table_end_row(&table);
 	}
 	table_print(&table, cli, 0);

@@ -53,8 +53,14 @@ json_t *view_segment(const struct segment_model *segment)
 
 json_t *view_interface(const struct interface *interface)
 {
-	return json_pack("{s:o, s:s}", "name", json_text(interface->name), "mode",
-			 interface->generic ? "generic" : "native");
+	json_t *view = json_pack("{s:o, s:s, s:b}", "name", json_text(interface->name), "mode",
+				 interface->generic ? "generic" : "native", "chain", interface->chain);
+
+	if (interface->chain) {
+		json_object_set_new(view, "position", json_integer(interface->position));
+		json_object_set_new(view, "programs", json_integer(interface->programs));
+	}
+	return view;
 }
 
 static int compare_interfaces(const void *a, const void *b)

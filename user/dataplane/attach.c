@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attachments are pinned links, so they outlive the command. A link's pin is named after the network namespace and the
- * interface's number, as names may change and hold what a pin's may not.
+ * Attachments are pinned links, so they outlive the command; those in a chain (chain.c) are libxdp's to keep, and the pin
+ * says that they are there. A pin is named after the network namespace and the interface's number, as names may change
+ * and hold what a pin's may not.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -66,6 +67,28 @@ void attach_described(const struct canary_interface *entry, struct interface *re
 	ret->partial_checksums = entry->flags & CANARY_INTERFACE_PARTIAL_CHECKSUMS;
 }
 
+/* Is `pin` one of an attachment? */
+static bool read_attachment(const struct dataplane *dataplane, const char *pin, struct interface *ret)
+{
+	struct interface interface = {};
+	const struct canary_interface *place;
+	char path[320];
+
+	interface.chain = sscanf(pin, "chain_%u_%u", &interface.netns, &interface.ifindex) == 2;
+	if (interface.chain)
+		chain_look(dataplane, &interface);
+	else if (sscanf(pin, "xdp_%u_%u", &interface.netns, &interface.ifindex) == 2 &&
+		 !link_path(dataplane, &interface, path))
+		interface.gone = attach_link_alive(path) != 1;
+	else
+		return false;
+	place = place_of(dataplane, interface.ifindex);
+	if (place->ifindex == interface.ifindex && place->netns == interface.netns)
+		attach_described(place, &interface);
+	*ret = interface;
+	return true;
+}
+
 int dataplane_interfaces(struct dataplane *dataplane, struct interface **ret, size_t *ret_count, struct error *error)
 {
 	struct interface *list = NULL, *grown;
@@ -76,17 +99,10 @@ int dataplane_interfaces(struct dataplane *dataplane, struct interface **ret, si
 	if (!entries)
 		return fail(error, -errno, "cannot list %s: %s", dataplane->dir, explain_errno(errno));
 	while ((entry = readdir(entries))) {
-		const struct canary_interface *place;
-		struct interface interface = {};
-		char path[320];
+		struct interface interface;
 
-		if (sscanf(entry->d_name, "xdp_%u_%u", &interface.netns, &interface.ifindex) != 2 ||
-		    link_path(dataplane, &interface, path))
+		if (!read_attachment(dataplane, entry->d_name, &interface))
 			continue;
-		place = place_of(dataplane, interface.ifindex);
-		interface.gone = attach_link_alive(path) != 1;
-		if (place->ifindex == interface.ifindex && place->netns == interface.netns)
-			attach_described(place, &interface);
 		grown = reallocarray(list, count + 1, sizeof(*list));
 		if (!grown) {
 			free(list);
@@ -144,23 +160,9 @@ static void detach_tracepoints(const struct dataplane *dataplane)
 
 static int refuse_attach(const struct interface *interface, int code, struct error *error)
 {
-	struct bpf_prog_info info = {};
-	__u32 size = sizeof(info), id = 0;
-	int fd;
-
-	if (code != -EBUSY && code != -EEXIST)
-		return fail(error, code, "cannot attach to %s: %s", interface->name, explain_errno(code));
-	bpf_xdp_query_id(interface->ifindex, 0, &id);
-	fd = id ? bpf_prog_get_fd_by_id(id) : -1;
-	if (fd >= 0) {
-		bpf_obj_get_info_by_fd(fd, &info, &size);
-		close(fd);
-	}
-	return fail(
-		error, code,
-		"%s has another XDP program, %s (id %u): detach it first ('ip link set dev %s xdp off', or with the "
-		"tool that attached it)",
-		interface->name, info.name[0] ? info.name : "of unknown name", id, interface->name);
+	if (code == -EBUSY || code == -EEXIST)
+		return occupant_refuse(interface, code, error);
+	return fail(error, code, "cannot attach to %s: %s", interface->name, explain_errno(code));
 }
 
 static int create_link(int program, const struct interface *interface, bool generic)
@@ -217,15 +219,40 @@ static int zero_interface_counters(const struct dataplane *dataplane, __u32 plac
 	return result;
 }
 
+static int chain_path(const struct dataplane *dataplane, const struct interface *interface, char path[320])
+{
+	char name[64];
+
+	chain_name(interface, name);
+	return object_pin_path(dataplane, name, path);
+}
+
+/* By a link or in a chain, which ->chain then tells. What is in a chain elsewhere is believed to be there still. */
+static bool is_attached(const struct dataplane *dataplane, struct interface *interface)
+{
+	char path[320];
+
+	if (!link_path(dataplane, interface, path) && attach_link_alive(path) == 1) {
+		interface->chain = false;
+		return true;
+	}
+	if (chain_path(dataplane, interface, path) || access(path, F_OK))
+		return false;
+	chain_look(dataplane, interface);
+	if (!interface->position && chain_is_here(interface))
+		return false;
+	interface->chain = true;
+	return true;
+}
+
 /* Is the interface's place another's that is still attached? */
 static int check_place(struct dataplane *dataplane, const struct interface *interface, struct error *error)
 {
 	const struct canary_interface *place = place_of(dataplane, interface->ifindex);
 	struct interface owner = {.ifindex = place->ifindex, .netns = place->netns};
-	char path[320];
 
 	if (!place->ifindex || (place->ifindex == interface->ifindex && place->netns == interface->netns) ||
-	    link_path(dataplane, &owner, path) || attach_link_alive(path) != 1)
+	    !is_attached(dataplane, &owner))
 		return 0;
 	return fail(error, -EADDRINUSE,
 		    "%s (number %u) shares its place with %s (number %u), which is attached: use another --bpffs "
@@ -242,11 +269,13 @@ static void put_event(struct dataplane *dataplane, enum canary_event_type type, 
 }
 
 static int attach_link(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode,
-		       const char *path, struct error *error)
+		       struct error *error)
 {
-	struct canary_interface *place = place_of(dataplane, interface->ifindex);
+	char path[320];
 	int program, link, result = 0;
 
+	if (link_path(dataplane, interface, path))
+		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
 	program = object_open_program(dataplane, PROGRAM_XDP, error);
 	if (program < 0)
 		return program;
@@ -254,46 +283,78 @@ static int attach_link(struct dataplane *dataplane, struct interface *interface,
 	close(program);
 	if (link < 0)
 		return link;
-	/* Until its place is written, the program passes everything. A link that is not pinned ends with us. */
-	if (zero_interface_counters(dataplane, interface->ifindex % CANARY_MAX_INTERFACES))
-		result = fail(error, -ENOMEM, "cannot clear the counters of %s", interface->name);
-	else if (bpf_obj_pin(link, path))
+	/* A link that is not pinned ends with us. */
+	if (bpf_obj_pin(link, path))
 		result = fail(error, -errno, "cannot pin the attachment of %s: %s", interface->name,
 			      explain_errno(errno));
-	else
-		attach_describe(interface, place);
 	close(link);
 	return result;
+}
+
+/* Removes the pins of an attachment that is no more. */
+static void unlink_pins(const struct dataplane *dataplane, const struct interface *interface)
+{
+	char path[320];
+
+	if (!link_path(dataplane, interface, path))
+		unlink(path);
+	if (!chain_path(dataplane, interface, path))
+		unlink(path);
+}
+
+static int attach_anew(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode,
+		       struct error *error)
+{
+	int result = attach_tracepoints(dataplane, error);
+
+	unlink_pins(dataplane, interface);
+	if (!result && zero_interface_counters(dataplane, interface->ifindex % CANARY_MAX_INTERFACES))
+		result = fail(error, -ENOMEM, "cannot clear the counters of %s", interface->name);
+	if (!result)
+		result = interface->chain ? chain_put(dataplane, interface, mode, error)
+					  : attach_link(dataplane, interface, mode, error);
+	if (result)
+		return result;
+	/* Until its place is written, the program passes everything. */
+	attach_describe(interface, place_of(dataplane, interface->ifindex));
+	put_event(dataplane, CANARY_EVENT_ATTACHED, interface);
+	return 0;
 }
 
 int dataplane_attach(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode, bool *ret_already,
 		     struct error *error)
 {
 	struct canary_interface *place = place_of(dataplane, interface->ifindex);
-	char path[320];
-	int alive, result;
+	bool chain = interface->chain;
+	int result = check_place(dataplane, interface, error);
 
-	result = check_place(dataplane, interface, error);
 	if (result)
 		return result;
-	if (link_path(dataplane, interface, path))
-		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-	alive = attach_link_alive(path);
-	if (alive == 1) {
-		interface->generic = place->flags & CANARY_INTERFACE_GENERIC;
-		attach_describe(interface, place);
-		*ret_already = true;
-		return attach_tracepoints(dataplane, error);
+	if (!is_attached(dataplane, interface)) {
+		*ret_already = false;
+		return attach_anew(dataplane, interface, mode, error);
 	}
-	if (alive == 0)
-		unlink(path);
-	result = attach_tracepoints(dataplane, error);
-	if (!result)
-		result = attach_link(dataplane, interface, mode, path, error);
-	if (result)
-		return result;
-	put_event(dataplane, CANARY_EVENT_ATTACHED, interface);
-	*ret_already = false;
+	if (chain && !interface->chain)
+		return fail(error, -EEXIST, "%s is attached already, but not in a chain: detach it first",
+			    interface->name);
+	interface->generic = place->flags & CANARY_INTERFACE_GENERIC;
+	attach_describe(interface, place);
+	*ret_already = true;
+	return attach_tracepoints(dataplane, error);
+}
+
+static int detach_link(const struct dataplane *dataplane, const struct interface *interface, struct error *error)
+{
+	char path[320];
+	int link = attach_open_link(dataplane, interface);
+
+	if (link < 0)
+		return fail(error, link, "%s is not attached", interface->name);
+	/* Detached now, not when the kernel comes to free the link. Without effect where the interface is gone. */
+	bpf_link_detach(link);
+	close(link);
+	if (link_path(dataplane, interface, path) || unlink(path))
+		return fail(error, -errno, "cannot remove %s: %s", path, explain_errno(errno));
 	return 0;
 }
 
@@ -301,20 +362,12 @@ int dataplane_detach(struct dataplane *dataplane, const struct interface *interf
 {
 	struct canary_interface *place = place_of(dataplane, interface->ifindex);
 	struct interface *left;
-	char path[320];
 	size_t count;
-	int link, result;
+	int result =
+		interface->chain ? chain_remove(dataplane, interface, error) : detach_link(dataplane, interface, error);
 
-	if (link_path(dataplane, interface, path))
-		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-	link = bpf_obj_get(path);
-	if (link < 0)
-		return fail(error, -errno, "%s is not attached", interface->name);
-	/* Detached now, not when the kernel comes to free the link. Without effect where the interface is gone. */
-	bpf_link_detach(link);
-	close(link);
-	if (unlink(path))
-		return fail(error, -errno, "cannot remove %s: %s", path, explain_errno(errno));
+	if (result)
+		return result;
 	if (place->ifindex == interface->ifindex && place->netns == interface->netns)
 		*place = (struct canary_interface){};
 	put_event(dataplane, CANARY_EVENT_DETACHED, interface);

@@ -77,9 +77,20 @@ struct interface {
 	bool partial_checksums; /* senders may leave checksums to us (veth) */
 	bool generic; /* attached in generic mode */
 	bool gone; /* the interface was deleted since */
+	bool chain; /* beside others' programs, in the dispatcher of libxdp */
+	unsigned priority; /* there: the lowest runs first. To attach with; not read back */
+	/* Of ->chain, in its network namespace: which of how many programs it is, from 1; 0: somebody took it out. */
+	int position;
+	int programs;
 };
 
-/* Fills in ->generic. Attached already: 0, and *ret_already is true (the recorded MAC and name are refreshed). */
+/* libxdp's own default is 50: what does not say when it wants to run sees packets before we take them. */
+#define DATAPLANE_DEFAULT_PRIORITY 60
+
+/*
+ * Fills in ->generic, ->chain and what that has. Attached already: 0, and *ret_already is true (the recorded MAC and name
+ * are refreshed).
+ */
 int dataplane_attach(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode, bool *ret_already,
 		     struct error *error);
 int dataplane_detach(struct dataplane *dataplane, const struct interface *interface, struct error *error);

@@ -35,7 +35,7 @@
 	X(event_head)                                                                                                  \
 	X(filter) /* from here ... */                                                                                  \
 	X(service_hints)                                                                                               \
-	X(fragments) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                                                \
+	X(fragments) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                          \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
@@ -85,6 +85,8 @@ int object_pin_path(const struct dataplane *dataplane, const char *name, char pa
 int directory_check(const char *dir, struct error *error);
 /* Locks it for a writer, and makes it if it is to: a descriptor, whose end is the lock's, or -errno (-EBUSY after 10 s). */
 int directory_lock(const char *dir, bool create, struct error *error);
+/* Pins an object, in the place of another where there is one, in one step. */
+int object_replace_pin(const struct dataplane *dataplane, int fd, const char *name, struct error *error);
 
 /* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */
 void dataplane_release(struct dataplane *dataplane);
@@ -94,6 +96,8 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 /* For libbpf_set_print() while an object is loaded; and what there is to say when the kernel has refused it. */
 int object_keep_warning(enum libbpf_print_level level, const char *format, va_list args);
 int object_refuse_load(int code, struct error *error);
+/* The same, up to what the kernel is to be asked: for who loads one of the programs in another way. */
+int object_open(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
 int object_arm(int program, struct error *error); /* starts the sweeper with the program's code */
 
 /* keys.c: from the key file, which is made when missing; a service's salt. */
@@ -109,7 +113,7 @@ __u32 flows_room(const struct dataplane *dataplane); /* how many each of them ho
 __u32 flows_wanted(void); /* how many each is to hold, as dataplane_use_max_flows() said; 0: it did not */
 __u64 map_memory(int fd); /* counters.c: of one map */
 
-/* attach.c: the pinned link of an interface: fd or -errno. */
+/* attach.c: the pinned link of an interface that is not in a chain: fd or -errno. */
 int attach_open_link(const struct dataplane *dataplane, const struct interface *interface);
 /* Where an interface's link is pinned below a directory. 0 or -ENAMETOOLONG. */
 int attach_link_path(const char *dir, const struct interface *interface, char path[320]);
@@ -120,6 +124,29 @@ void attach_describe(const struct interface *interface, struct canary_interface 
 void attach_described(const struct canary_interface *entry, struct interface *ret);
 /* A link of a program with an interface, in its driver or in generic mode, which interface->generic then says: fd or -errno. */
 int attach_make_link(int program, struct interface *interface, enum attach_mode mode, struct error *error);
+
+/*
+ * chain.c: our program beside others, in the dispatcher of libxdp. All but chain_is_here() want to be in the interface's
+ * network namespace.
+ */
+bool chain_is_here(const struct interface *interface);
+int chain_name(const struct interface *interface, char name[64]); /* of the pin that says that it is attached so */
+/* Fills in ->gone, ->position and ->programs. */
+void chain_look(const struct dataplane *dataplane, struct interface *interface);
+/*
+ * Puts this binary's program into the chain, in the place of an older one of this data plane if there is one, without a
+ * moment in which there is none: for that time both are there. ->priority: CHAIN_KEEP_PRIORITY takes the older one's.
+ */
+#define CHAIN_KEEP_PRIORITY (~0U)
+int chain_put(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode, struct error *error);
+/* Takes it out; the others stay, and the dispatcher goes with the last. What the pin holds is let go. */
+int chain_remove(const struct dataplane *dataplane, const struct interface *interface, struct error *error);
+
+/* occupant.c: which XDP program an interface has, and what can be done about it, as the error `code`. */
+int occupant_refuse(const struct interface *interface, int code, struct error *error);
+/* The same as a part of a sentence: "xdp_pass (id 7), attached by netlink". false: there is none. */
+#define OCCUPANT_TEXT_LEN 320
+bool occupant_describe(unsigned ifindex, char buf[OCCUPANT_TEXT_LEN]);
 
 #define PROGRAM_XDP "canary_xdp"
 #define PROGRAM_COMMIT "canary_commit"

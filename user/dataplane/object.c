@@ -144,7 +144,8 @@ static bool is_ours(const char *name)
 			return true;
 	if (!strncmp(name, "link_", 5) || !strncmp(name, "new_", 4))
 		return is_ours(strchr(name, '_') + 1);
-	return sscanf(name, "xdp_%u_%u%n", &netns, &ifindex, &end) == 2 && !name[end];
+	return (sscanf(name, "xdp_%u_%u%n", &netns, &ifindex, &end) == 2 && !name[end]) ||
+	       (sscanf(name, "chain_%u_%u%n", &netns, &ifindex, &end) == 2 && !name[end]);
 }
 
 void object_unlink_pins(const char *dir)
@@ -197,6 +198,19 @@ int object_refuse_load(int code, struct error *error)
 			host.release, last_warning);
 	return fail(error, code, "cannot load the data plane into kernel %s (6.1 or later is needed): %s: %s",
 		    host.release, explain_errno(code), last_warning);
+}
+
+int object_replace_pin(const struct dataplane *dataplane, int fd, const char *name, struct error *error)
+{
+	char temporary[64], from[320], to[320];
+
+	snprintf(temporary, sizeof(temporary), "new_%s", name);
+	if (object_pin_path(dataplane, temporary, from) || object_pin_path(dataplane, name, to))
+		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
+	unlink(from);
+	if (bpf_obj_pin(fd, from) || rename(from, to))
+		return fail(error, -errno, "cannot replace %s: %s", to, explain_errno(errno));
+	return 0;
 }
 
 static int pin_map(const struct dataplane *dataplane, struct bpf_map *map, const char *name, struct error *error)
@@ -328,7 +342,7 @@ static __u64 jiffies_per_second(void)
 	return clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || !tick.tv_nsec ? 100 : 1000000000 / tick.tv_nsec;
 }
 
-int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
+int object_open(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
 {
 	libbpf_print_fn_t print = libbpf_set_print(object_keep_warning);
 	struct canary_bpf *skeleton = canary_bpf__open();
@@ -344,8 +358,25 @@ int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 		list_maps(skeleton, maps);
 		result = reuse_maps(dataplane, maps);
 	}
-	if (!result)
-		result = canary_bpf__load(skeleton);
+	libbpf_set_print(print);
+	if (result) {
+		canary_bpf__destroy(skeleton);
+		return object_refuse_load(result, error);
+	}
+	*ret = skeleton;
+	return 0;
+}
+
+int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error)
+{
+	struct canary_bpf *skeleton;
+	libbpf_print_fn_t print;
+	int result = object_open(dataplane, &skeleton, error);
+
+	if (result)
+		return result;
+	print = libbpf_set_print(object_keep_warning);
+	result = canary_bpf__load(skeleton);
 	libbpf_set_print(print);
 	if (result) {
 		canary_bpf__destroy(skeleton);

@@ -21,20 +21,6 @@
 #include "canary/select.h"
 #include "dataplane/internal.h"
 
-/* Pins an object in the place of another, in one step. */
-static int replace_pin(const struct dataplane *dataplane, int fd, const char *name, struct error *error)
-{
-	char temporary[64], from[320], to[320];
-
-	snprintf(temporary, sizeof(temporary), "new_%s", name);
-	if (object_pin_path(dataplane, temporary, from) || object_pin_path(dataplane, name, to))
-		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-	unlink(from);
-	if (bpf_obj_pin(fd, from) || rename(from, to))
-		return fail(error, -errno, "cannot replace %s: %s", to, explain_errno(errno));
-	return 0;
-}
-
 static int replace_programs(const struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
 {
 	struct bpf_program *program;
@@ -42,11 +28,34 @@ static int replace_programs(const struct dataplane *dataplane, const struct cana
 
 	bpf_object__for_each_program(program, skeleton->obj)
 	{
-		result = replace_pin(dataplane, bpf_program__fd(program), bpf_program__name(program), error);
+		result = object_replace_pin(dataplane, bpf_program__fd(program), bpf_program__name(program), error);
 		if (result)
 			return result;
 	}
 	return 0;
+}
+
+static int update_link(const struct dataplane *dataplane, const struct interface *interface, int program,
+		       struct error *error)
+{
+	int link = attach_open_link(dataplane, interface), result = 0;
+
+	if (link < 0 || bpf_link_update(link, program, NULL))
+		result = fail(error, -errno, "cannot replace the program on %s: %s", interface->name,
+			      explain_errno(errno));
+	if (link >= 0)
+		close(link);
+	return result;
+}
+
+static int update_interface(struct dataplane *dataplane, struct interface *interface, int program, struct error *error)
+{
+	if (interface->gone)
+		return 0;
+	if (!interface->chain)
+		return update_link(dataplane, interface, program, error);
+	interface->priority = CHAIN_KEEP_PRIORITY;
+	return interface->position ? chain_put(dataplane, interface, ATTACH_AUTO, error) : 0;
 }
 
 static int update_interfaces(struct dataplane *dataplane, int program, struct error *error)
@@ -57,18 +66,26 @@ static int update_interfaces(struct dataplane *dataplane, int program, struct er
 
 	if (result)
 		return result;
-	for (size_t i = 0; !result && i < count; i++) {
-		int link;
+	for (size_t i = 0; !result && i < count; i++)
+		result = update_interface(dataplane, &interfaces[i], program, error);
+	free(interfaces);
+	return result;
+}
 
-		if (interfaces[i].gone)
-			continue;
-		link = attach_open_link(dataplane, &interfaces[i]);
-		if (link < 0 || bpf_link_update(link, program, NULL))
-			result = fail(error, -errno, "cannot replace the program on %s: %s", interfaces[i].name,
-				      explain_errno(errno));
-		if (link >= 0)
-			close(link);
-	}
+/* Those in a chain in another network namespace cannot be replaced from here: known before anything is. */
+static int check_interfaces(struct dataplane *dataplane, struct error *error)
+{
+	struct interface *interfaces;
+	size_t count;
+	int result = dataplane_interfaces(dataplane, &interfaces, &count, error);
+
+	if (result)
+		return result;
+	for (size_t i = 0; !result && i < count; i++)
+		if (interfaces[i].chain && !chain_is_here(&interfaces[i]))
+			result = fail(error, -EXDEV,
+				      "%s is in a chain in another network namespace (net:[%u]): detach it there first",
+				      interfaces[i].name, interfaces[i].netns);
 	free(interfaces);
 	return result;
 }
@@ -89,7 +106,7 @@ static int replace_tracepoints(const struct dataplane *dataplane, const struct c
 		if (link < 0)
 			return fail(error, -errno, "cannot attach %s: %s", object_trace_programs[i],
 				    explain_errno(errno));
-		result = replace_pin(dataplane, link, name, error);
+		result = object_replace_pin(dataplane, link, name, error);
 		close(link);
 		if (result)
 			return result;
@@ -117,9 +134,10 @@ static void put_event(struct dataplane *dataplane)
 int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 {
 	struct canary_bpf *skeleton;
-	int result;
+	int result = check_interfaces(dataplane, error);
 
-	result = object_load(dataplane, &skeleton, error);
+	if (!result)
+		result = object_load(dataplane, &skeleton, error);
 	if (result)
 		return result;
 	if (dataplane->abi != CANARY_ABI_VERSION)
