@@ -63,6 +63,29 @@ succeeds ctl rollout resume
 carried_out
 eq "$(stands)" "progressing 2 20 20" "afterwards"
 
+case_ "another affinity in the file is refused during a rollout; by force it pauses the rollout"
+sed 's/^    rollout:/    affinity: client\n&/' "$work/canary.yaml" >"$work/affinity.yaml"
+affinity_in_force() {
+	ctl status --json | jq -r '.services[0].affinity'
+}
+refused 1 'would change the affinity of web during its rollout.*rollback.*--force' ctl apply -f "$work/affinity.yaml"
+refused 1 'would change the affinity of web' ctl apply -f "$work/affinity.yaml" --dry-run
+eq "$(affinity_in_force) $(stands)" "flow progressing 2 20 20" "afterwards"
+contains "$(ctl apply -f "$work/affinity.yaml" --force)" 'note: the affinity of web changes during its rollout, which is paused' \
+	"what apply says"
+wait_for 10 "the pause" is paused .state
+eq "$(rollout .last_transition.cause) $(affinity_in_force) $(weight_in_force)" "override client 20" \
+	"the cause, and what is in force"
+succeeds ctl rollout resume
+carried_out
+eq "$(stands)" "progressing 2 20 20" "after resume"
+eq "$(rollout '.elapsed < 5')" true "whether the step began anew"
+succeeds ctl apply -f "$work/canary.yaml" --force
+wait_for 10 "the pause" is paused .state
+succeeds ctl rollout resume
+carried_out
+eq "$(affinity_in_force) $(stands)" "flow progressing 2 20 20" "with the affinity of before"
+
 case_ "promote takes the next step now, and --full the last"
 succeeds ctl rollout promote
 carried_out
