@@ -56,6 +56,18 @@ wait_for 5 "the weight to be set again" becomes 5 weight_in_force
 eq "$(rollout .state)" paused "the state"
 cleared
 
+case_ "the time in which a hanging daemon's lease was over is not baked"
+echo 'steps: [ {weight: 5, bake: 30s, warmup: 0, min_flows: 20}, {weight: 100} ]' >"$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+wait_for 15 "some of the bake to be over" is true '.elapsed >= 5'
+kill -STOP "$daemon_pid"
+wait_for 8 "the lease to run out" becomes 0 weight_in_force
+sleep 3
+kill -CONT "$daemon_pid"
+wait_for 5 "the weight to be set again" becomes 5 weight_in_force
+eq "$(rollout '.elapsed < 5')" true "whether the bake began anew (it is at $(rollout .elapsed) s)"
+cleared
+
 case_ "a hook that fails keeps its step from coming"
 {
 	echo "$steps"

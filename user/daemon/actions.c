@@ -263,6 +263,7 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 			   change.weight % 100, why);
 		begin_elsewhere(supervisor, assignment);
 		note_assignment(supervisor, assignment, change.weight, change.holdback);
+		rollout_weight_is_back(&record->rollout, wall_ms());
 	}
 	if (supervisor_save(supervisor, &error))
 		supervisor_note_error(supervisor, &error);
