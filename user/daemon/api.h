@@ -65,12 +65,15 @@
  * ENTRY     {"time", "kind", "release", "uid" (null: the daemon itself), and by kind:
  *            transition: "number", "before", "after", "step", "weight", "cause", "judgement"
  *            verdict:    "step", "gate", "verdict", "reason", "canary_flows", "canary_failures", "stable_flows",
- *                        "stable_failures", "log_e", "w"
+ *                        "stable_failures", "log_e", "w", "text": what a command, a webhook or a query said with it, or
+ *                        null, "value": that was held against a bound, or null
  *            feedback:   "client", "cohort", "verdict", "note"
  *            block:      "blocked", "reason"}
  * EXPLANATION {"service", "release", "state", "cause", "gate": which decided or null, "text": a sentence,
- *            "gates": [{"name", "type", "log_e", "bound", "failed", "n": events, "canary": ..., "stable": ...,
- *                       "deciding": [{"time", "step", "w", "canary", "stable", "log_e"}, ...]: where ln E rose most}],
+ *            "gates": [{"name", "type", "mode", "log_e", "bound", "failed", "n": events, "canary": ..., "stable": ...,
+ *                       "deciding": [{"time", "step", "w", "canary", "stable", "log_e"}, ...]: where ln E rose most,
+ *                       "answers": [{"time", "step", "verdict", "reason", "text", "value", ...}, ...]: of a gate that
+ *                       others answer or that has a bound, its last verdicts, each another than the one before}],
  *            "transitions": [ENTRY, ...], "steps": [{"step", "weight", "canary": {"flows", "failures"}, "stable": ...}]}
  */
 #ifndef DAEMON_API_H

@@ -67,6 +67,10 @@ static void add_transition(json_t *view, const struct history_transition *transi
 
 static void add_verdict(json_t *view, const struct history_verdict *verdict)
 {
+	json_t *details = verdict->details ? json_loads(verdict->details, 0, NULL) : NULL;
+	const char *text = json_string_value(json_object_get(details, "text"));
+	const json_t *value = json_object_get(details, "value");
+
 	json_object_set_new(view, "uid", json_null());
 	json_object_set_new(view, "step", step_view(verdict->step));
 	json_object_set_new(view, "gate", text_view(verdict->gate));
@@ -78,6 +82,9 @@ static void add_verdict(json_t *view, const struct history_verdict *verdict)
 	json_object_set_new(view, "stable_failures", json_integer(verdict->stable_failures));
 	json_object_set_new(view, "log_e", number_view(verdict->log_e));
 	json_object_set_new(view, "w", number_view(verdict->share));
+	json_object_set_new(view, "text", text_view(text && *text ? text : NULL));
+	json_object_set_new(view, "value", number_view(json_is_number(value) ? json_number_value(value) : NAN));
+	json_decref(details);
 }
 
 static void add_feedback(json_t *view, const struct history_feedback *feedback)
@@ -166,7 +173,8 @@ static json_t *judgement_view(const struct supervisor *supervisor)
 	if (!is_judged(supervisor))
 		return json_null();
 	return json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict), "reason",
-			 reason_name(judgement->finding.reason), "text", reason_text(judgement->finding.reason), "gate",
+			 reason_name(judgement->finding.reason), "text",
+			 external_clause(supervisor, judgement->gate, judgement->finding.reason), "gate",
 			 judgement->gate >= 0 ? supervisor->record.plan.gates[judgement->gate].name : NULL);
 }
 
@@ -207,9 +215,8 @@ static json_t *gate_view(const struct supervisor *supervisor, size_t at)
 	json_object_set_new(view, "verdict", judged ? json_string(verdict_name(finding->verdict)) : json_null());
 	json_object_set_new(view, "reason", judged ? json_string(reason_name(finding->reason)) : json_null());
 	json_object_set_new(view, "text",
-			    json_string(external->text[0] ? external->text
-					: judged	  ? reason_text(finding->reason)
-							  : ""));
+			    json_string(judged ? external_clause(supervisor, (int)at, finding->reason)
+					       : external_text(supervisor, at)));
 	json_object_set_new(view, "log_e", number_view(has ? measure_log(&supervisor->measure, plan, at) : NAN));
 	json_object_set_new(view, "bound", number_view(measure_bound(plan, at)));
 	json_object_set_new(view, "w", number_view(process && has ? supervisor->measure.w : NAN));

@@ -310,9 +310,12 @@ static void renew_lease(struct supervisor *supervisor)
 
 static void judge(struct supervisor *supervisor)
 {
+	__u64 transitions = supervisor->record.rollout.transitions;
+
 	external_ask(supervisor);
 	supervisor_judge(supervisor);
 	ask_itself(supervisor, ROLLOUT_EVENT_TICK, supervisor->judgement);
+	transition_keep_answers(supervisor, supervisor->record.rollout.transitions != transitions);
 }
 
 static void look_after(struct supervisor *supervisor)

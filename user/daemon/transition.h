@@ -12,6 +12,9 @@ int transition_keep(struct supervisor *supervisor, const struct record *record, 
 int transition_keep_change(struct supervisor *supervisor, const struct record *record, const struct request *request,
 			   struct error *error);
 
+/* After a judgement: what others say now, where it is another thing than before. `kept`: a transition has kept it already. */
+void transition_keep_answers(struct supervisor *supervisor, bool kept);
+
 /* Says so in the log. */
 void transition_announce(struct supervisor *supervisor, const struct rollout_transition *transition);
 
