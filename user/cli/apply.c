@@ -38,6 +38,24 @@ int apply_load(struct apply *apply, const struct cli *cli, const char *file, str
 	return config_load(file, &apply->wanted, error);
 }
 
+/* What of the guards the rollout has set stays as it is. */
+static void leave_guards(struct apply *apply, struct service_model *service, unsigned guards)
+{
+	const struct service_model *now = model_find_same(&apply->change.actual, service);
+	struct guard_settings settings;
+
+	if (!now)
+		return;
+	settings = guard_settings_of(now, guards);
+	if (guard_settings_hold(&settings, service))
+		return;
+	guard_settings_apply(&settings, service);
+	json_array_append_new(apply->notes,
+			      json_sprintf("the breaker and the lease of %s stay as its rollout's plan has them: apply "
+					   "again when it is over",
+					   service->name));
+}
+
 /* A rollout's weight is the rollout's, whatever the file says. */
 static int leave_to_owners(struct apply *apply, struct error *error)
 {
@@ -46,8 +64,12 @@ static int leave_to_owners(struct apply *apply, struct error *error)
 	apply->notes = json_array();
 	for (size_t i = 0; i < apply->wanted.service_count; i++) {
 		struct service_model *service = &apply->wanted.services[i];
+		const struct owner *owner = owners_find(&apply->owners, service->name);
 
-		if (!owners_find(&apply->owners, service->name) || service->weight == WEIGHT_KEEP)
+		if (!owner)
+			continue;
+		leave_guards(apply, service, owner->guards);
+		if (service->weight == WEIGHT_KEEP)
 			continue;
 		service->weight = WEIGHT_KEEP;
 		json_array_append_new(apply->notes,

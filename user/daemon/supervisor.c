@@ -125,6 +125,12 @@ static bool needs_service(enum rollout_event_type type)
 	       type == ROLLOUT_EVENT_RESUME || type == ROLLOUT_EVENT_RETRY;
 }
 
+/* From nothing: by a start, or a retry of all that was rolled back. */
+static bool begins_release(const struct rollout *before, enum rollout_event_type type)
+{
+	return type == ROLLOUT_EVENT_START || (type == ROLLOUT_EVENT_RETRY && before->state == ROLLOUT_ROLLED_BACK);
+}
+
 /* What a request changes beside the state machine's own part, in a copy of what is. */
 static int prepare(const struct supervisor *supervisor, const struct request *request, struct record *record,
 		   struct error *error)
@@ -146,12 +152,14 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 	if (!supervisor->present && needs_service(request->type))
 		return fail(error, -EBUSY, "%s is not in the data plane: canaryctl apply puts it there",
 			    supervisor->name);
-	if (request->type != ROLLOUT_EVENT_START)
+	if (!begins_release(&supervisor->record.rollout, request->type))
 		return 0;
-	err = weight_check_canary(&supervisor->daemon->options.instance, supervisor->name, error);
-	if (err)
+	if (request->type == ROLLOUT_EVENT_START)
+		record->plan = request->plan ? *request->plan : supervisor->plan;
+	err = weight_prepare(&supervisor->daemon->options.instance, supervisor->name, record->plan.guards.given,
+			     &record->guards_before, error);
+	if (err || request->type != ROLLOUT_EVENT_START)
 		return err;
-	record->plan = request->plan ? *request->plan : supervisor->plan;
 	record->salt_number = supervisor->running.salt_number + 1;
 	return 0;
 }
@@ -159,9 +167,7 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 /* The evidence begins anew with a start or a retry of all, and what is measured in a step with each visit of it. */
 static void begin_anew(const struct rollout *before, enum rollout_event_type type, struct record *record)
 {
-	bool retried = type == ROLLOUT_EVENT_RETRY && before->state == ROLLOUT_ROLLED_BACK;
-
-	if (type == ROLLOUT_EVENT_START || retried) {
+	if (begins_release(before, type)) {
 		record->run = record->rollout.transitions;
 		record->first = 0;
 	}
