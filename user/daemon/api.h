@@ -18,11 +18,11 @@
  *   GET  /v1/services/{service}/rollout/history       {"service", "entries": [ENTRY, ...]}, newest first; ?limit=N (100),
  *                                                     ?release=N
  *   GET  /v1/services/{service}/rollout/explain       EXPLANATION of the last release; ?release=N: of that one
- *   POST /v1/feedback                           [A]   {"service", "client", "cohort": "canary" | "stable" | null}; the
+ *   POST /v1/feedback                           [A]   {"service", "client", "cohort": "canary" | "stable" | null,
+ *                                                     "counted": for the gates of a rollout, "text": why not, or null}; the
  *                                                     body: "client": "192.0.2.7" or with ":port", "verdict": "good" |
  *                                                     "bad", "service": may be left out when there is one, "note": text.
- *                                                     "cohort" null: which one the client was in is not known (with
- *                                                     affinity `flow` it takes the port of a connection that lives)
+ *                                                     "cohort" null: which one the client was in is not known
  *   GET  /v1/health                                   {"backends": [{"service", "backend", "cohort", "state": "up" |
  *                                                     "down" | "held" | "unknown", "since", "text"}]}
  *
@@ -52,6 +52,8 @@
  *                     "harm_log_e", "harm_bound", "sample_ratio_log_e", "sample_ratio_bound", "w"}
  *   gates            [GATE, ...]
  *   cohorts          {"canary": COHORT, "stable": COHORT}
+ *   feedback         {"canary": {"words", "unhappy": clients, by their first bad word}, "stable": {...}, "unattributed":
+ *                     words of clients whose cohort is not known} of the release
  *   plan             PLAN of the release, or the one that a start would take
  *
  * GATE      {"name", "type", "mode", "verdict", "reason", "text",

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/text.h"
 #include "io/plan_json.h"
 
 json_t *time_view(__s64 ms)
@@ -276,6 +277,24 @@ static json_t *cohort_view(const struct supervisor *supervisor, enum canary_coho
 	return view;
 }
 
+/* Said in the run: also what was said since the last sample. */
+static json_t *feedback_view(const struct supervisor *supervisor)
+{
+	static const struct measure none;
+	bool has = supervisor->measure.run == supervisor->record.run;
+	const struct measure *measure = has ? &supervisor->measure : &none;
+	json_t *view = json_object();
+
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
+		json_object_set_new(view, cohort_name((enum canary_cohort)cohort),
+				    json_pack("{s:o, s:o}", "words",
+					      integer_view(measure->words[cohort] + supervisor->words[cohort]),
+					      "unhappy",
+					      integer_view(measure->unhappy[cohort] + supervisor->unhappy[cohort])));
+	json_object_set_new(view, "unattributed", integer_view(measure->unattributed + supervisor->unattributed));
+	return view;
+}
+
 /* Where the rollout is. */
 static void add_place(json_t *view, const struct supervisor *supervisor)
 {
@@ -322,6 +341,7 @@ json_t *status_view(struct supervisor *supervisor)
 	json_object_set_new(view, "cohorts",
 			    json_pack("{s:o, s:o}", "canary", cohort_view(supervisor, CANARY_CANARY), "stable",
 				      cohort_view(supervisor, CANARY_STABLE)));
+	json_object_set_new(view, "feedback", feedback_view(supervisor));
 	json_object_set_new(view, "plan", plan_json(&supervisor->record.plan));
 	return view;
 }

@@ -187,8 +187,10 @@ static void adopt(struct supervisor *supervisor, struct record *record)
 
 	record_free(&supervisor->record);
 	supervisor->record = *record;
-	if (other_plan)
+	if (other_plan) {
 		external_reset(supervisor);
+		supervisor_forget_feedback(supervisor);
+	}
 	supervisor_settle_hook(supervisor);
 }
 
