@@ -12,7 +12,7 @@
 #include "core/text.h"
 #include "io/http_private.h"
 
-#define BACKLOG 128
+#define BACKLOG 4096 /* a unix socket with a full queue refuses, at once, whoever does not want to block */
 
 /* May the path be taken? Only a socket that refuses is stale. */
 static int check_stale(const struct sockaddr_un *address, struct error *error)
