@@ -45,7 +45,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
 # What canaryd alone links: the libraries behind it would cost every command several milliseconds.
-DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command health history http_ prometheus watch webhook))
+DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command directory health history http_ prometheus watch webhook))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
 OPS := $(call objects,user/ops/*.c)

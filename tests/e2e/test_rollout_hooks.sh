@@ -56,6 +56,18 @@ wait_for 5 "the weight to be set again" becomes 5 weight_in_force
 eq "$(rollout .state)" paused "the state"
 cleared
 
+case_ "the time in which a hanging daemon's lease was over is not baked"
+echo 'steps: [ {weight: 5, bake: 30s, warmup: 0, min_flows: 20}, {weight: 100} ]' >"$work/plan.yaml"
+succeeds ctl rollout start web -f "$work/plan.yaml"
+wait_for 15 "some of the bake to be over" is true '.elapsed >= 5'
+kill -STOP "$daemon_pid"
+wait_for 8 "the lease to run out" becomes 0 weight_in_force
+sleep 3
+kill -CONT "$daemon_pid"
+wait_for 5 "the weight to be set again" becomes 5 weight_in_force
+eq "$(rollout '.elapsed < 5')" true "whether the bake began anew (it is at $(rollout .elapsed) s)"
+cleared
+
 case_ "a hook that fails keeps its step from coming"
 {
 	echo "$steps"
@@ -76,10 +88,53 @@ case_ "a command that says no rolls back; one that cannot be run holds"
 succeeds ctl rollout start web -f "$work/plan.yaml"
 reaches rolled_back 10
 eq "$(rollout '.last_transition | [.cause, .judgement.gate] | join(" ")')" "gate load" "why"
+eq "$(rollout '.last_transition.judgement | [.reason, .text] | join(": ")')" "said_no: the load test is still running" "what it said"
+eq "$(recorded '[.[] | select(.kind == "verdict" and .gate == "load") | [.verdict, .text]] | last')" \
+	'["fail","the load test is still running"]' "what was recorded of it"
+eq "$(ctl rollout explain web --json | jq -c '.gates[] | [.name, .failed, (.answers | last | .step, .verdict, .reason, .text)]')" \
+	'["load",true,1,"fail","said_no","the load test is still running"]' "what explain has of it"
+explained=$(ctl rollout explain web)
+contains "$explained" 'gate load \(command\): failed' "the gate, as text"
+contains "$explained" 'step 1 +fail +the load test is still running' "what it said, as text"
 sed -i "s#$work/no#/nowhere/no#" "$work/plan.yaml"
 succeeds ctl rollout start web -f "$work/plan.yaml"
 reaches inconclusive 15
 eq "$(rollout '[.judgement.reason, .judgement.gate] | join(" ")')" "metric_unavailable load" "why"
+cleared
+
+case_ "what a webhook answered is told, also what it said before it changed its mind"
+cat >"$work/judge" <<'PY'
+# Passes three times, then fails, each time with a reason.
+import http.server, json
+class Judge(http.server.BaseHTTPRequestHandler):
+    asked = 0
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Judge.asked += 1
+        no = Judge.asked > 3
+        body = json.dumps({"verdict": "fail" if no else "pass", "reason": "users complain" if no else "nobody complains"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args):
+        pass
+print("ready", flush=True)
+http.server.HTTPServer(("127.0.0.1", 9091), Judge).serve_forever()
+PY
+start_ready judge balancer python3 -u "$work/judge"
+cat >"$work/support.yaml" <<'YAML'
+steps: [ {weight: 5, bake: 20s, warmup: 0, min_flows: 20}, {weight: 100} ]
+gates: [ {name: support, type: webhook, url: "http://127.0.0.1:9091/judge"} ]
+YAML
+succeeds ctl rollout start web -f "$work/support.yaml"
+reaches rolled_back 40
+eq "$(ctl rollout explain web --json | jq -c '.gates[] | [.name, .failed, [.answers[] | [.verdict, .text]]]')" \
+	'["support",true,[["pass","nobody complains"],["fail","users complain"]]]' "what explain has of it"
+contains "$(ctl rollout explain web)" 'fail +users complain' "the same as text"
+contains "$(ctl rollout history web)" 'verdict +pass of support, step 1: nobody complains' "the history"
+contains "$(ctl rollout status web)" 'gate support: users complain' "why, in the status"
 cleared
 
 case_ "a gate that only reports decides nothing"

@@ -63,6 +63,29 @@ succeeds ctl rollout resume
 carried_out
 eq "$(stands)" "progressing 2 20 20" "afterwards"
 
+case_ "another affinity in the file is refused during a rollout; by force it pauses the rollout"
+sed 's/^    rollout:/    affinity: client\n&/' "$work/canary.yaml" >"$work/affinity.yaml"
+affinity_in_force() {
+	ctl status --json | jq -r '.services[0].affinity'
+}
+refused 1 'would change the affinity of web during its rollout.*rollback.*--force' ctl apply -f "$work/affinity.yaml"
+refused 1 'would change the affinity of web' ctl apply -f "$work/affinity.yaml" --dry-run
+eq "$(affinity_in_force) $(stands)" "flow progressing 2 20 20" "afterwards"
+contains "$(ctl apply -f "$work/affinity.yaml" --force)" 'note: the affinity of web changes during its rollout, which is paused' \
+	"what apply says"
+wait_for 10 "the pause" is paused .state
+eq "$(rollout .last_transition.cause) $(affinity_in_force) $(weight_in_force)" "override client 20" \
+	"the cause, and what is in force"
+succeeds ctl rollout resume
+carried_out
+eq "$(stands)" "progressing 2 20 20" "after resume"
+eq "$(rollout '.elapsed < 5')" true "whether the step began anew"
+succeeds ctl apply -f "$work/canary.yaml" --force
+wait_for 10 "the pause" is paused .state
+succeeds ctl rollout resume
+carried_out
+eq "$(affinity_in_force) $(stands)" "flow progressing 2 20 20" "with the affinity of before"
+
 case_ "promote takes the next step now, and --full the last"
 succeeds ctl rollout promote
 carried_out
@@ -123,7 +146,44 @@ done
 eq "$(recorded '[.[] | select(.kind == "feedback") | [.cohort, .verdict, .note]]')" \
 	'[["stable","bad","nothing I like"],["canary","bad","nothing I like"]]' "what was recorded"
 refused 2 'good or bad' ctl feedback 198.51.100.1 fine
+
+case_ "without a port feedback counts where all of the client's connections agree, and else for neither, which is shown"
+said() { # CLIENT: "COHORT COUNTED WHY"
+	ctl feedback "$1" bad --json | jq -r '[.cohort // "none", .counted, .text // ""] | join(" ")'
+}
+ctl flows list --json | jq -c '[.flows[] | select(.client_port == 41000 or .client_port == 41001)] | group_by(.client) |
+	map({client: .[0].client, flows: length, cohorts: ([.[].cohort] | unique)}) | .[] | select(.flows == 2)' >"$work/clients"
+agreeing=$(jq -rs '[.[] | select(.cohorts == ["stable"])][0].client' "$work/clients")
+torn=$(jq -rs '[.[] | select(.cohorts | length == 2)][0].client' "$work/clients")
+eq "$(said "$agreeing")" "stable true " "of $agreeing, whose connections are all in one cohort"
+eq "$(said "$torn")" "none false its connections are in both cohorts: give the port of one" "of $torn"
+contains "$(said 198.51.100.250)" '^none false no connection of it is remembered' "of one who has none"
+contains "$(ctl feedback 198.51.100.250 good)" 'noted, but counted for neither cohort: no connection of it' "the same as text"
+eq "$(rollout '.feedback | [.canary.words, .stable.words, .unattributed] | join(" ")')" "1 2 3" "what the status has"
+contains "$(ctl rollout status)" "feedback +1 of the canary's users, 1 unhappy; 2 of stable's.*; 3 of users whose cohort is not known" \
+	"the same as text"
+contains "$(ctl rollout history)" "bad from $torn \(cohort not known\)" "the history"
 let_go users
+
+case_ "a segment tells, and what it tells is not compared; so does a weight of 0"
+{
+	cat "$work/canary.yaml"
+	echo '    segments: [ {clients: 198.51.100.250/32, cohort: canary} ]'
+} >"$work/segment.yaml"
+succeeds ctl apply -f "$work/segment.yaml"
+wait_for 5 "the daemon to see the segment" becomes "canary false a segment or an overflow has placed it there, not the weight" \
+	said 198.51.100.250
+unattributed=$(rollout .feedback.unattributed)
+succeeds ctl apply -f "$work/canary.yaml"
+daemon_ends KILL || true
+daemon_starts
+eq "$(rollout .feedback.unattributed)" "$unattributed" "what is known of it after a restart"
+cleared
+eq "$(said 198.51.100.250)" "stable false no rollout is under way" "at a weight of 0"
+succeeds ctl rollout retry
+carried_out
+succeeds ctl rollout promote
+carried_out
 
 case_ "without a daemon, rollback sets the weight itself, and the daemon that comes back knows"
 daemon_ends KILL || true

@@ -101,7 +101,7 @@ eq "$(rollout '.last_transition | [.cause, .judgement.gate] | join(" ")') $(weig
 	"why, and the weight in force"
 eq "$(recorded '[.[] | select(.kind == "verdict" and .gate == "review")] | last | [.verdict, .reason, .text]')" \
 	'["fail","said_no","users complain?[31m"]' "the history"
-contains "$(ctl rollout history web)" 'fail of review, step 2: who was asked for a verdict says no: users complain' "the history as text"
+contains "$(ctl rollout history web)" 'fail of review, step 2: whoever was asked says no: users complain' "the history as text"
 
 case_ "409 without a verdict as well"
 says '409 not so'

@@ -170,6 +170,7 @@ static void assert_same_when_written(const struct rollout_plan *plan)
 	if (plan_parse("plan", text, &back, &error) < 0)
 		fail_msg("%s\n%s", error.text, text);
 	again = plan_json(&back);
+	assert_int_equal(back.guards.given, plan->guards.given);
 	assert_true(json_equal(json, again));
 	assert_int_equal(back.step_count, plan->step_count);
 	assert_memory_equal(back.steps, plan->steps, sizeof(plan->steps[0]) * plan->step_count);
@@ -281,6 +282,16 @@ static void test_plans(void **state)
 	assert_true(plan->max_harm == 0.01);
 	assert_int_equal(plan->freeze_count, 2);
 	assert_string_equal(plan->hooks[HOOK_ROLLBACK], "/usr/bin/page us");
+	assert_int_equal(plan->guards.given, (1U << GUARD_SETTING_COUNT) - 1);
+	assert_false(plan->guards.breaker);
+	assert_int_equal(plan->guards.breaker_ratio, 250);
+	assert_int_equal(plan->guards.breaker_arl, 5000);
+	assert_int_equal(plan->guards.lease_default, 90);
+	assert_int_equal(plan->guards.on_expiry, CANARY_EXPIRY_HOLD);
+	/* The service's own are its own. */
+	assert_true(copy.services[0].breaker);
+	assert_int_equal(copy.services[0].lease_default, 0);
+	assert_int_equal(copy.services[1].rollout->guards.given, 0);
 	assert_same_when_written(plan);
 	assert_same_when_written(copy.services[1].rollout);
 	assert_int_equal(copy.services[1].rollout->steps[0].weight, 500);

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -525,6 +527,47 @@ static void test_more_connections_than_places_are_served_in_turn(void **state)
 	}
 }
 
+static void test_silent_connections_keep_nobody_from_a_place(void **state)
+{
+	enum { SILENT = 1000 };
+	static int silent[SILENT];
+	time_t begun = time(NULL);
+	int asked, half;
+
+	(void)state;
+	/* Silent from the start, in the middle of a request, and after one that was answered. */
+	asked = dial_and_send("GET /v1/state HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_reads(asked, "\"waiting\"");
+	half = dial_and_send("POST /v1/rollouts/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{");
+	for (int i = 0; i < SILENT; i++)
+		silent[i] = dial();
+	assert_int_equal(ask("GET", "/v1/state", NULL).status, 200);
+	/* Not only when their time was over. */
+	assert_true(time(NULL) - begun < HTTP_IDLE_TIMEOUT / 2);
+	for (int i = 0; i < SILENT; i++)
+		close(silent[i]);
+	close(asked);
+	close(half);
+	assert_state("\"waiting\":0,\"gone\":0");
+}
+
+static void test_whoever_waits_for_an_answer_keeps_the_place(void **state)
+{
+	enum { SILENT = 300 };
+	static int silent[SILENT];
+	int waiter = dial_and_send("GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+
+	(void)state;
+	assert_state("\"waiting\":1");
+	for (int i = 0; i < SILENT; i++)
+		silent[i] = dial();
+	assert_state("\"waiting\":1,\"gone\":0");
+	for (int i = 0; i < SILENT; i++)
+		close(silent[i]);
+	close(waiter);
+	assert_state("\"waiting\":0,\"gone\":1");
+}
+
 static void test_those_who_wait_are_told_when_it_closes(void **state)
 {
 	int waiter, stream;
@@ -594,6 +637,40 @@ static void test_what_is_no_socket_is_left_alone(void **state)
 	unlink(path);
 }
 
+static int connects(const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int code = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
+
+	close(fd);
+	return code;
+}
+
+/* Not on every address of the host: who says no address has said nothing of strangers. */
+static void test_without_an_address_it_listens_on_this_host_alone(void **state)
+{
+	static const char *const endpoints[] = {":0", "localhost:0"};
+	struct sockaddr_in address = {};
+	struct error error = {};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
+		struct http_server *server;
+
+		assert_int_equal(http_server_open(routes, NULL, &server, &error), 0);
+		if (http_server_listen_address(server, endpoints[i], &error))
+			fail_msg("%s: %s", endpoints[i], error.text);
+		/* Another address of the loopback's is one as of the network: taken only by a socket on all of them. */
+		address.sin_family = AF_INET;
+		address.sin_port = htons(http_server_port(server));
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+		assert_int_equal(connects(&address), -ECONNREFUSED);
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		assert_int_equal(connects(&address), 0);
+		http_server_close(server);
+	}
+}
+
 static void test_places_where_one_cannot_listen_are_named(void **state)
 {
 	static const struct {
@@ -601,7 +678,16 @@ static void test_places_where_one_cannot_listen_are_named(void **state)
 		int code;
 	} cases[] = {
 		{"127.0.0.1", -EINVAL},
-		{"localhost:80", -EINVAL},
+		{"localhost", -EINVAL},
+		{"localhost:", -EINVAL},
+		{"localhost:99999", -EINVAL},
+		{"localhostess:80", -EINVAL},
+		{"balancer.example:80", -EINVAL},
+		{"8080", -EINVAL},
+		{":", -EINVAL},
+		{":x", -EINVAL},
+		{"::1", -EINVAL},
+		{":00000000000000000000000000000080", -EINVAL},
 		{"", -EINVAL},
 		{"192.0.2.1:80", -EADDRNOTAVAIL},
 	};
@@ -634,9 +720,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_waiting_places_are_limited, start, stop),
 		cmocka_unit_test_setup_teardown(test_slow_silent_and_broken_clients_hold_up_nobody, start, stop),
 		cmocka_unit_test_setup_teardown(test_more_connections_than_places_are_served_in_turn, start, stop),
+		cmocka_unit_test_setup_teardown(test_silent_connections_keep_nobody_from_a_place, start, stop),
+		cmocka_unit_test_setup_teardown(test_whoever_waits_for_an_answer_keeps_the_place, start, stop),
 		cmocka_unit_test(test_those_who_wait_are_told_when_it_closes),
 		cmocka_unit_test(test_a_stale_socket_is_replaced_a_live_one_is_not),
 		cmocka_unit_test(test_what_is_no_socket_is_left_alone),
+		cmocka_unit_test(test_without_an_address_it_listens_on_this_host_alone),
 		cmocka_unit_test(test_places_where_one_cannot_listen_are_named),
 	};
 

@@ -227,6 +227,7 @@ static struct sample random_sample(__u64 i)
 	sample.share_count = 1 + random_below(2);
 	sample.words[CANARY_CANARY] = random_below(3);
 	sample.unhappy[CANARY_CANARY] = sample.words[CANARY_CANARY] ? random_below(2) : 0;
+	sample.unattributed = random_below(2);
 	sample.feedback_w = 0.05;
 	sample.times[1].has_edges = i % 40 == 3;
 	for (int edge = 0; edge < TIMES_EDGES; edge++) {
@@ -262,6 +263,18 @@ static void test_a_replay_comes_to_the_same(void **state)
 		assert_true(measure_log(&live, &plan, gate) == measure_log(&replayed, &plan, gate));
 	assert_true(harm_log(&live.harm) == harm_log(&replayed.harm));
 	assert_memory_equal(live.tally, replayed.tally, sizeof(live.tally));
+	assert_memory_equal(live.words, replayed.words, sizeof(live.words));
+	assert_true(live.unattributed && live.unattributed == replayed.unattributed);
+}
+
+static void test_a_word_that_nobody_can_attribute_is_something_to_keep(void **state)
+{
+	struct sample sample = {.run = 1};
+
+	(void)state;
+	assert_true(sample_is_empty(&sample));
+	sample.unattributed = 1;
+	assert_false(sample_is_empty(&sample));
 }
 
 static void test_a_damaged_sample_is_refused(void **state)
@@ -289,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_late_failures_are_not_lost),
 		cmocka_unit_test(test_a_mismatch_of_shares),
 		cmocka_unit_test(test_a_replay_comes_to_the_same),
+		cmocka_unit_test(test_a_word_that_nobody_can_attribute_is_something_to_keep),
 		cmocka_unit_test(test_a_damaged_sample_is_refused),
 	};
 

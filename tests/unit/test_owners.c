@@ -50,10 +50,10 @@ static void test_what_is_saved_is_loaded(void **state)
 	bool changed;
 
 	(void)state;
-	assert_int_equal(owners_take(&owners, "web", 525, &changed), 0);
+	assert_int_equal(owners_take(&owners, "web", 525, 0, &changed), 0);
 	assert_true(changed);
-	assert_int_equal(owners_take(&owners, "dns", 10000, &changed), 0);
-	assert_int_equal(owners_take(&owners, "web", 525, &changed), 0);
+	assert_int_equal(owners_take(&owners, "dns", 10000, 0, &changed), 0);
+	assert_int_equal(owners_take(&owners, "web", 525, 0, &changed), 0);
 	assert_false(changed);
 	assert_int_equal(owners_save(path, &owners, &error), 0);
 	assert_int_equal(stat(path, &status), 0);
@@ -78,7 +78,7 @@ static void test_a_finished_release_owns_nothing(void **state)
 	bool changed;
 
 	(void)state;
-	assert_int_equal(owners_take(&owners, "web", 10000, &changed), 0);
+	assert_int_equal(owners_take(&owners, "web", 10000, 0, &changed), 0);
 	assert_int_equal(owners_finish(&owners, "web", &changed), 0);
 	assert_true(changed);
 	assert_int_equal(owners_finish(&owners, "web", &changed), 0);
@@ -87,9 +87,29 @@ static void test_a_finished_release_owns_nothing(void **state)
 	assert_int_equal(owners_load(path, &back, &error), 0);
 	assert_null(owners_find(&back, "web"));
 	assert_true(owners_have_finished(&back, "web"));
-	assert_int_equal(owners_take(&back, "web", 500, &changed), 0);
+	assert_int_equal(owners_take(&back, "web", 500, 0, &changed), 0);
 	assert_true(changed);
 	assert_false(owners_have_finished(&back, "web"));
+	owners_free(&owners);
+	owners_free(&back);
+}
+
+static void test_guards_are_owned_one_by_one(void **state)
+{
+	const unsigned guards = 1U << GUARD_SETTING_breaker | 1U << GUARD_SETTING_lease_default;
+	struct owners owners = {}, back;
+	struct error error;
+	bool changed;
+
+	(void)state;
+	assert_int_equal(owners_take(&owners, "web", 500, 0, &changed), 0);
+	assert_int_equal(owners_take(&owners, "web", 500, guards, &changed), 0);
+	assert_true(changed);
+	assert_int_equal(owners_save(path, &owners, &error), 0);
+	assert_int_equal(owners_load(path, &back, &error), 0);
+	assert_int_equal(owners_find(&back, "web")->guards, guards);
+	assert_true(owners_leave(&back, "web"));
+	assert_int_equal(owners_save(path, &back, &error), 0);
 	owners_free(&owners);
 	owners_free(&back);
 }
@@ -115,7 +135,7 @@ static void test_a_directory_that_is_not_there(void **state)
 	bool changed;
 
 	(void)state;
-	assert_int_equal(owners_take(&owners, "web", 1, &changed), 0);
+	assert_int_equal(owners_take(&owners, "web", 1, 0, &changed), 0);
 	assert_int_equal(owners_save("/nowhere/owners", &owners, &error), -ENOENT);
 	assert_string_equal(error.text, "/nowhere/owners: cannot be written: No such file or directory");
 	owners_free(&owners);
@@ -127,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_nobody),
 		cmocka_unit_test(test_what_is_saved_is_loaded),
 		cmocka_unit_test(test_a_finished_release_owns_nothing),
+		cmocka_unit_test(test_guards_are_owned_one_by_one),
 		cmocka_unit_test(test_a_damaged_file_is_an_error),
 		cmocka_unit_test(test_a_directory_that_is_not_there),
 	};

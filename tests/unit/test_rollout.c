@@ -338,6 +338,41 @@ static void test_another_weight_pauses_and_resume_begins_the_step_again(void **t
 	assert_int_equal(rollout_elapsed(&rollout), 0);
 }
 
+/* As after a daemon that hung for longer than its lease: only what comes afterwards is baked. */
+static void test_time_without_the_weight_is_not_baked(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	apply(&plan, &rollout, TICK_BAKING, 300000);
+	assert_int_equal(rollout_elapsed(&rollout), 299);
+	rollout_weight_is_back(&rollout, 800000);
+	assert_int_equal(rollout_elapsed(&rollout), 0);
+	assert_false(rollout_is_warm(&plan, &rollout));
+	apply(&plan, &rollout, TICK_BAKING, 801000);
+	assert_int_equal(rollout_elapsed(&rollout), 1);
+	/* The step has taken as long as it has. */
+	assert_int_equal(rollout.deadline_ms, 800000);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 1, 2500);
+}
+
+static void test_a_step_that_had_passed_waits_for_nothing_when_its_bake_begins_anew(void **test)
+{
+	struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = rollout_in(ROLLOUT_PROGRESSING);
+
+	(void)test;
+	plan.steps[1].approval = true;
+	apply(&plan, &rollout, TICK_PASS, 601000);
+	assert_int_equal(rollout.wait, ROLLOUT_WAIT_APPROVAL);
+	rollout_weight_is_back(&rollout, 700000);
+	assert_int_equal(rollout.wait, ROLLOUT_WAIT_NOTHING);
+	apply(&plan, &rollout, TICK_PASS, 1400000);
+	assert_int_equal(rollout.wait, ROLLOUT_WAIT_APPROVAL);
+	check_state(&rollout, ROLLOUT_PROGRESSING, 1, 2500);
+}
+
 static void test_hooks_come_in_order_and_one_before_a_step_can_stop_it(void **test)
 {
 	struct rollout_plan plan = rollout_plan_default();
@@ -541,6 +576,8 @@ int main(void)
 		cmocka_unit_test(test_blocked_rollouts_neither_start_nor_go_on),
 		cmocka_unit_test(test_the_deadline_does_what_the_plan_says),
 		cmocka_unit_test(test_another_weight_pauses_and_resume_begins_the_step_again),
+		cmocka_unit_test(test_time_without_the_weight_is_not_baked),
+		cmocka_unit_test(test_a_step_that_had_passed_waits_for_nothing_when_its_bake_begins_anew),
 		cmocka_unit_test(test_hooks_come_in_order_and_one_before_a_step_can_stop_it),
 		cmocka_unit_test(test_what_cannot_be_carried_out_fails_and_a_rollback_goes_on_trying),
 		cmocka_unit_test(test_a_rollback_can_be_asked_for_again_with_a_reset),

@@ -38,23 +38,43 @@ int apply_load(struct apply *apply, const struct cli *cli, const char *file, str
 	return config_load(file, &apply->wanted, error);
 }
 
+/* What of the guards the rollout has set stays as it is. */
+static void leave_guards(struct apply *apply, struct service_model *service, unsigned guards)
+{
+	const struct service_model *now = model_find_same(&apply->change.actual, service);
+	struct guard_settings settings;
+
+	if (!now)
+		return;
+	settings = guard_settings_of(now, guards);
+	if (guard_settings_hold(&settings, service))
+		return;
+	guard_settings_apply(&settings, service);
+	json_array_append_new(apply->notes,
+			      json_sprintf("the breaker and the lease of %s stay as its rollout's plan has them: apply "
+					   "again when it is over",
+					   service->name));
+}
+
 /* A rollout's weight is the rollout's, whatever the file says. */
 static int leave_to_owners(struct apply *apply, struct error *error)
 {
-	struct owners owners;
-	int err = owner_read(apply->cli, &owners, error);
+	int err = owner_read(apply->cli, &apply->owners, error);
 
 	apply->notes = json_array();
 	for (size_t i = 0; i < apply->wanted.service_count; i++) {
 		struct service_model *service = &apply->wanted.services[i];
+		const struct owner *owner = owners_find(&apply->owners, service->name);
 
-		if (!owners_find(&owners, service->name) || service->weight == WEIGHT_KEEP)
+		if (!owner)
+			continue;
+		leave_guards(apply, service, owner->guards);
+		if (service->weight == WEIGHT_KEEP)
 			continue;
 		service->weight = WEIGHT_KEEP;
 		json_array_append_new(apply->notes,
 				      json_sprintf("the weight of %s stays: it belongs to its rollout", service->name));
 	}
-	owners_free(&owners);
 	return err;
 }
 
@@ -131,14 +151,13 @@ static int check_finished(const struct apply *apply, struct error *error)
 {
 	const struct change *change = &apply->change;
 	const struct backend_model *turned = NULL;
-	struct owners owners;
 	char text[ADDR_TEXT_LEN];
-	int err = owner_read(apply->cli, &owners, error);
+	int err = 0;
 
 	for (size_t i = 0; !err && i < change->desired.service_count; i++) {
 		const struct service_model *service = &change->desired.services[i];
 
-		if (owners_have_finished(&owners, service->name))
+		if (owners_have_finished(&apply->owners, service->name))
 			turned = find_turned(model_find_same(&change->actual, service), service);
 		if (turned)
 			err = fail(error, -EBUSY,
@@ -146,8 +165,38 @@ static int check_finished(const struct apply *apply, struct error *error)
 				   "canary: move it in the file, or give --force",
 				   service->name, format_endpoint(&turned->addr, turned->port, text));
 	}
-	owners_free(&owners);
 	return err;
+}
+
+/*
+ * With another affinity it is others who get the canary, and other things that are counted: what a rollout has measured so
+ * far says nothing of them. By force it is as a weight set by force: an assignment of its own, which pauses the rollout.
+ */
+static int check_affinity(struct apply *apply, bool force, struct error *error)
+{
+	struct change *change = &apply->change;
+
+	for (size_t i = 0; i < change->desired.service_count; i++) {
+		struct service_model *service = &change->desired.services[i];
+		const struct service_model *now = model_find_same(&change->actual, service);
+
+		if (!now || now->affinity == service->affinity || !owners_find(&apply->owners, service->name))
+			continue;
+		if (!force)
+			return fail(
+				error, -EBUSY,
+				"this would change the affinity of %s during its rollout, see canaryctl rollout "
+				"status: roll back with canaryctl rollout rollback, or give --force, which pauses the "
+				"rollout",
+				service->name);
+		service->assignment++;
+		/* Nobody has said that what the breaker or a lease took from the canary is to be given back. */
+		service->begin_stopped = now->word & CANARY_WORD_STOPPED;
+		json_array_append_new(
+			apply->notes,
+			json_sprintf("the affinity of %s changes during its rollout, which is paused", service->name));
+	}
+	return 0;
 }
 
 int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error)
@@ -175,8 +224,9 @@ int apply_begin(struct apply *apply, enum dataplane_access access, bool force, s
 	if (plan_make(&change->actual, &change->desired, &apply->plan))
 		return fail(error, -ENOMEM, "out of memory");
 	add_notes(change, apply->notes);
-	if (force)
-		return 0;
+	err = check_affinity(apply, force, error);
+	if (err || force)
+		return err;
 	err = check_finished(apply, error);
 	return err ? err : check_canaries(change, error);
 }
@@ -263,6 +313,7 @@ void apply_end(struct apply *apply)
 {
 	plan_free(&apply->plan);
 	json_decref(apply->notes);
+	owners_free(&apply->owners);
 	saved_state_free(&apply->saved);
 	model_free(&apply->wanted);
 	change_end(&apply->change);

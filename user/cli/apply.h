@@ -5,12 +5,14 @@
 
 #include "cli/change.h"
 #include "core/plan.h"
+#include "io/owners.h"
 #include "io/state_file.h"
 
 struct apply {
 	const struct cli *cli;
 	struct change change;
 	struct plan plan;
+	struct owners owners; /* whose weights are a rollout's */
 	json_t *notes; /* what may surprise about the plan, in sentences */
 	struct saved_state saved; /* what services that are new here had before a reboot */
 	struct model wanted; /* the file's, until apply_begin() */
@@ -19,8 +21,9 @@ struct apply {
 /* Reads the file. 0 or -errno; apply_end() is due in any case. */
 int apply_load(struct apply *apply, const struct cli *cli, const char *file, struct error *error);
 /*
- * Begins a change whose `desired` is the file's, and plans it. 0 or -errno; -EBUSY where the last canary backend of a
- * service would go while its weight stays above 0, unless `force`.
+ * Begins a change whose `desired` is the file's, and plans it. 0 or -errno; -EBUSY, unless `force`, where the last canary
+ * backend of a service would go while its weight stays above 0, and where the affinity would change during a rollout, which
+ * `force` pauses.
  */
 int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error);
 /* Makes it real. Services that come back after a reboot have their windows opened again. */

@@ -413,8 +413,9 @@ const struct command cli_commands[] = {
 		.max_arguments = 2,
 		.options = OPT(SERVICE) | OPT(NOTE) | OPT(SOCKET),
 		.summary = "what a user says of it, counted for the cohort that the user was in",
-		.details = "CLIENT is an address; where each connection has its cohort (affinity flow), with the port "
-			   "of one.",
+		.details = "CLIENT is an address; where each connection has its cohort (affinity flow), best with the "
+			   "port of one: without it, the word counts only if all that is known of the client's "
+			   "connections agrees.",
 		.examples = EXAMPLES("canaryctl feedback 198.51.100.7 bad --note 'nothing I like'",
 				     "canaryctl feedback 198.51.100.7:40312 good"),
 		.run = cmd_feedback,

@@ -22,7 +22,7 @@ static json_t *feedback_body(const struct cli *cli)
 int cmd_feedback(const struct cli *cli, struct error *error)
 {
 	struct daemon_request request = {.socket = cli->socket, .method = "POST", .path = "/v1/feedback"};
-	const char *verdict = cli->arguments[1], *cohort;
+	const char *verdict = cli->arguments[1], *cohort, *why;
 	struct canary_addr addr;
 	json_t *body, *answer;
 	int port, err;
@@ -40,9 +40,12 @@ int cmd_feedback(const struct cli *cli, struct error *error)
 		return CLI_FAILED;
 	make_harmless(answer);
 	cohort = text_of(answer, "cohort");
-	report(cli, true, json_deep_copy(answer), *cohort ? "%s: %s, counted for %s" : "%s: %s, noted%s",
-	       text_of(answer, "service"), verdict,
-	       *cohort ? cohort : "; it is not known which cohort the client was in, so it counts for neither");
+	why = text_of(answer, "text");
+	report(cli, true, json_deep_copy(answer), "%s: %s, %s%s%s%s", text_of(answer, "service"), verdict,
+	       json_is_true(json_object_get(answer, "counted")) ? "counted for "
+	       : *cohort					? "noted, but not counted, for "
+								: "noted, but counted for neither cohort",
+	       cohort, *why ? ": " : "", why);
 	json_decref(answer);
 	return CLI_DONE;
 }

@@ -27,14 +27,15 @@ void owner_override(const struct cli *cli, struct owners *owners, const char *se
 {
 	struct error error;
 	char path[PATH_MAX];
+	const struct owner *owner = owners_find(owners, service);
 	bool changed;
 	int err;
 
-	if (!owners_find(owners, service))
+	if (!owner)
 		return;
 	if (!weight)
 		owners_leave(owners, service);
-	else if (owners_take(owners, service, weight, &changed))
+	else if (owners_take(owners, service, weight, owner->guards, &changed))
 		must(NULL);
 	err = path_of(cli, path, &error);
 	if (!err)

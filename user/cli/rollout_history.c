@@ -41,6 +41,8 @@ static const char *numbers(const json_t *entry, char buf[160])
 	if (canary_flows || stable_flows)
 		len = (size_t)snprintf(buf, 160, " (canary %lld failures in %lld flows, stable %lld in %lld", canary,
 				       canary_flows, stable, stable_flows);
+	else if (json_is_number(json_object_get(entry, "value")))
+		len = (size_t)snprintf(buf, 160, " (%g", number_of(entry, "value"));
 	else if (json_is_number(log_e))
 		len = (size_t)snprintf(buf, 160, " (%lld events of the canary's, %lld of stable's", canary, stable);
 	if (len && json_is_number(log_e))
@@ -50,11 +52,14 @@ static const char *numbers(const json_t *entry, char buf[160])
 	return buf;
 }
 
-/* What a reason means; "none" is what every gate that passes has. */
+/* What was said, or what the reason means; "none" is what every gate that passes has. */
 static const char *clause_of(const json_t *entry)
 {
+	const char *text = text_of(entry, "text");
 	enum reason reason;
 
+	if (*text)
+		return text;
 	return parse_reason(text_of(entry, "reason"), &reason) ? text_of(entry, "reason") : reason_text(reason);
 }
 
@@ -173,6 +178,26 @@ static void print_deciding(const struct cli *cli, const json_t *events)
 	}
 }
 
+static void print_answers(const struct cli *cli, const json_t *answers)
+{
+	struct table table = {};
+	json_t *answer;
+	char text[160];
+	size_t i;
+
+	json_array_foreach (answers, i, answer) {
+		table_left(&table, STYLE_PLAIN, "%s", text_of(answer, "time"));
+		table_left(&table, STYLE_PLAIN, "step %lld", (long long)integer_of(answer, "step"));
+		table_left(&table, STYLE_PLAIN, "%s", text_of(answer, "verdict"));
+		table_left(&table, STYLE_PLAIN, "%s%s", clause_of(answer), numbers(answer, text));
+		table_end_row(&table);
+	}
+	if (json_array_size(answers)) {
+		puts("    what it said:");
+		table_print(&table, cli, 6);
+	}
+}
+
 static void print_gate(const struct cli *cli, const json_t *gate)
 {
 	bool failed = json_is_true(json_object_get(gate, "failed"));
@@ -188,6 +213,7 @@ static void print_gate(const struct cli *cli, const json_t *gate)
 		       (long long)integer_of(gate, "stable"));
 	putchar('\n');
 	print_deciding(cli, json_object_get(gate, "deciding"));
+	print_answers(cli, json_object_get(gate, "answers"));
 }
 
 static void cohort_cells(struct table *table, const json_t *cohort)

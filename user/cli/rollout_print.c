@@ -300,6 +300,21 @@ static void print_gates(const struct cli *cli, const json_t *gates)
 	}
 }
 
+static void print_feedback(const json_t *feedback)
+{
+	const json_t *canary = json_object_get(feedback, "canary"), *stable = json_object_get(feedback, "stable");
+	long long unattributed = integer_of(feedback, "unattributed");
+
+	if (!integer_of(canary, "words") && !integer_of(stable, "words") && !unattributed)
+		return;
+	printf("\n  feedback  %lld of the canary's users, %lld unhappy; %lld of stable's, %lld unhappy",
+	       (long long)integer_of(canary, "words"), (long long)integer_of(canary, "unhappy"),
+	       (long long)integer_of(stable, "words"), (long long)integer_of(stable, "unhappy"));
+	if (unattributed)
+		printf("; %lld of users whose cohort is not known, counted for neither", unattributed);
+	putchar('\n');
+}
+
 void rollout_print(const struct cli *cli, const json_t *status)
 {
 	print_head(cli, status);
@@ -314,4 +329,5 @@ void rollout_print(const struct cli *cli, const json_t *status)
 		return;
 	print_cohorts(cli, json_object_get(status, "cohorts"));
 	print_gates(cli, json_object_get(status, "gates"));
+	print_feedback(json_object_get(status, "feedback"));
 }

@@ -24,7 +24,7 @@
 	X(NONE, none, "everything that was asked for holds")                                                           \
 	X(WORSE, worse, "the canary is worse than stable by more than is tolerated")                                   \
 	X(ABOVE_MAX, above_max, "the value is outside its bound")                                                      \
-	X(SAID_NO, said_no, "who was asked for a verdict says no")                                                     \
+	X(SAID_NO, said_no, "whoever was asked says no")                                                               \
 	X(BREAKER, breaker, "the breaker in the kernel took the canary out")                                           \
 	X(SAMPLE_RATIO, sample_ratio, "the cohorts' shares of new flows are not those of the weight")                  \
 	X(BAKING, baking, "the step has not lasted long enough yet")                                                   \

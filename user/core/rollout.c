@@ -372,6 +372,13 @@ void rollout_done(struct rollout *rollout, __s64 now_ms)
 	rollout->deadline_ms = 0;
 }
 
+void rollout_weight_is_back(struct rollout *rollout, __s64 now_ms)
+{
+	turn_advance(rollout, now_ms);
+	rollout->step_ms = 0;
+	rollout->wait = ROLLOUT_WAIT_NOTHING;
+}
+
 bool rollout_owns_weight(const struct rollout *rollout)
 {
 	return turn_is_running(rollout) || rollout->state == ROLLOUT_PAUSED || rollout->state == ROLLOUT_SUCCEEDED;

@@ -170,6 +170,12 @@ int rollout_apply(const struct rollout_plan *plan, struct rollout *rollout, cons
 /* pending[0], of which there must be one, is carried out. The step's time begins when its weight is set. */
 void rollout_done(struct rollout *rollout, __s64 now_ms);
 
+/*
+ * The step's weight was not in force for a time (a lease was over, the host began anew), and is set again: the bake begins
+ * anew, as nobody knows how much of it was spent without the canary. The deadline goes on: the step does take that long.
+ */
+void rollout_weight_is_back(struct rollout *rollout, __s64 now_ms);
+
 /* Is there a release whose weight belongs to the rollout? Then commands and files leave the weight alone. */
 bool rollout_owns_weight(const struct rollout *rollout);
 

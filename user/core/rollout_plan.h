@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "core/freeze.h"
+#include "core/guard_settings.h"
 #include "core/validate.h"
 
 #define ROLLOUT_MAX_STEPS 32
@@ -99,6 +100,7 @@ struct rollout_plan {
 	struct freeze_window freezes[ROLLOUT_MAX_FREEZES];
 	size_t freeze_count;
 	char hooks[HOOK_COUNT][ROLLOUT_TEXT_LEN]; /* commands; "": none */
+	struct guard_settings guards; /* in force from the first step's weight on until the release ends */
 };
 
 /* 5 -> 25 -> 50 -> 100, ten minutes each, half an hour at last; a gate on failures. */

@@ -66,6 +66,7 @@ static int set_weight(struct supervisor *supervisor, const struct rollout_action
 		.salt_number = salted ? record->salt_number : supervisor->running.salt_number,
 		.reset = action->reset,
 		.owned = rollout_owns_weight(&record->rollout),
+		.guards = action->weight ? &record->plan.guards : &record->guards_before,
 		.known = record->assignment,
 	};
 	__u32 assignment;
@@ -74,6 +75,8 @@ static int set_weight(struct supervisor *supervisor, const struct rollout_action
 	if (err)
 		return err;
 	note_assignment(supervisor, assignment, change.weight, change.holdback);
+	if (!action->weight)
+		supervisor->record.guards_before.given = 0;
 	log_info("%s: weight %d.%02d%%", supervisor->name, action->weight / 100, action->weight % 100);
 	return 0;
 }
@@ -97,10 +100,12 @@ static int swap(struct supervisor *supervisor, bool back, struct error *error)
 			return err;
 		}
 	}
-	err = swap_make(instance, supervisor->name, record->swap, back, &assignment, error);
-	if (!err)
-		note_assignment(supervisor, assignment, 0, 0);
-	return err;
+	err = swap_make(instance, supervisor->name, record->swap, back, &record->guards_before, &assignment, error);
+	if (err)
+		return err;
+	note_assignment(supervisor, assignment, 0, 0);
+	record->guards_before.given = 0;
+	return 0;
 }
 
 static void end_hook(struct supervisor *supervisor)
@@ -246,6 +251,7 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 		.holdback = supervisor_holdback(supervisor),
 		.salt_number = record->salt_number,
 		.owned = true,
+		.guards = &record->plan.guards,
 		.known = ~0U,
 	};
 	__u32 assignment = supervisor->running.assignment;
@@ -263,6 +269,7 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 			   change.weight % 100, why);
 		begin_elsewhere(supervisor, assignment);
 		note_assignment(supervisor, assignment, change.weight, change.holdback);
+		rollout_weight_is_back(&record->rollout, wall_ms());
 	}
 	if (supervisor_save(supervisor, &error))
 		supervisor_note_error(supervisor, &error);

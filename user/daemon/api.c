@@ -245,9 +245,10 @@ static struct supervisor *pick(const struct http_call *call, struct daemon *daem
 static void post_feedback(struct http_call *call, void *arg)
 {
 	struct supervisor *supervisor = pick(call, arg);
-	const char *client = body_text(call, "client"), *verdict = body_text(call, "verdict"), *cohort;
+	const char *client = body_text(call, "client"), *verdict = body_text(call, "verdict");
 	bool good = verdict && !strcmp(verdict, "good"), bad = verdict && !strcmp(verdict, "bad");
 	const struct word word = {client, good, body_text(call, "note"), http_uid(call)};
+	struct feedback_result result;
 	struct error error;
 	int err;
 
@@ -260,13 +261,13 @@ static void post_feedback(struct http_call *call, void *arg)
 		http_reply_error(call, 400, "give {\"client\": ADDRESS, \"verdict\": \"good\" or \"bad\"}");
 		return;
 	}
-	err = feedback_take(supervisor, &word, &cohort, &error);
+	err = feedback_take(supervisor, &word, &result, &error);
 	if (err)
 		reply_failed(call, err, &error);
 	else
-		http_reply(
-			call, 200,
-			json_pack("{s:s, s:s, s:s?}", "service", supervisor->name, "client", client, "cohort", cohort));
+		http_reply(call, 200,
+			   json_pack("{s:s, s:s, s:s?, s:b, s:s?}", "service", supervisor->name, "client", client,
+				     "cohort", result.cohort, "counted", result.counted, "text", result.text));
 }
 
 static void get_health(struct http_call *call, void *arg)

@@ -18,11 +18,11 @@
  *   GET  /v1/services/{service}/rollout/history       {"service", "entries": [ENTRY, ...]}, newest first; ?limit=N (100),
  *                                                     ?release=N
  *   GET  /v1/services/{service}/rollout/explain       EXPLANATION of the last release; ?release=N: of that one
- *   POST /v1/feedback                           [A]   {"service", "client", "cohort": "canary" | "stable" | null}; the
+ *   POST /v1/feedback                           [A]   {"service", "client", "cohort": "canary" | "stable" | null,
+ *                                                     "counted": for the gates of a rollout, "text": why not, or null}; the
  *                                                     body: "client": "192.0.2.7" or with ":port", "verdict": "good" |
  *                                                     "bad", "service": may be left out when there is one, "note": text.
- *                                                     "cohort" null: which one the client was in is not known (with
- *                                                     affinity `flow` it takes the port of a connection that lives)
+ *                                                     "cohort" null: which one the client was in is not known
  *   GET  /v1/health                                   {"backends": [{"service", "backend", "cohort", "state": "up" |
  *                                                     "down" | "held" | "unknown", "since", "text"}]}
  *
@@ -52,6 +52,8 @@
  *                     "harm_log_e", "harm_bound", "sample_ratio_log_e", "sample_ratio_bound", "w"}
  *   gates            [GATE, ...]
  *   cohorts          {"canary": COHORT, "stable": COHORT}
+ *   feedback         {"canary": {"words", "unhappy": clients, by their first bad word}, "stable": {...}, "unattributed":
+ *                     words of clients whose cohort is not known} of the release
  *   plan             PLAN of the release, or the one that a start would take
  *
  * GATE      {"name", "type", "mode", "verdict", "reason", "text",
@@ -65,12 +67,15 @@
  * ENTRY     {"time", "kind", "release", "uid" (null: the daemon itself), and by kind:
  *            transition: "number", "before", "after", "step", "weight", "cause", "judgement"
  *            verdict:    "step", "gate", "verdict", "reason", "canary_flows", "canary_failures", "stable_flows",
- *                        "stable_failures", "log_e", "w"
+ *                        "stable_failures", "log_e", "w", "text": what a command, a webhook or a query said with it, or
+ *                        null, "value": that was held against a bound, or null
  *            feedback:   "client", "cohort", "verdict", "note"
  *            block:      "blocked", "reason"}
  * EXPLANATION {"service", "release", "state", "cause", "gate": which decided or null, "text": a sentence,
- *            "gates": [{"name", "type", "log_e", "bound", "failed", "n": events, "canary": ..., "stable": ...,
- *                       "deciding": [{"time", "step", "w", "canary", "stable", "log_e"}, ...]: where ln E rose most}],
+ *            "gates": [{"name", "type", "mode", "log_e", "bound", "failed", "n": events, "canary": ..., "stable": ...,
+ *                       "deciding": [{"time", "step", "w", "canary", "stable", "log_e"}, ...]: where ln E rose most,
+ *                       "answers": [{"time", "step", "verdict", "reason", "text", "value", ...}, ...]: of a gate that
+ *                       others answer or that has a bound, its last verdicts, each another than the one before}],
  *            "transitions": [ENTRY, ...], "steps": [{"step", "weight", "canary": {"flows", "failures"}, "stable": ...}]}
  */
 #ifndef DAEMON_API_H

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,9 +18,12 @@
 #include "daemon/log.h"
 #include "daemon/supervisor.h"
 #include "io/config.h"
+#include "io/directory.h"
 #include "io/lock_file.h"
 
 #define SOCKET_GROUP "canary"
+#define STATE_MODE 0700
+#define DIRECTORY_MODE 0755 /* of the socket and of the keys, which have modes of their own */
 #define USEC_PER_MSEC 1000ULL
 #define DAY_MS (86400 * 1000LL)
 #define COUNTS_KEPT_MS (90 * DAY_MS)
@@ -284,36 +286,23 @@ static int read_boot(char ret[BOOT_ID_LEN], struct error *error)
 	return got == BOOT_ID_LEN - 1 ? 0 : fail(error, -EIO, "the boot's id cannot be read: %s", strerror(errno));
 }
 
-/* The directory of the default socket is gone after a reboot, that of the keys comes with the first of them. */
-static int make_directory_of(const char *path, struct error *error)
-{
-	char directory[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-
-	if (!slash || slash == path)
-		return 0;
-	snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
-	if (mkdir(directory, 0755) && errno != EEXIST)
-		return fail(error, -errno, "cannot make %s: %s", directory, strerror(errno));
-	return 0;
-}
-
 static int lock_instance(struct daemon *daemon, struct error *error)
 {
 	char path[PATH_MAX];
 	int err = instance_file(&daemon->options.instance, "canaryd", path, error);
 
 	if (!err)
-		err = make_directory_of(path, error);
+		err = directory_make_of(path, DIRECTORY_MODE, error);
 	return err ? err : lock_file(path, daemon->options.instance.dir, &daemon->lock, error);
 }
 
 static int open_history(struct daemon *daemon, struct error *error)
 {
 	char path[PATH_MAX];
+	int err = directory_make(daemon->options.state_dir, STATE_MODE, error);
 
-	if (mkdir(daemon->options.state_dir, 0700) && errno != EEXIST)
-		return fail(error, -errno, "cannot make %s: %s", daemon->options.state_dir, strerror(errno));
+	if (err)
+		return err;
 	if (snprintf(path, sizeof(path), "%s/history.db", daemon->options.state_dir) >= (int)sizeof(path))
 		return fail(error, -ENAMETOOLONG, "the name of the state directory is too long");
 	return history_open(path, &daemon->history, error);
@@ -322,7 +311,8 @@ static int open_history(struct daemon *daemon, struct error *error)
 static int open_server(struct daemon *daemon, struct error *error)
 {
 	const struct daemon_options *options = &daemon->options;
-	int err = make_directory_of(options->socket, error);
+	/* The default one is gone after a reboot. */
+	int err = directory_make_of(options->socket, DIRECTORY_MODE, error);
 
 	if (!err)
 		err = http_server_open(api_routes, daemon, &daemon->server, error);

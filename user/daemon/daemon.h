@@ -41,6 +41,10 @@ struct daemon {
 	char boot[BOOT_ID_LEN];
 	__s64 started_ms;
 	__s64 pruned_ms; /* the history */
+	/* CLOCK_MONOTONIC: time that walks through the remembered flows took, and that has not been made up for. */
+	struct {
+		__s64 debt_ns, noted_ns;
+	} walks;
 	bool blind; /* the data plane could not be read: said once */
 };
 

@@ -10,6 +10,7 @@
 #include "daemon/status.h"
 
 #define DECIDING 10 /* events that are shown of a gate */
+#define ANSWERS_SHOWN 10 /* the last ones of a gate that others answer, or that has a bound */
 
 /* A sample that made a gate's E rise. */
 struct deciding {
@@ -31,6 +32,7 @@ struct replay {
 	struct measure measure;
 	struct gate_replay gates[ROLLOUT_MAX_GATES];
 	struct tally steps[ROLLOUT_MAX_STEPS][CANARY_COHORTS];
+	json_t *answers[ROLLOUT_MAX_GATES]; /* verdicts of gates without evidence, each another than the one before */
 };
 
 /* Makes room where one is to go that rose less than this. */
@@ -140,6 +142,51 @@ static int replay_counts(const struct history_entry *entry, void *arg)
 	return 0;
 }
 
+static bool has_evidence(const struct rollout_gate *gate)
+{
+	return gate_has_process(gate) || gate_has_times(gate);
+}
+
+/* The same once more is nothing new. */
+static bool repeats(const json_t *answers, const json_t *answer)
+{
+	static const char *const keys[] = {"step", "verdict", "reason", "text"};
+	const json_t *last = json_array_get(answers, json_array_size(answers) - 1);
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (!json_equal(json_object_get(last, keys[i]), json_object_get(answer, keys[i])))
+			return false;
+	}
+	return last;
+}
+
+static void take_answer(json_t *answers, const struct history_entry *entry)
+{
+	static const char *const others[] = {"kind", "release", "uid", "gate", "log_e", "w"};
+	json_t *answer = entry_view(entry);
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		json_object_del(answer, others[i]);
+	if (!repeats(answers, answer))
+		json_array_append(answers, answer);
+	if (json_array_size(answers) > ANSWERS_SHOWN)
+		json_array_remove(answers, 0);
+	json_decref(answer);
+}
+
+static int replay_verdict(const struct history_entry *entry, void *arg)
+{
+	struct replay *replay = arg;
+
+	for (size_t i = 0; i < replay->plan->gate_count; i++) {
+		const struct rollout_gate *gate = &replay->plan->gates[i];
+
+		if (!has_evidence(gate) && !strcmp(gate->name, entry->verdict.gate))
+			take_answer(replay->answers[i], entry);
+	}
+	return 0;
+}
+
 static json_t *deciding_view(const struct gate_replay *gate)
 {
 	json_t *view = json_array();
@@ -157,26 +204,36 @@ static json_t *deciding_view(const struct gate_replay *gate)
 	return view;
 }
 
+/* Did it fail when it was asked last? */
+static bool said_no(const json_t *answers)
+{
+	const json_t *last = json_array_get(answers, json_array_size(answers) - 1);
+	const char *verdict = json_string_value(json_object_get(last, "verdict"));
+
+	return verdict && !strcmp(verdict, verdict_name(VERDICT_FAIL));
+}
+
+static json_t *gate_view(const struct replay *replay, size_t at)
+{
+	const struct rollout_gate *plan = &replay->plan->gates[at];
+	const struct gate_measure *gate = &replay->measure.gates[at];
+	__u64 canary = gate->events[CANARY_CANARY], stable = gate->events[CANARY_STABLE];
+	bool failed = has_evidence(plan) ? gate->process.failed || gate->times.failed : said_no(replay->answers[at]);
+
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:b, s:I, s:I, s:I, s:o, s:O}", "name", plan->name, "type",
+			 gate_type_name(plan->type), "mode", gate_mode_name(plan->mode), "log_e",
+			 number_view(measure_log(&replay->measure, replay->plan, at)), "bound",
+			 number_view(measure_bound(replay->plan, at)), "failed", failed, "n",
+			 (json_int_t)(canary + stable), "canary", (json_int_t)canary, "stable", (json_int_t)stable,
+			 "deciding", deciding_view(&replay->gates[at]), "answers", replay->answers[at]);
+}
+
 static json_t *gates_view(const struct replay *replay)
 {
-	const struct rollout_plan *plan = replay->plan;
 	json_t *view = json_array();
 
-	for (size_t i = 0; i < plan->gate_count; i++) {
-		const struct gate_measure *gate = &replay->measure.gates[i];
-		__u64 canary = gate->events[CANARY_CANARY], stable = gate->events[CANARY_STABLE];
-
-		if (!gate_has_process(&plan->gates[i]) && !gate_has_times(&plan->gates[i]))
-			continue;
-		json_array_append_new(view,
-				      json_pack("{s:s, s:s, s:o, s:o, s:b, s:I, s:I, s:I, s:o}", "name",
-						plan->gates[i].name, "type", gate_type_name(plan->gates[i].type),
-						"log_e", number_view(measure_log(&replay->measure, plan, i)), "bound",
-						number_view(measure_bound(plan, i)), "failed",
-						gate->process.failed || gate->times.failed, "n",
-						(json_int_t)(canary + stable), "canary", (json_int_t)canary, "stable",
-						(json_int_t)stable, "deciding", deciding_view(&replay->gates[i])));
-	}
+	for (size_t i = 0; i < replay->plan->gate_count; i++)
+		json_array_append_new(view, gate_view(replay, i));
 	return view;
 }
 
@@ -265,9 +322,14 @@ json_t *explain_view(struct supervisor *supervisor, __u64 release, struct error 
 	if (record_plan(history, supervisor->name, which, &plan, error))
 		return NULL;
 	transitions = json_array();
+	for (size_t i = 0; i < plan.gate_count; i++)
+		replay.answers[i] = json_array();
 	if (!history_list(history, HISTORY_TRANSITION, &filter, append_transition, transitions, error) &&
-	    !history_list(history, HISTORY_COUNTS, &filter, replay_counts, &replay, error))
+	    !history_list(history, HISTORY_COUNTS, &filter, replay_counts, &replay, error) &&
+	    !history_list(history, HISTORY_VERDICT, &filter, replay_verdict, &replay, error))
 		view = make_view(supervisor, &replay, which, transitions);
+	for (size_t i = 0; i < plan.gate_count; i++)
+		json_decref(replay.answers[i]);
 	json_decref(transitions);
 	return view;
 }

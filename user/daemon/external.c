@@ -270,16 +270,54 @@ void external_reset(struct supervisor *supervisor)
 	}
 }
 
+static bool is_fresh(const struct external *external)
+{
+	const struct supervisor *supervisor = external->supervisor;
+	__s64 fresh = FRESH_PERIODS * period_ms(supervisor) + TIMEOUT_MS;
+
+	return external->answered_ms && external->answered_visit == supervisor->record.visit &&
+	       llabs(wall_ms() - external->answered_ms) <= fresh;
+}
+
 struct finding external_finding(const struct supervisor *supervisor, size_t gate, double *ret_value)
 {
 	static const struct finding unavailable = {VERDICT_INCONCLUSIVE, REASON_METRIC_UNAVAILABLE};
 	const struct external *external = &supervisor->externals[gate];
-	__s64 fresh = FRESH_PERIODS * period_ms(supervisor) + TIMEOUT_MS;
 
 	*ret_value = NAN;
-	if (!external->answered_ms || external->answered_visit != supervisor->record.visit ||
-	    llabs(wall_ms() - external->answered_ms) > fresh)
+	if (!is_fresh(external))
 		return unavailable;
 	*ret_value = external->value;
 	return external->finding;
+}
+
+const char *external_text(const struct supervisor *supervisor, size_t gate)
+{
+	const struct external *external = &supervisor->externals[gate];
+
+	return is_fresh(external) ? external->text : "";
+}
+
+const char *external_clause(const struct supervisor *supervisor, int gate, enum reason reason)
+{
+	const char *text = gate >= 0 ? external_text(supervisor, (size_t)gate) : "";
+
+	return *text ? text : reason_text(reason);
+}
+
+bool external_take_news(struct supervisor *supervisor, size_t gate)
+{
+	struct external *external = &supervisor->externals[gate];
+	const struct finding *now = &supervisor->findings[gate].finding;
+	__u64 visit = supervisor->record.visit;
+
+	/* Of a visit in which it has said nothing yet there is nothing to tell. */
+	if (external->answered_visit != visit || !external->answered_ms)
+		return false;
+	if (external->told_visit == visit && external->told.verdict == now->verdict &&
+	    external->told.reason == now->reason)
+		return false;
+	external->told = *now;
+	external->told_visit = visit;
+	return true;
 }

@@ -7,6 +7,7 @@
 #define DAEMON_EXTERNAL_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "canary/abi.h"
@@ -36,6 +37,9 @@ struct external {
 	struct finding finding;
 	double value; /* NAN: none */
 	char text[ANSWER_REASON_LEN]; /* one line for a person; "" */
+	/* What was told last of it: see external_take_news(). */
+	struct finding told;
+	__u64 told_visit;
 };
 
 /* Asks those of the plan's gates that are due. */
@@ -44,5 +48,11 @@ void external_ask(struct supervisor *supervisor);
 void external_reset(struct supervisor *supervisor);
 /* What the gate says now. *ret_value: NAN where there is none. */
 struct finding external_finding(const struct supervisor *supervisor, size_t gate, double *ret_value);
+/* The line that came with it; "": none, or it counts no more. */
+const char *external_text(const struct supervisor *supervisor, size_t gate);
+/* A clause for a finding: the line that came with it, or what its reason means. gate -1: no gate's. */
+const char *external_clause(const struct supervisor *supervisor, int gate, enum reason reason);
+/* Was the gate judged otherwise just now than when this was asked before, or for the first time in this visit? */
+bool external_take_news(struct supervisor *supervisor, size_t gate);
 
 #endif

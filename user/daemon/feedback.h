@@ -12,10 +12,14 @@ struct word {
 	__s64 uid;
 };
 
-/*
- * Writes it down and counts it. *ret_cohort: "canary", "stable", or NULL: not known, and not counted. 0 or -errno; -EINVAL:
- * the client is no address.
- */
-int feedback_take(struct supervisor *supervisor, const struct word *word, const char **ret_cohort, struct error *error);
+struct feedback_result {
+	const char *cohort; /* "canary", "stable", or NULL: not known */
+	bool counted; /* for the gates of the rollout that is under way */
+	const char *text; /* a clause, where it is not counted: why; else NULL */
+};
+
+/* Writes it down and counts it. 0 or -errno; -EINVAL: the client is no address. */
+int feedback_take(struct supervisor *supervisor, const struct word *word, struct feedback_result *ret,
+		  struct error *error);
 
 #endif

@@ -17,7 +17,8 @@ enum { EXIT_USAGE = 2 };
 	X("file", 'f', "FILE", "the configuration (/etc/canary/canary.yaml)")                                          \
 	X("state-dir", 's', "DIR", "where the history is kept (/var/lib/canary)")                                      \
 	X("socket", 'S', "PATH", "where canaryctl finds us (CANARYD_SOCKET, or /run/canary/canaryd.sock)")             \
-	X("listen", 'l', "ADDRESS:PORT", "an address to take feedback on, and to show where rollouts are")             \
+	X("listen", 'l', "ADDRESS:PORT",                                                                               \
+	  "an address to take feedback on, and to show where rollouts are (:PORT: 127.0.0.1)")                         \
 	X("bpffs", 'b', "DIR", "where the data plane is pinned (CANARYCTL_BPFFS, or " DATAPLANE_DEFAULT_DIR ")")       \
 	X("key-file", 'k', "FILE", "keys of the hashes (CANARYCTL_KEY_FILE, or " DATAPLANE_DEFAULT_KEY_FILE ")")       \
 	X("check", 'c', "", "check the configuration, and do nothing else")                                            \

@@ -128,7 +128,7 @@ bool sample_is_empty(const struct sample *sample)
 			return false;
 	}
 	return !sample->share_count && !memcmp(sample->tally, none, sizeof(none)) && !sample->words[CANARY_STABLE] &&
-	       !sample->words[CANARY_CANARY];
+	       !sample->words[CANARY_CANARY] && !sample->unattributed;
 }
 
 bool gate_has_times(const struct rollout_gate *gate)
@@ -229,7 +229,10 @@ void measure_add(struct measure *measure, const struct rollout_plan *plan, const
 	if (sample->w > 0)
 		measure->w = sample->w;
 	measure->distinct = sample->distinct;
+	measure->unattributed += sample->unattributed;
 	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		measure->words[cohort] += sample->words[cohort];
+		measure->unhappy[cohort] += sample->unhappy[cohort];
 		tally_add(&measure->tally[cohort], &sample->tally[cohort]);
 		outcomes[cohort] = settle(measure, cohort, &sample->tally[cohort]);
 	}

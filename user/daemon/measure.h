@@ -60,6 +60,7 @@ struct sample {
 	struct times_sample times[ROLLOUT_MAX_GATES]; /* of gates on times that compare */
 	__u64 unhappy[CANARY_COHORTS]; /* clients whose first bad word this was */
 	__u64 words[CANARY_COHORTS]; /* all that was said, good or bad */
+	__u64 unattributed; /* said by clients whose cohort is not known */
 	double feedback_w; /* the canary's share of clients */
 };
 
@@ -82,6 +83,8 @@ struct measure {
 	__u64 run, visit;
 	int step;
 	struct gate_measure gates[ROLLOUT_MAX_GATES];
+	/* What users said in the run, whether a gate asks for it or not. */
+	__u64 unhappy[CANARY_COHORTS], words[CANARY_COHORTS], unattributed;
 	/* Since the visit's warm-up. */
 	struct tally tally[CANARY_COHORTS];
 	struct harm harm;

@@ -109,6 +109,25 @@ static int unpack_rollout(const json_t *view, struct rollout *ret)
 	return 0;
 }
 
+static json_t *pack_guards(const struct guard_settings *guards)
+{
+	json_t *view = json_pack("{s:i}", "given", (int)guards->given);
+
+#define X(part, key, type, member) json_object_set_new(view, #member, json_integer((json_int_t)guards->member));
+	GUARD_SETTINGS(X)
+#undef X
+	return view;
+}
+
+static struct guard_settings unpack_guards(const json_t *view)
+{
+	return (struct guard_settings){.given = (unsigned)json_integer_value(json_object_get(view, "given")),
+#define X(part, key, type, member) .member = (type)json_integer_value(json_object_get(view, #member)),
+				       GUARD_SETTINGS(X)
+#undef X
+	};
+}
+
 static json_t *pack_record(const struct record *record, bool plan)
 {
 	json_t *view = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:s}", "rollout", pack_rollout(&record->rollout),
@@ -116,6 +135,8 @@ static json_t *pack_record(const struct record *record, bool plan)
 				 (json_int_t)record->first, "assignment", (json_int_t)record->assignment, "salt_number",
 				 (json_int_t)record->salt_number, "boot", record->boot);
 
+	if (record->guards_before.given)
+		json_object_set_new(view, "guards_before", pack_guards(&record->guards_before));
 	if (record->swap)
 		json_object_set(view, "swap", record->swap);
 	if (plan)
@@ -137,6 +158,7 @@ static int unpack_record(const json_t *view, struct record *record, struct error
 	record->first = (__u32)json_integer_value(json_object_get(view, "first"));
 	record->assignment = (__u32)json_integer_value(json_object_get(view, "assignment"));
 	record->salt_number = (__u32)json_integer_value(json_object_get(view, "salt_number"));
+	record->guards_before = unpack_guards(json_object_get(view, "guards_before"));
 	snprintf(record->boot, sizeof(record->boot), "%s", text_of(view, "boot"));
 	json_decref(record->swap);
 	record->swap = json_incref(json_object_get(view, "swap"));

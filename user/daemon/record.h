@@ -21,6 +21,8 @@ struct record {
 	__u32 first; /* the run's first assignment; 0: none yet */
 	__u32 assignment; /* that the rollout, or whoever overrode it, made last; 0: none */
 	__u32 salt_number; /* of the release */
+	/* Of the service's guards, those that the plan has changed, as they were before: they come back when the release ends. */
+	struct guard_settings guards_before;
 	char boot[BOOT_ID_LEN]; /* of the host: assignments count from 1 after another */
 	/* {"promoted": [endpoint, ...], "retired": [...]}: what `finish` made stable, and what was so before. NULL: none */
 	json_t *swap;

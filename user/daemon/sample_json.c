@@ -113,12 +113,12 @@ json_t *sample_json(const struct sample *sample)
 
 	if (has_times(sample))
 		json_object_set_new(view, "times", pack_gates(sample));
-	if (sample->words[CANARY_STABLE] || sample->words[CANARY_CANARY])
+	if (sample->words[CANARY_STABLE] || sample->words[CANARY_CANARY] || sample->unattributed)
 		json_object_set_new(
 			view, "feedback",
-			json_pack("[f, I, I, I, I]", sample->feedback_w, (json_int_t)sample->unhappy[CANARY_STABLE],
+			json_pack("[f, I, I, I, I, I]", sample->feedback_w, (json_int_t)sample->unhappy[CANARY_STABLE],
 				  (json_int_t)sample->unhappy[CANARY_CANARY], (json_int_t)sample->words[CANARY_STABLE],
-				  (json_int_t)sample->words[CANARY_CANARY]));
+				  (json_int_t)sample->words[CANARY_CANARY], (json_int_t)sample->unattributed));
 	return view;
 }
 
@@ -136,6 +136,7 @@ int sample_parse(const json_t *json, struct sample *ret)
 		.feedback_w = json_number_value(json_array_get(feedback, 0)),
 		.unhappy = {number_at(feedback, 1), number_at(feedback, 2)},
 		.words = {number_at(feedback, 3), number_at(feedback, 4)},
+		.unattributed = number_at(feedback, 5),
 	};
 
 	if (!sample.run || sample.share_count > CANARY_EPOCHS || json_array_size(times) > ROLLOUT_MAX_GATES)

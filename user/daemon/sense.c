@@ -112,13 +112,15 @@ static void take_feedback(struct supervisor *supervisor, struct sample *sample)
 
 	memcpy(sample->unhappy, supervisor->unhappy, sizeof(sample->unhappy));
 	memcpy(sample->words, supervisor->words, sizeof(sample->words));
+	sample->unattributed = supervisor->unattributed;
 	sample->feedback_w = share;
 }
 
-static void forget_feedback(struct supervisor *supervisor)
+void supervisor_forget_feedback(struct supervisor *supervisor)
 {
 	memset(supervisor->unhappy, 0, sizeof(supervisor->unhappy));
 	memset(supervisor->words, 0, sizeof(supervisor->words));
+	supervisor->unattributed = 0;
 }
 
 static int keep_sample(struct supervisor *supervisor, const struct sample *sample, struct error *error)
@@ -165,7 +167,7 @@ static int take_sample(struct supervisor *supervisor, struct error *error)
 	if (err)
 		return err;
 	measure_add(&supervisor->measure, &record->plan, &sample);
-	forget_feedback(supervisor);
+	supervisor_forget_feedback(supervisor);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/text.h"
 #include "io/plan_json.h"
 
 json_t *time_view(__s64 ms)
@@ -179,7 +180,8 @@ static json_t *judgement_view(const struct supervisor *supervisor)
 	if (!is_judged(supervisor))
 		return json_null();
 	return json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict), "reason",
-			 reason_name(judgement->finding.reason), "text", reason_text(judgement->finding.reason), "gate",
+			 reason_name(judgement->finding.reason), "text",
+			 external_clause(supervisor, judgement->gate, judgement->finding.reason), "gate",
 			 judgement->gate >= 0 ? supervisor->record.plan.gates[judgement->gate].name : NULL);
 }
 
@@ -220,9 +222,8 @@ static json_t *gate_view(const struct supervisor *supervisor, size_t at)
 	json_object_set_new(view, "verdict", judged ? json_string(verdict_name(finding->verdict)) : json_null());
 	json_object_set_new(view, "reason", judged ? json_string(reason_name(finding->reason)) : json_null());
 	json_object_set_new(view, "text",
-			    json_string(external->text[0] ? external->text
-					: judged	  ? reason_text(finding->reason)
-							  : ""));
+			    json_string(judged ? external_clause(supervisor, (int)at, finding->reason)
+					       : external_text(supervisor, at)));
 	json_object_set_new(view, "log_e", number_view(has ? measure_log(&supervisor->measure, plan, at) : NAN));
 	json_object_set_new(view, "bound", number_view(measure_bound(plan, at)));
 	json_object_set_new(view, "w", number_view(process && has ? supervisor->measure.w : NAN));
@@ -282,6 +283,24 @@ static json_t *cohort_view(const struct supervisor *supervisor, enum canary_coho
 	return view;
 }
 
+/* Said in the run: also what was said since the last sample. */
+static json_t *feedback_view(const struct supervisor *supervisor)
+{
+	static const struct measure none;
+	bool has = supervisor->measure.run == supervisor->record.run;
+	const struct measure *measure = has ? &supervisor->measure : &none;
+	json_t *view = json_object();
+
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
+		json_object_set_new(view, cohort_name((enum canary_cohort)cohort),
+				    json_pack("{s:o, s:o}", "words",
+					      integer_view(measure->words[cohort] + supervisor->words[cohort]),
+					      "unhappy",
+					      integer_view(measure->unhappy[cohort] + supervisor->unhappy[cohort])));
+	json_object_set_new(view, "unattributed", integer_view(measure->unattributed + supervisor->unattributed));
+	return view;
+}
+
 /* Where the rollout is. */
 static void add_place(json_t *view, const struct supervisor *supervisor)
 {
@@ -328,6 +347,7 @@ json_t *status_view(struct supervisor *supervisor)
 	json_object_set_new(view, "cohorts",
 			    json_pack("{s:o, s:o}", "canary", cohort_view(supervisor, CANARY_CANARY), "stable",
 				      cohort_view(supervisor, CANARY_STABLE)));
+	json_object_set_new(view, "feedback", feedback_view(supervisor));
 	json_object_set_new(view, "plan", plan_json(&supervisor->record.plan));
 	return view;
 }

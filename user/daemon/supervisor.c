@@ -128,6 +128,12 @@ static bool needs_service(enum rollout_event_type type)
 	       type == ROLLOUT_EVENT_RESUME || type == ROLLOUT_EVENT_RETRY;
 }
 
+/* From nothing: by a start, or a retry of all that was rolled back. */
+static bool begins_release(const struct rollout *before, enum rollout_event_type type)
+{
+	return type == ROLLOUT_EVENT_START || (type == ROLLOUT_EVENT_RETRY && before->state == ROLLOUT_ROLLED_BACK);
+}
+
 /* What a request changes beside the state machine's own part, in a copy of what is. */
 static int prepare(const struct supervisor *supervisor, const struct request *request, struct record *record,
 		   struct error *error)
@@ -149,12 +155,14 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 	if (!supervisor->present && needs_service(request->type))
 		return fail(error, -EBUSY, "%s is not in the data plane: canaryctl apply puts it there",
 			    supervisor->name);
-	if (request->type != ROLLOUT_EVENT_START)
+	if (!begins_release(&supervisor->record.rollout, request->type))
 		return 0;
-	err = weight_check_canary(&supervisor->daemon->options.instance, supervisor->name, error);
-	if (err)
+	if (request->type == ROLLOUT_EVENT_START)
+		record->plan = request->plan ? *request->plan : supervisor->plan;
+	err = weight_prepare(&supervisor->daemon->options.instance, supervisor->name, record->plan.guards.given,
+			     &record->guards_before, error);
+	if (err || request->type != ROLLOUT_EVENT_START)
 		return err;
-	record->plan = request->plan ? *request->plan : supervisor->plan;
 	record->salt_number = supervisor->running.salt_number + 1;
 	return 0;
 }
@@ -162,9 +170,7 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 /* The evidence begins anew with a start or a retry of all, and what is measured in a step with each visit of it. */
 static void begin_anew(const struct rollout *before, enum rollout_event_type type, struct record *record)
 {
-	bool retried = type == ROLLOUT_EVENT_RETRY && before->state == ROLLOUT_ROLLED_BACK;
-
-	if (type == ROLLOUT_EVENT_START || retried) {
+	if (begins_release(before, type)) {
 		record->run = record->rollout.transitions;
 		record->first = 0;
 	}
@@ -185,8 +191,10 @@ static void adopt(struct supervisor *supervisor, struct record *record)
 
 	record_free(&supervisor->record);
 	supervisor->record = *record;
-	if (other_plan)
+	if (other_plan) {
 		external_reset(supervisor);
+		supervisor_forget_feedback(supervisor);
+	}
 	supervisor_settle_hook(supervisor);
 }
 
@@ -314,9 +322,12 @@ static void renew_lease(struct supervisor *supervisor)
 
 static void judge(struct supervisor *supervisor)
 {
+	__u64 transitions = supervisor->record.rollout.transitions;
+
 	external_ask(supervisor);
 	supervisor_judge(supervisor);
 	ask_itself(supervisor, ROLLOUT_EVENT_TICK, supervisor->judgement);
+	transition_keep_answers(supervisor, supervisor->record.rollout.transitions != transitions);
 }
 
 static void look_after(struct supervisor *supervisor)

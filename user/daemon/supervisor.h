@@ -45,6 +45,7 @@ struct supervisor {
 	__u64 edges_samples[ROLLOUT_MAX_GATES]; /* the canary's when they were set, which were not held against them */
 	__s64 flooded_until_ms;
 	__u64 unhappy[CANARY_COHORTS], words[CANARY_COHORTS]; /* feedback since the last sample */
+	__u64 unattributed; /* the same, of clients whose cohort is not known */
 	__u8 heard[CANARY_THRESHOLD_ONE / 8]; /* buckets of clients that were unhappy in this run */
 	__u64 heard_run;
 
@@ -109,6 +110,8 @@ int supervisor_holdback(const struct supervisor *supervisor);
 
 /* sense.c: looks at the kernel's counters, and takes a sample if it is time for that. 0 or -errno. */
 int supervisor_sense(struct supervisor *supervisor, struct dataplane *dataplane, struct error *error);
+/* What was said since the last sample belongs to no sample any more. */
+void supervisor_forget_feedback(struct supervisor *supervisor);
 /* judge.c: facts, findings, judgement. */
 void supervisor_judge(struct supervisor *supervisor);
 

@@ -45,7 +45,8 @@ static const char *gate_name(const struct record *record, const struct judgement
 }
 
 /* What was judged, beside the state: {"judgement": ..., "plan": ..., ...}. */
-static char *state_text(const struct record *record, const struct judgement *judgement, bool judged)
+static char *state_text(const struct supervisor *supervisor, const struct record *record,
+			const struct judgement *judgement, bool judged)
 {
 	char *text = record_text(record, true), *whole;
 	const char *gate = gate_name(record, judgement);
@@ -58,7 +59,8 @@ static char *state_text(const struct record *record, const struct judgement *jud
 	json_object_set_new(view, "judgement",
 			    json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict),
 				      "reason", reason_name(judgement->finding.reason), "text",
-				      reason_text(judgement->finding.reason), "gate", gate));
+				      external_clause(supervisor, judgement->gate, judgement->finding.reason), "gate",
+				      gate));
 	whole = json_dumps(view, JSON_COMPACT);
 	json_decref(view);
 	return whole;
@@ -86,7 +88,7 @@ static char *details_of(const struct supervisor *supervisor, size_t at)
 	double value = supervisor->values[at];
 	json_t *view =
 		json_pack("{s:s, s:o, s:s}", "type", gate_type_name(supervisor->record.plan.gates[at].type), "value",
-			  isnan(value) ? json_null() : json_real(value), "text", supervisor->externals[at].text);
+			  isnan(value) ? json_null() : json_real(value), "text", external_text(supervisor, at));
 	char *text = json_dumps(view, JSON_COMPACT);
 
 	json_decref(view);
@@ -170,7 +172,7 @@ int transition_keep(struct supervisor *supervisor, const struct record *record, 
 		    const struct rollout_transition *transition, struct error *error)
 {
 	bool judged = request->type == ROLLOUT_EVENT_TICK || request->type == ROLLOUT_EVENT_TRIP;
-	char *state = state_text(record, &transition->judgement, judged);
+	char *state = state_text(supervisor, record, &transition->judgement, judged);
 	struct entries *entries = calloc(1, sizeof(*entries));
 	struct history_entry *entry;
 
@@ -217,6 +219,23 @@ int transition_keep_change(struct supervisor *supervisor, const struct record *r
 	return keep(supervisor, entries, false, error);
 }
 
+void transition_keep_answers(struct supervisor *supervisor, bool kept)
+{
+	struct entries *entries = calloc(1, sizeof(*entries));
+	struct error error;
+
+	if (!entries)
+		return;
+	for (size_t i = 0; i < supervisor->record.plan.gate_count; i++) {
+		if (external_take_news(supervisor, i) && !kept)
+			add_verdict(entries, supervisor, i);
+	}
+	if (!entries->count)
+		entries_free(entries);
+	else if (keep(supervisor, entries, false, &error))
+		supervisor_note_error(supervisor, &error);
+}
+
 void transition_announce(struct supervisor *supervisor, const struct rollout_transition *transition)
 {
 	const struct record *record = &supervisor->record;
@@ -232,5 +251,5 @@ void transition_announce(struct supervisor *supervisor, const struct rollout_tra
 		 rollout_state_name(transition->to), transition->to_step + 1, record->plan.step_count,
 		 weight_after(record) / 100, weight_after(record) % 100, rollout_cause_name(transition->cause),
 		 judged && gate ? " " : "", judged && gate ? gate : "", judged ? ": " : "",
-		 judged ? reason_text(judgement->finding.reason) : "");
+		 judged ? external_clause(supervisor, judgement->gate, judgement->finding.reason) : "");
 }

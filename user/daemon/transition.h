@@ -18,6 +18,9 @@ int transition_keep_change(struct supervisor *supervisor, const struct record *r
 int transition_settle(struct supervisor *supervisor, struct error *error);
 void transition_forget(struct supervisor *supervisor);
 
+/* After a judgement: what others say now, where it is another thing than before. `kept`: a transition has kept it already. */
+void transition_keep_answers(struct supervisor *supervisor, bool kept);
+
 /* Says so in the log. */
 void transition_announce(struct supervisor *supervisor, const struct rollout_transition *transition);
 

@@ -24,7 +24,7 @@ static int note_owner(const struct instance *instance, const struct owner *owner
 	if (owner->finished)
 		err = owners_finish(&owners, owner->service, &changed);
 	else if (owned)
-		err = owners_take(&owners, owner->service, owner->weight, &changed);
+		err = owners_take(&owners, owner->service, owner->weight, owner->guards, &changed);
 	else
 		changed = owners_leave(&owners, owner->service);
 	if (err)
@@ -40,6 +40,7 @@ static void assign(struct service_model *service, const struct weight_change *ch
 {
 	int most = CANARY_WEIGHT_ONE - change->holdback;
 
+	guard_settings_apply(change->guards, service);
 	service->weight = change->weight < most ? change->weight : most;
 	service->lease = service->weight ? service->lease_default : 0;
 	service->reset_after = change->reset ? 0 : RESET_NEVER;
@@ -57,6 +58,8 @@ static bool is_done(const struct edit *edit, const struct weight_change *change)
 	struct service_model wanted = *now;
 	struct guard guard;
 
+	if (!guard_settings_hold(change->guards, now))
+		return false;
 	if (!change->weight && !now->weight && !change->reset)
 		return true;
 	assign(&wanted, change);
@@ -68,7 +71,7 @@ static bool is_done(const struct edit *edit, const struct weight_change *change)
 static int set(struct edit *edit, const struct weight_change *change, struct error *error)
 {
 	struct service_model *service = edit->service;
-	struct owner owner = {.weight = change->weight};
+	struct owner owner = {.weight = change->weight, .guards = change->guards->given};
 	struct error warning;
 	int err;
 
@@ -100,13 +103,16 @@ int weight_set(const struct instance *instance, const struct weight_change *chan
 	return err;
 }
 
-int weight_check_canary(const struct instance *instance, const char *service, struct error *error)
+int weight_prepare(const struct instance *instance, const char *service, unsigned guards,
+		   struct guard_settings *ret_guards, struct error *error)
 {
 	struct edit edit;
 	int err = edit_begin(&edit, instance, service, DATAPLANE_READ, error);
 
 	if (!err && !service_backends_up(edit.service, CANARY_CANARY))
 		err = fail(error, -EBUSY, "%s has no canary backend that takes new flows: add one first", service);
+	if (!err)
+		*ret_guards = guard_settings_of(edit.service, guards);
 	edit_end(&edit);
 	return err;
 }
@@ -162,7 +168,8 @@ static void move(struct service_model *service, const json_t *endpoints, enum ca
 
 #define AS_IT_IS (-1)
 
-static int make(struct edit *edit, const json_t *swap, bool back, struct error *error)
+static int make(struct edit *edit, const json_t *swap, bool back, const struct guard_settings *guards,
+		struct error *error)
 {
 	const json_t *promoted = json_object_get(swap, "promoted"), *retired = json_object_get(swap, "retired");
 	struct service_model *service = edit->service;
@@ -173,6 +180,7 @@ static int make(struct edit *edit, const json_t *swap, bool back, struct error *
 	move(service, retired, CANARY_STABLE, !back);
 	if (!service_backends_up(service, CANARY_STABLE))
 		return fail(error, -EINVAL, "%s would have no stable backend that takes new flows", service->name);
+	guard_settings_apply(guards, service);
 	service->weight = 0;
 	service->lease = 0;
 	service->reset_after = RESET_NEVER;
@@ -185,13 +193,13 @@ static int make(struct edit *edit, const json_t *swap, bool back, struct error *
 }
 
 int swap_make(const struct instance *instance, const char *service, const json_t *swap, bool back,
-	      __u32 *ret_assignment, struct error *error)
+	      const struct guard_settings *guards, __u32 *ret_assignment, struct error *error)
 {
 	struct edit edit;
 	int err = edit_begin(&edit, instance, service, DATAPLANE_CHANGE, error);
 
 	if (!err)
-		err = make(&edit, swap, back, error);
+		err = make(&edit, swap, back, guards, error);
 	if (!err)
 		*ret_assignment = edit.service->assignment;
 	edit_end(&edit);

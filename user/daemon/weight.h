@@ -18,6 +18,7 @@ struct weight_change {
 	__u32 salt_number;
 	bool reset; /* connections that are placed elsewhere */
 	bool owned; /* by a rollout, from now on */
+	const struct guard_settings *guards; /* to be in force from now on; the rollout's where it owns the weight */
 	__u32 known; /* the last assignment that is known of: a later one that says the same is this one, done before */
 };
 
@@ -25,18 +26,22 @@ struct weight_change {
 int weight_set(const struct instance *instance, const struct weight_change *change, __u32 *ret_assignment,
 	       struct error *error);
 
-/* 0, or -EBUSY: the canary has no backend that takes new flows, so no weight can be set. Or -errno. */
-int weight_check_canary(const struct instance *instance, const char *service, struct error *error);
+/*
+ * Before a rollout. *ret_guards: of the service's guards, those that the plan will change, as they are now. 0, or -EBUSY: the
+ * canary has no backend that takes new flows, so no weight can be set. Or -errno.
+ */
+int weight_prepare(const struct instance *instance, const char *service, unsigned guards,
+		   struct guard_settings *ret_guards, struct error *error);
 
 /* {"promoted": [...], "retired": [...]}: what becomes stable, and what is so now. */
 int swap_plan(const struct instance *instance, const char *service, json_t **ret, struct error *error);
 
 /*
  * The promoted backends become stable's and the retired ones drain (`finish`), or (`back`) all is as it was before; with
- * weight 0, which is nobody's. A ring depends on its backends' addresses and weights, so with the canary at 100 % no flow
+ * weight 0, which is nobody's, and the guards given. A ring depends on its backends' addresses and weights, so with the canary at 100 % no flow
  * moves; those of retired backends live on.
  */
 int swap_make(const struct instance *instance, const char *service, const json_t *swap, bool back,
-	      __u32 *ret_assignment, struct error *error);
+	      const struct guard_settings *guards, __u32 *ret_assignment, struct error *error);
 
 #endif

@@ -30,11 +30,11 @@ static const cyaml_schema_field_t observe_fields[] = {OBSERVE_KEYS(TEXT) CYAML_F
 #undef TEXT_OF
 
 #define TEXT_OF breaker_text
-static const cyaml_schema_field_t breaker_fields[] = {BREAKER_KEYS(TEXT) CYAML_FIELD_END};
+const cyaml_schema_field_t breaker_fields[] = {BREAKER_KEYS(TEXT) CYAML_FIELD_END};
 #undef TEXT_OF
 
 #define TEXT_OF lease_text
-static const cyaml_schema_field_t lease_fields[] = {LEASE_KEYS(TEXT) CYAML_FIELD_END};
+const cyaml_schema_field_t lease_fields[] = {LEASE_KEYS(TEXT) CYAML_FIELD_END};
 #undef TEXT_OF
 
 #define TEXT_OF service_text
@@ -304,8 +304,7 @@ static int read_observe(const struct observe_text *text, const char *path, struc
 #undef READER
 
 #define READER(key) read_breaker_##key
-static int read_breaker(const struct breaker_text *text, const char *path, struct service_model *ret,
-			struct problem *problem)
+int read_breaker(const struct breaker_text *text, const char *path, struct service_model *ret, struct problem *problem)
 {
 	int err;
 
@@ -315,8 +314,7 @@ static int read_breaker(const struct breaker_text *text, const char *path, struc
 #undef READER
 
 #define READER(key) read_lease_##key
-static int read_lease(const struct lease_text *text, const char *path, struct service_model *ret,
-		      struct problem *problem)
+int read_lease(const struct lease_text *text, const char *path, struct service_model *ret, struct problem *problem)
 {
 	int err;
 

@@ -110,6 +110,12 @@ struct gate_text {
 struct hooks_text {
 	HOOK_KEYS(X)
 };
+struct breaker_text {
+	BREAKER_KEYS(X)
+};
+struct lease_text {
+	LEASE_KEYS(X)
+};
 struct rollout_text {
 	ROLLOUT_KEYS(X)
 	struct step_text *steps;
@@ -119,6 +125,8 @@ struct rollout_text {
 	char **freeze;
 	unsigned freeze_count;
 	struct hooks_text *hooks;
+	struct breaker_text *breaker;
+	struct lease_text *lease;
 };
 /* A plan's own file, written as in a service. */
 struct plan_file_text {
@@ -135,12 +143,6 @@ struct quic_text {
 };
 struct observe_text {
 	OBSERVE_KEYS(X)
-};
-struct breaker_text {
-	BREAKER_KEYS(X)
-};
-struct lease_text {
-	LEASE_KEYS(X)
 };
 struct service_text {
 	SERVICE_KEYS(X)
@@ -177,6 +179,8 @@ extern const cyaml_schema_value_t config_schema;
 extern const cyaml_schema_value_t rollout_schema;
 extern const cyaml_schema_value_t plan_file_schema;
 extern const cyaml_schema_field_t rollout_fields[];
+extern const cyaml_schema_field_t breaker_fields[];
+extern const cyaml_schema_field_t lease_fields[];
 extern const cyaml_schema_field_t health_fields[];
 extern const cyaml_schema_field_t quic_fields[];
 
@@ -207,6 +211,9 @@ int read_health(const struct health_text *text, const char *path, struct health_
 /* config_schema_quic.c: as the readers of config_schema.c. */
 int read_quic(const struct quic_text *text, const char *path, struct service_model *ret, struct problem *problem);
 int read_backend_server_id(const char *text, struct backend_model *backend, struct problem *problem);
+/* The mappings `breaker` and `lease`, of a service as of a plan: what is left out stays as it is in *ret. */
+int read_breaker(const struct breaker_text *text, const char *path, struct service_model *ret, struct problem *problem);
+int read_lease(const struct lease_text *text, const char *path, struct service_model *ret, struct problem *problem);
 
 /* Gives the text its meaning. 0, -EINVAL with *ret_problem, or -ENOMEM; *ret is to be freed whatever comes. */
 int config_parse(const struct config_text *text, struct model *ret, struct problem *ret_problem);

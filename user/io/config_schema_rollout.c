@@ -41,6 +41,8 @@ const cyaml_schema_field_t rollout_fields[] = {
 	LIST(gates, OPTIONAL, gate_schema),
 	LIST(freeze, OPTIONAL, window_schema),
 	PART(hooks),
+	PART(breaker),
+	PART(lease),
 	CYAML_FIELD_END,
 };
 #undef TEXT_OF
@@ -427,6 +429,30 @@ static int read_hooks(const struct hooks_text *text, const char *path, struct ro
 	return 0;
 }
 
+/* By the service's own readers. Which of them are given is the plan's to know: the rest stays as the service has it. */
+static int read_guards(const struct rollout_text *text, const char *path, struct rollout_plan *plan,
+		       struct problem *problem)
+{
+	struct service_model service = service_defaults();
+	unsigned given = 0;
+	char part_path[96];
+	int err = 0;
+
+	if (text->breaker) {
+		snprintf(part_path, sizeof(part_path), "%.64sbreaker.", path);
+		err = read_breaker(text->breaker, part_path, &service, problem);
+	}
+	if (!err && text->lease) {
+		snprintf(part_path, sizeof(part_path), "%.64slease.", path);
+		err = read_lease(text->lease, part_path, &service, problem);
+	}
+#define X(part, key, type, member) given |= text->part && text->part->key ? 1U << GUARD_SETTING_##member : 0;
+	GUARD_SETTINGS(X)
+#undef X
+	plan->guards = guard_settings_of(&service, given);
+	return err;
+}
+
 int read_rollout(const struct rollout_text *text, const char *path, struct rollout_plan *ret, struct problem *problem)
 {
 	struct problem found = {};
@@ -442,6 +468,8 @@ int read_rollout(const struct rollout_text *text, const char *path, struct rollo
 		err = read_freezes(text, path, ret, problem);
 	if (!err && text->hooks)
 		err = read_hooks(text->hooks, path, ret, problem);
+	if (!err)
+		err = read_guards(text, path, ret, problem);
 	if (!err)
 		err = rollout_plan_validate(ret, &found);
 	if (found.text[0]) {

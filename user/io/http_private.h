@@ -4,6 +4,7 @@
 #define IO_HTTP_PRIVATE_H
 
 #include <microhttpd.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 
 #include "io/http_server.h"
@@ -11,6 +12,13 @@
 
 #define HTTP_PARTS_MAX 4
 #define HTTP_PART_LEN 128
+
+struct http_peer {
+	TAILQ_ENTRY(http_peer) place;
+	int fd;
+	bool idle; /* in its listener's list: no whole request of it is being answered */
+};
+TAILQ_HEAD(http_peers, http_peer);
 
 /* Descriptors that listen; a daemon of libmicrohttpd for each, so that a crowd on one keeps nobody from the other. */
 struct http_listener {
@@ -20,6 +28,8 @@ struct http_listener {
 	char *path; /* of a unix socket, and which one it was */
 	dev_t device;
 	ino_t inode;
+	struct http_peers idle; /* the longest first */
+	unsigned peer_count; /* all of them */
 };
 
 enum http_listener_index { HTTP_UNIX, HTTP_ADDRESS, HTTP_LISTENERS };
@@ -73,6 +83,13 @@ struct http_call {
 };
 
 int http_bytes_add(struct http_bytes *bytes, const char *more, size_t len); /* 0 or -ENOMEM */
+
+/* For libmicrohttpd, with the listener as its argument: a connection begins or is over. */
+void http_peer_notify(void *arg, struct MHD_Connection *connection, void **slot,
+		      enum MHD_ConnectionNotificationCode code);
+void http_peer_set_idle(struct http_listener *listener, struct MHD_Connection *connection, bool idle);
+/* Where all places are taken, one that asks nothing is freed: in libmicrohttpd's next run. */
+void http_peer_make_room(struct http_listener *listener);
 
 /* Finds the call's route and its parts. 0, or it has answered with an error. */
 int http_route_find(struct http_call *call);

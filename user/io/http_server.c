@@ -71,9 +71,10 @@ static void completed(void *arg, struct MHD_Connection *connection, void **slot,
 {
 	struct http_call *call = *slot;
 
-	(void)arg, (void)connection, (void)code;
+	(void)arg, (void)code;
 	if (!call)
 		return;
+	http_peer_set_idle(call->listener, connection, true);
 	*slot = NULL;
 	http_call_gone(call);
 	if (call->counted)
@@ -121,6 +122,7 @@ static void handle(struct http_call *call)
 	if (call->stage != HTTP_READING)
 		return;
 	call->stage = HTTP_HANDLING;
+	http_peer_set_idle(call->listener, call->connection, false);
 	if (call->body_seen > HTTP_BODY_MAX)
 		http_reply_error(call, MHD_HTTP_CONTENT_TOO_LARGE, "a body has %d bytes at most", HTTP_BODY_MAX);
 	else if (call->body_seen)
@@ -210,8 +212,10 @@ static int listen_on(struct http_server *server, enum http_listener_index index,
 
 	listener->server = server;
 	listener->by_address = index == HTTP_ADDRESS;
+	TAILQ_INIT(&listener->idle);
 	listener->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, take, listener,
 					    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+					    MHD_OPTION_NOTIFY_CONNECTION, http_peer_notify, listener,
 					    MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
 					    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT, MHD_OPTION_END);
 	if (!listener->daemon) {
@@ -267,6 +271,18 @@ static bool is_listener(const struct http_server *server, const void *data)
 	return data >= (const void *)server->listeners && data < (const void *)(server->listeners + HTTP_LISTENERS);
 }
 
+/* While all places are taken libmicrohttpd accepts nobody, and after one has become free in its next run only. */
+static void run_listener(struct http_listener *listener)
+{
+	bool full;
+
+	do {
+		full = listener->peer_count >= HTTP_CONNECTIONS_MAX;
+		MHD_run(listener->daemon);
+		http_peer_make_room(listener);
+	} while (full && listener->peer_count < HTTP_CONNECTIONS_MAX);
+}
+
 /* Runs what can be run, and says how many milliseconds there are until that must be done again. */
 static long run_listeners(struct http_server *server)
 {
@@ -278,7 +294,7 @@ static long run_listeners(struct http_server *server)
 
 		if (!daemon)
 			continue;
-		MHD_run(daemon);
+		run_listener(&server->listeners[i]);
 		if (MHD_get_timeout(daemon, &timeout) == MHD_YES && (wait < 0 || (long)timeout < wait))
 			wait = (long)timeout;
 	}

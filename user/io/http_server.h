@@ -19,7 +19,8 @@
 #include "core/error.h"
 
 #define HTTP_BODY_MAX 65536
-#define HTTP_CONNECTIONS_MAX 128 /* of each listener; more wait to be accepted */
+/* Of each listener: where there are more, the one that has asked nothing for longest is closed, or they wait. */
+#define HTTP_CONNECTIONS_MAX 128
 #define HTTP_WAITING_MAX 64 /* calls that wait and streams, of the server */
 #define HTTP_STREAM_MAX 262144 /* bytes that a slow reader of a stream may be behind */
 #define HTTP_IDLE_TIMEOUT 15 /* s without a byte, in or out, while something is to be read or written */
@@ -51,7 +52,10 @@ int http_server_open(const struct http_route *routes, void *arg, struct http_ser
  */
 int http_server_listen_unix(struct http_server *server, const char *path, const char *group, struct error *error);
 
-/* On "10.0.0.1:8080" or "[2001:db8::1]:8080"; port 0: any, see http_server_port(). 0 or -errno. */
+/*
+ * On "10.0.0.1:8080" or "[2001:db8::1]:8080"; "localhost:8080" and ":8080" are 127.0.0.1. Port 0: any, see
+ * http_server_port(). 0 or -errno.
+ */
 int http_server_listen_address(struct http_server *server, const char *endpoint, struct error *error);
 int http_server_port(const struct http_server *server); /* of the address listened on; 0: none */
 

@@ -12,7 +12,7 @@
 #include "core/text.h"
 #include "io/http_private.h"
 
-#define BACKLOG 128
+#define BACKLOG 4096 /* a unix socket with a full queue refuses, at once, whoever does not want to block */
 
 /* May the path be taken? Only a socket that refuses is stale. */
 static int check_stale(const struct sockaddr_un *address, struct error *error)
@@ -82,6 +82,19 @@ close:
 	return result;
 }
 
+/* Without an address: this host's own. Everybody on the network is let in only by who says so. */
+static int parse_listen(const char *endpoint, struct canary_addr *ret_addr, int *ret_port)
+{
+	static const char localhost[] = "localhost";
+	size_t len = strncmp(endpoint, localhost, sizeof(localhost) - 1) ? 0 : sizeof(localhost) - 1;
+	char text[32];
+	bool local = endpoint[len] == ':' && endpoint[len + 1] != ':';
+
+	if (local && snprintf(text, sizeof(text), "127.0.0.1%s", endpoint + len) >= (int)sizeof(text))
+		return -EINVAL;
+	return parse_endpoint(local ? text : endpoint, ret_addr, ret_port);
+}
+
 int http_socket_address(const char *endpoint, struct error *error)
 {
 	struct sockaddr_storage address = {};
@@ -92,8 +105,12 @@ int http_socket_address(const char *endpoint, struct error *error)
 	int fd, port, code;
 	socklen_t len;
 
-	if (parse_endpoint(endpoint, &addr, &port) || port == PORT_DEFAULT)
-		return fail(error, -EINVAL, "%s: is no ADDRESS:PORT to listen on", endpoint);
+	if (parse_listen(endpoint, &addr, &port) || port == PORT_DEFAULT)
+		return fail(
+			error, -EINVAL,
+			"%s: is no ADDRESS:PORT to listen on: give it like 192.0.2.1:8080 or [2001:db8::1]:8080, or "
+			"localhost:8080 or :8080 for this host alone",
+			endpoint);
 	if (addr_is_v4(&addr)) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons(port);

@@ -44,7 +44,8 @@ static int set(struct owners *owners, const struct owner *wanted, bool *ret_chan
 {
 	struct owner *owner = find(owners, wanted->service);
 
-	*ret_changed = !owner || owner->weight != wanted->weight || owner->finished != wanted->finished;
+	*ret_changed = !owner || owner->weight != wanted->weight || owner->guards != wanted->guards ||
+		       owner->finished != wanted->finished;
 	if (!owner) {
 		struct owner *grown = reallocarray(owners->owners, owners->count + 1, sizeof(*grown));
 
@@ -57,9 +58,9 @@ static int set(struct owners *owners, const struct owner *wanted, bool *ret_chan
 	return 0;
 }
 
-int owners_take(struct owners *owners, const char *service, int weight, bool *ret_changed)
+int owners_take(struct owners *owners, const char *service, int weight, unsigned guards, bool *ret_changed)
 {
-	struct owner wanted = {.weight = weight};
+	struct owner wanted = {.weight = weight, .guards = guards};
 
 	snprintf(wanted.service, sizeof(wanted.service), "%s", service);
 	return set(owners, &wanted, ret_changed);
@@ -88,6 +89,38 @@ static int unreadable(const char *path, struct error *error)
 		    path);
 }
 
+static const char *const guard_names[GUARD_SETTING_COUNT] = {
+#define X(part, key, type, member) [GUARD_SETTING_##member] = #part "." #key,
+	GUARD_SETTINGS(X)
+#undef X
+};
+
+static unsigned unpack_guards(const json_t *names)
+{
+	unsigned guards = 0;
+	json_t *name;
+	size_t i;
+
+	json_array_foreach (names, i, name) {
+		for (int which = 0; which < GUARD_SETTING_COUNT; which++) {
+			if (json_is_string(name) && !strcmp(json_string_value(name), guard_names[which]))
+				guards |= 1U << which;
+		}
+	}
+	return guards;
+}
+
+static json_t *pack_guards(unsigned guards)
+{
+	json_t *names = json_array();
+
+	for (int which = 0; which < GUARD_SETTING_COUNT; which++) {
+		if (guards & 1U << which)
+			json_array_append_new(names, json_string(guard_names[which]));
+	}
+	return names;
+}
+
 int owners_load(const char *path, struct owners *ret, struct error *error)
 {
 	json_t *root, *owner;
@@ -108,7 +141,8 @@ int owners_load(const char *path, struct owners *ret, struct error *error)
 		bool finished = json_is_true(json_object_get(owner, "finished"));
 
 		if (!err && (finished ? owners_finish(ret, name, &changed)
-				      : owners_take(ret, name, (int)lround(weight * 100), &changed)))
+				      : owners_take(ret, name, (int)lround(weight * 100),
+						    unpack_guards(json_object_get(owner, "guards")), &changed)))
 			err = fail(error, -ENOMEM, "out of memory");
 	}
 	json_decref(root);
@@ -126,7 +160,8 @@ static json_t *pack(const struct owners *owners)
 
 		json_object_set_new(services, owner->service,
 				    owner->finished ? json_pack("{s:b}", "finished", true)
-						    : json_pack("{s:f}", "weight", owner->weight / 100.0));
+						    : json_pack("{s:f, s:o}", "weight", owner->weight / 100.0, "guards",
+								pack_guards(owner->guards)));
 	}
 	return json_pack("{s:i, s:o}", "format", 1, "services", services);
 }

@@ -12,12 +12,14 @@
 
 #include "canary/abi.h"
 #include "core/error.h"
+#include "core/guard_settings.h"
 
 #define OWNERS_FILE "rollouts" /* its name, beside the key file: see instance_file() */
 
 struct owner {
 	char service[CANARY_NAME_LEN];
 	int weight; /* that the rollout asks for, in 1/100 percent: what is in force is less under a holdback */
+	unsigned guards; /* settings of the kernel's guards that are the rollout's as well: guard_settings.given */
 	/* Nobody's weight any more: the release was finished, so a file of before it has its cohorts the wrong way round. */
 	bool finished;
 };
@@ -34,8 +36,8 @@ int owners_save(const char *path, const struct owners *owners, struct error *err
 void owners_free(struct owners *owners);
 
 const struct owner *owners_find(const struct owners *owners, const char *service); /* NULL: nobody */
-/* Makes the rollout the owner, of this weight. 0 or -ENOMEM. *ret_changed: it was not, or had another. */
-int owners_take(struct owners *owners, const char *service, int weight, bool *ret_changed);
+/* Makes the rollout the owner, of this weight and these guards. 0 or -ENOMEM. *ret_changed: it was not, or had others. */
+int owners_take(struct owners *owners, const char *service, int weight, unsigned guards, bool *ret_changed);
 bool owners_leave(struct owners *owners, const char *service); /* was it one? */
 
 /* Leaves, and notes that its release was finished. 0 or -ENOMEM; *ret_changed as above. */

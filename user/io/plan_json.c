@@ -93,6 +93,35 @@ static json_t *view_hooks(const struct rollout_plan *plan)
 	return view;
 }
 
+static bool is_given(const struct guard_settings *guards, enum guard_setting which)
+{
+	return guards->given & 1U << which;
+}
+
+static json_t *view_breaker(const struct guard_settings *guards)
+{
+	json_t *view = json_object();
+
+	if (is_given(guards, GUARD_SETTING_breaker))
+		set(view, "enabled", guards->breaker ? "true" : "false");
+	if (is_given(guards, GUARD_SETTING_breaker_ratio))
+		set_hundredths(view, "ratio", (int)guards->breaker_ratio);
+	if (is_given(guards, GUARD_SETTING_breaker_arl))
+		json_object_set_new(view, "arl", json_sprintf("%u", guards->breaker_arl));
+	return view;
+}
+
+static json_t *view_lease(const struct guard_settings *guards)
+{
+	json_t *view = json_object();
+
+	if (is_given(guards, GUARD_SETTING_lease_default))
+		set_duration(view, "duration", guards->lease_default);
+	if (is_given(guards, GUARD_SETTING_on_expiry))
+		set(view, "on_expiry", on_expiry_name(guards->on_expiry));
+	return view;
+}
+
 json_t *plan_json(const struct rollout_plan *plan)
 {
 	json_t *view = json_object(), *steps = json_array(), *gates = json_array(), *freezes = json_array();
@@ -116,5 +145,7 @@ json_t *plan_json(const struct rollout_plan *plan)
 	set_percent(view, "confidence", plan->confidence);
 	json_object_set_new(view, "freeze", freezes);
 	json_object_set_new(view, "hooks", view_hooks(plan));
+	json_object_set_new(view, "breaker", view_breaker(&plan->guards));
+	json_object_set_new(view, "lease", view_lease(&plan->guards));
 	return view;
 }

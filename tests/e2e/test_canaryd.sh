@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The daemon as a process: the directories that it makes, where it listens, and a crowd that connects and asks nothing.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_rollout.sh"
+
+two_armed
+configure <<'YAML'
+steps: [ {weight: 5, bake: 60s, warmup: 0}, {weight: 100, warmup: 0} ]
+final_bake: 60s
+progress_deadline: 1h
+YAML
+attach -f "$work/canary.yaml"
+
+begins() { # STATE_DIR SOCKET [OPTION]...: a daemon with a state and a socket of its own
+	local state=$1
+	CANARYD_SOCKET=$2
+	shift 2
+	start canaryd balancer "$canaryd" -f "$work/canary.yaml" --state-dir "$state" --socket "$CANARYD_SOCKET" "$@"
+	daemon_pid=$started_pid
+	wait_for 10 "canaryd to answer" daemon_answers
+}
+
+services_at() { # URL
+	on balancer curl -s -m 5 "$1/v1/services" | jq -r '.services[].service'
+}
+
+case_ "directories are made, however deep: the state's for its owner alone"
+begins "$work/deep/er/state" "$work/run/deep/er/canaryd.sock" --listen :8091
+eq "$(stat -c %a "$work/deep" "$work/deep/er" "$work/deep/er/state" | xargs)" "755 755 700" "the modes above the state"
+eq "$(stat -c %a "$work/run/deep/er" "$CANARYD_SOCKET" | xargs)" "755 660" "the modes of the socket's directory, and its own"
+
+case_ "--listen :PORT is this host alone"
+eq "$(services_at http://127.0.0.1:8091)" web "what it answers on the loopback"
+balancer_ip=$(on balancer ip -j -4 addr | jq -r '[.[].addr_info[] | select(.scope == "global") | .local][0]')
+code=0
+on balancer curl -s -m 5 -o /dev/null "http://$balancer_ip:8091/v1/services" || code=$?
+eq "$code" 7 "curl's exit code at $balancer_ip, where nobody may listen"
+
+case_ "a thousand connections that ask nothing keep nobody waiting"
+cat >"$work/crowd" <<'PY'
+import socket, sys, time
+crowd = []
+for _ in range(1000):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    crowd.append(s)
+print("ready", flush=True)
+time.sleep(120)
+PY
+start_ready crowd balancer python3 -u "$work/crowd" "$CANARYD_SOCKET"
+crowd=$started_pid
+for _ in 1 2 3; do
+	begun=$(date +%s%3N)
+	succeeds ctl rollout status web
+	at_least 2000 "$(($(date +%s%3N) - begun))" "ms that an answer may take, and took"
+done
+kill -0 "$crowd" || fail "the crowd has gone: nothing was tested"
+stop "$crowd" || true
+daemon_ends || fail "the daemon's exit code: $?"
+
+case_ "--listen localhost:PORT is the same, and what is no address says how to give one"
+begins "$work/deep/er/state" "$work/run/deep/er/canaryd.sock" --listen localhost:8092
+eq "$(services_at http://127.0.0.1:8092)" web "what it answers on the loopback"
+daemon_ends || fail "the daemon's exit code: $?"
+for wrong in 8092 balancer.example:8092 localhost; do
+	refused 1 "$wrong: is no ADDRESS:PORT to listen on: give it like .* or localhost:8080 or :8080 for this host alone" \
+		on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/deep/er/state" --socket "$CANARYD_SOCKET" \
+		--listen "$wrong"
+done
+
+case_ "what is in the way of a directory is named"
+touch "$work/file"
+refused 1 "cannot make $work/file: it is there and is no directory" \
+	on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/file/state" --socket "$CANARYD_SOCKET"
