@@ -215,8 +215,8 @@ test-build: all helpers $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(B
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(MODEL_TESTS) $(UNIT_TESTS)
 
-# With canaryctl, for upgrades from what one compiler made to what the other did.
-test-bpf-build: $(BPF_TESTS) $(BUILD)/canaryctl
+# With canaryctl and the helpers, for upgrades from what one compiler made to what the other did, and for scripts/vm-test.
+test-bpf-build: $(BPF_TESTS) $(BUILD)/canaryctl helpers
 
 test-bpf: test-bpf-build
 	scripts/run-tests bpf $(BPF_TESTS)

@@ -121,7 +121,7 @@ static __always_inline int find_inner(struct xdp_md *ctx, struct pkt *p, const s
 {
 	bool gue;
 
-	if (parse(ctx, p, &our->interface) || p->flags & PKT_TOO_DEEP)
+	if (parse(ctx, p, &our->interface) || p->flags & (PKT_TOO_DEEP | PKT_LATER))
 		return IS(NOT_OURS);
 	gue = p->l4_proto == IPPROTO_UDP && p->tuple.port == our->gue_port;
 	if (!gue && p->l4_proto != IPPROTO_IPIP && p->l4_proto != IPPROTO_IPV6)

@@ -51,11 +51,13 @@ GLOBAL int fragment_remember(void)
 /* A later fragment: it gets what the first one has. 0, XDP_PASS (nothing is known of it), or a reason to drop it. */
 GLOBAL int fragment_follow(void)
 {
+	__u32 zero = 0;
+	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
 	struct pkt *p = pkt_current();
 	struct canary_fragment *first;
 	struct canary_backend *backend;
 
-	if (!p)
+	if (!p || !global)
 		return DROP(FAULT);
 	fragment_key(p);
 	first = bpf_map_lookup_elem(&fragments, &p->fragment_key);
@@ -68,6 +70,8 @@ GLOBAL int fragment_follow(void)
 	p->backend = first->backend;
 	p->tuple.client_port = first->client_port;
 	p->tuple.port = first->port;
+	p->hash =
+		canary_flow_hash(&global->keys, &p->tuple); /* gue's source port comes of it, as the first one's did */
 	if (first->from_backend)
 		p->flags |= PKT_FROM_BACKEND;
 	backend = backend_at(p->backend);

@@ -21,6 +21,7 @@
 #include "events.h"
 #include "histogram.h"
 #include "limits.h"
+#include "operations.h"
 #include "outcomes.h"
 #include "reasons.h"
 
@@ -210,7 +211,7 @@ _Static_assert(sizeof(struct canary_segment_key) == 24, "abi");
 #define CANARY_BACKEND_LIVE 1 /* flows may go there */
 struct canary_backend {
 	struct canary_addr addr;
-	struct canary_addr tunnel_source; /* the outer one for ipip and gue; all zero: not known yet; `addr`: this host */
+	struct canary_addr tunnel_source; /* the outer one, ipip and gue; all zero: not known yet; `addr`: this host */
 	__u16 port; /* network order; 0: as in the packet */
 	__u8 flags;
 	__u8 pad;
@@ -482,44 +483,6 @@ struct canary_backend_counters { /* `backend_counters`, by backend index */
 struct canary_interface_counters { /* `interface_counters`, by the interface's place */
 	__u64 count[CANARY_INTERFACE_COUNTERS];
 	__u64 drops[CANARY_REASONS];
-};
-
-/*
- * One step of a commit: element of `operations`. The SEC("syscall") program `canary_commit` checks that every step can
- * be done, then does them all in one run: a process that dies before has changed nothing, one that dies later all.
- */
-enum canary_operation_type {
-	CANARY_OP_ADD = 1, /* service_ids[key] = id; services[id].word = word */
-	/*
-	 * services[id].word: expected -> the view `word`. A service that is stopped stays so, unless the record is of another
-	 * assignment. See also CANARY_CHANGE_OLDEST().
-	 */
-	CANARY_OP_CHANGE = 2,
-	CANARY_OP_DELETE =
-		3, /* service_ids[key] removed; services[id].word: expected -> 0; `word` != 0: its address is no other's */
-	CANARY_OP_RETIRE_BACKEND = 4, /* backends[id]: not live, generation + 1 */
-};
-/*
- * In the `word` of a change to a service that is stopped: the slot of a record that means the same, by a threshold of 0. With
- * no window open it becomes `oldest`, which cannot be stopped.
- */
-#define CANARY_CHANGE_HAS_OLDEST (1ULL << 8)
-#define CANARY_CHANGE_OLDEST_SHIFT 9
-#define CANARY_CHANGE_OLDEST(slot) (CANARY_CHANGE_HAS_OLDEST | (__u64)(slot) << CANARY_CHANGE_OLDEST_SHIFT)
-struct canary_operation {
-	__u32 type;
-	__u32 id;
-	__u64 expected; /* the service's epoch; 0 for one that is added */
-	__u64 word;
-};
-_Static_assert(sizeof(struct canary_operation) == 24, "abi");
-
-/* Context of canary_commit. */
-struct canary_commit_args {
-	__u32 count;
-	__s32 error; /* 0, -ESTALE (an epoch was not as expected), -E2BIG, -EINVAL */
-	__u32 at; /* the operation that failed */
-	__u32 pad;
 };
 
 #endif

@@ -22,7 +22,9 @@ enum { LATER_OFFSET = 1400 };
 
 static const struct tunnel outer4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
 			   outer4_of_6 = {.src = "10.0.0.1", .dst = BACK4, .frag = IPV4_DF},
-			   outer6 = {.src = "2001:db8:10::1", .dst = BACK6};
+			   outer6 = {.src = "2001:db8:10::1", .dst = BACK6},
+			   gue4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true, .gue_port = 6080},
+			   gue6 = {.src = "2001:db8:10::1", .dst = BACK6, .gue_port = 6080};
 
 static const struct row {
 	const char *what;
@@ -40,6 +42,8 @@ static const struct row {
 	{"6in6, UDP", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK6, IPPROTO_UDP, &outer6},
 	{"4in6, UDP", CANARY_FORWARD_IPIP, CLIENT, VIP, BACK6, IPPROTO_UDP, &outer6},
 	{"6in4, TCP", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK4, IPPROTO_TCP, &outer4_of_6},
+	{"gue, 4in4, UDP", CANARY_FORWARD_GUE, CLIENT, VIP, BACK4, IPPROTO_UDP, &gue4},
+	{"gue, 6in6, TCP", CANARY_FORWARD_GUE, CLIENT6, VIP6, BACK6, IPPROTO_TCP, &gue6},
 	{"nat, UDP", CANARY_FORWARD_NAT, CLIENT, VIP, BACK4, IPPROTO_UDP, NULL},
 	{"nat, TCP", CANARY_FORWARD_NAT, CLIENT, VIP, BACK4, IPPROTO_TCP, NULL},
 	{"nat, UDP, IPv6", CANARY_FORWARD_NAT, CLIENT6, VIP6, BACK6, IPPROTO_UDP, NULL},
@@ -175,6 +179,40 @@ static void case06_all_fragments_follow_the_first(void **state)
 			       counted(&rows[i], "packet", " web.stable.fragments"));
 		} else {
 			later_follows(&rows[i], in);
+		}
+	}
+}
+
+static unsigned outer_port(const struct spec *in)
+{
+	const unsigned udp = 14 + (is_v6(in->src) ? 40 : 20);
+	struct packet packet;
+	struct outcome out;
+
+	packet_build(in, NULL, &packet);
+	run_packet(FRONT, &packet, &out);
+	assert_int_equal(out.verdict, XDP_REDIRECT);
+	return out.packet.data[udp] << 8 | out.packet.data[udp + 1];
+}
+
+/* Or they would take several ways, and come in another order. */
+static void gue_sends_all_from_one_port(void **state)
+{
+	(void)state;
+	for (int i = 0; i < ROWS; i++) {
+		struct spec whole = first_part(&rows[i], 9), first = whole,
+			    later = later_part(&rows[i], LATER_OFFSET, 9);
+
+		if (rows[i].forward != CANARY_FORWARD_GUE)
+			continue;
+		service_of(&rows[i]);
+		for (first.sport = 4001; first.sport < 4050; first.sport++) {
+			unsigned port = outer_port(&first);
+
+			whole.sport = 3000 + first.sport; /* of another flow, in between */
+			set_fragment(&whole, 0, true, 10);
+			outer_port(&whole);
+			assert_int_equal(outer_port(&later), port);
 		}
 	}
 }
@@ -383,6 +421,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(case06_all_fragments_follow_the_first),
+		TEST(gue_sends_all_from_one_port),
 		TEST(case06_nat_translates_the_backends_fragments),
 		TEST(case06_what_belongs_to_no_packet_that_was_seen_passes),
 		TEST(case06_a_packet_is_never_split),

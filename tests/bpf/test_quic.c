@@ -26,8 +26,9 @@ struct scene {
 			"2001:db8:10::21", "2001:db8:10::22", "00000011", "00000021", "00000022", "2001:db8:2::fe"     \
 	}
 static const struct scene scenes[] = {
-	V4(443, CANARY_FORWARD_NAT), V4(444, CANARY_FORWARD_L2), V4(445, CANARY_FORWARD_IPIP),
-	V6(446, CANARY_FORWARD_NAT), V6(447, CANARY_FORWARD_L2), V6(448, CANARY_FORWARD_IPIP),
+	V4(443, CANARY_FORWARD_NAT),  V4(444, CANARY_FORWARD_L2),  V4(445, CANARY_FORWARD_IPIP),
+	V4(449, CANARY_FORWARD_GUE),  V6(446, CANARY_FORWARD_NAT), V6(447, CANARY_FORWARD_L2),
+	V6(448, CANARY_FORWARD_IPIP), V6(450, CANARY_FORWARD_GUE),
 };
 static const struct scene *scene;
 enum { SCENES = sizeof(scenes) / sizeof(*scenes) };
@@ -88,13 +89,14 @@ static void sent(const char *what, struct spec in, const char *backend, const ch
 {
 	struct tunnel tunnel = {.src = strchr(backend, ':') ? "2001:db8:10::1" : "10.0.0.1",
 				.dst = backend,
-				.frag = strchr(backend, ':') ? 0 : IPV4_DF};
+				.frag = strchr(backend, ':') ? 0 : IPV4_DF,
+				.gue_port = scene->forward == CANARY_FORWARD_GUE ? 6080 : 0};
 	struct spec want = sent_on(in, BACK, backend);
 	char endpoint[80], counters[256];
 
 	if (scene->forward == CANARY_FORWARD_NAT)
 		want = translated(in, BACK, backend, scene->port);
-	if (scene->forward == CANARY_FORWARD_IPIP)
+	if (scene->forward == CANARY_FORWARD_IPIP || scene->forward == CANARY_FORWARD_GUE)
 		want.outer = &tunnel;
 	snprintf(counters, sizeof(counters), format, with_port(backend, scene->port, endpoint));
 	EXPECT(what, FRONT, &in, XDP_REDIRECT, &want, counters);

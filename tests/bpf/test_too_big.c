@@ -18,7 +18,9 @@
 #define BACK6 "2001:db8:10::11"
 
 static const struct tunnel outer4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
-			   outer6 = {.src = "2001:db8:10::1", .dst = BACK6};
+			   outer6 = {.src = "2001:db8:10::1", .dst = BACK6},
+			   gue4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true, .gue_port = 6080},
+			   gue6 = {.src = "2001:db8:10::1", .dst = BACK6, .gue_port = 6080};
 
 /* The next hops' MTU is 1,500 everywhere behind "back". */
 static const struct row {
@@ -40,6 +42,8 @@ static const struct row {
 	{"6in6, TCP", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK6, IPPROTO_TCP, &outer6, 1400, 1460},
 	{"6in6, UDP", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK6, IPPROTO_UDP, &outer6, 1412, 1460},
 	{"6in4, UDP", CANARY_FORWARD_IPIP, CLIENT6, VIP6, BACK4, IPPROTO_UDP, &outer4, 1432, 1480},
+	{"gue, 4in4, UDP", CANARY_FORWARD_GUE, CLIENT, VIP, BACK4, IPPROTO_UDP, &gue4, 1440, 1468},
+	{"gue, 6in6, TCP", CANARY_FORWARD_GUE, CLIENT6, VIP6, BACK6, IPPROTO_TCP, &gue6, 1388, 1448},
 	{"nat, TCP", CANARY_FORWARD_NAT, CLIENT, VIP, BACK4, IPPROTO_TCP, NULL, 1460, 1500},
 	{"nat, UDP, IPv6", CANARY_FORWARD_NAT, CLIENT6, VIP6, BACK6, IPPROTO_UDP, NULL, 1452, 1500},
 };

@@ -284,59 +284,6 @@ static void case14_loops_in_every_mode(void **state)
 	}
 }
 
-static void case02_echo_to_a_service(void **state)
-{
-	(void)state;
-	EACH_WAY(way, BACK)
-	{
-		struct spec in = way_request(&way, way.v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
-
-		in.icmp_type = way.v6 ? 128 : 8;
-		in.payload = 56;
-		way_refuses(&way, "an echo request", &in, XDP_PASS, "passed not_ours");
-	}
-}
-
-/* There, "back" takes 1,500 bytes; to the clients, "front" takes 3,400. */
-static void case04_one_byte_too_many(void **state)
-{
-	(void)state;
-	EACH_WAY(way, BACK)
-	{
-		struct spec in = way_request(&way, IPPROTO_UDP), big = in, reply;
-		char counters[160];
-
-		big.sport++;
-		big.payload = 1501 - (way.v6 ? 40 : 20) - 8 - way_overhead(&way);
-		snprintf(counters, sizeof(counters),
-			 way.v6 ? "udp.stable.too_big udp.stable.flows [%s]:%u.flows"
-				: "udp.stable.too_big udp.stable.flows %s:%u.flows",
-			 way_host(&way, 11), way_port(&way, IPPROTO_UDP));
-		EXPECT("1,501 bytes", FRONT, &big, XDP_DROP, NULL, counters);
-		if (way.forward != CANARY_FORWARD_NAT)
-			continue;
-		way_opens(&way, &in);
-		reply = way_reply(&way, &in);
-		reply.payload = 3401 - (way.v6 ? 40 : 20) - 8;
-		EXPECT("3,401 bytes back", BACK, &reply, XDP_DROP, NULL, "udp.stable.too_big");
-	}
-}
-
-static bool begin_a_fragment(const struct way *way, struct spec *spec)
-{
-	if (way->v6)
-		spec->ext[0] = (struct extension){.type = IPPROTO_FRAGMENT, .len = 8, .fragment = 1};
-	else
-		spec->frag = IPV4_MF;
-	return true;
-}
-
-static void case06_first_fragments(void **state)
-{
-	(void)state;
-	both_refused("the first of several", begin_a_fragment, XDP_DROP, "fragment");
-}
-
 /* A wrong checksum stays wrong, by as much, in all that does not touch it; nat updates it. */
 static void case15_wrong_and_absent_checksums_in_every_mode(void **state)
 {
@@ -401,11 +348,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(case00_ordinary_packets),
-		TEST(case02_echo_to_a_service),
-		TEST(case04_one_byte_too_many),
 		TEST(case05_options_and_padding),
 		TEST(case05_lengths_that_do_not_fit),
-		TEST(case06_first_fragments),
 		TEST(case07_extension_headers),
 		TEST(case07_an_extension_header_and_nothing_behind_it),
 		TEST(case07_too_many_extension_headers),
