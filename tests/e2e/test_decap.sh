@@ -130,7 +130,7 @@ case_ "it says what is wrong, and changes nothing"
 refused 1 'there is no interface "eth9"' ctl decap attach eth9
 refused 2 '--port is 1 to 65535' ctl decap attach eth0 --port 0
 refused 1 '"eth0" is not attached' on canary1 "$canaryctl" decap detach eth0
-refused 1 'another XDP program, canary_xdp' ctl decap attach eth0
+refused 1 "has another canaryctl's program, canary_xdp" ctl decap attach eth0
 
 case_ "detached from all, its directory is gone"
 for host in stable1 stable2 canary2; do

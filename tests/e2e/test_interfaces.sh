@@ -60,12 +60,12 @@ counted() { # FILE...: stats has as many flows of both cohorts as the files
 	eq "$(flows stable) $(flows canary)" "$of_stable $of_canary" "flows of stable and canary"
 }
 
-# Options of flowload for a client: NUMBER FAMILY.
+# Options of flowload for a client: NUMBER FAMILY. So few at once that two of them do not fill a veth's ring (256 frames).
 from() {
 	if [ "$2" = v4 ]; then
-		echo "-s 198.51.10$(($1 - 1)).1/50 -p 20000-20019 $vip 80"
+		echo "-c 64 -s 198.51.10$(($1 - 1)).1/50 -p 20000-20019 $vip 80"
 	else
-		echo "-s 2001:db8:5$1::1/50 -p 20000-20019 $vip6 80"
+		echo "-c 64 -s 2001:db8:5$1::1/50 -p 20000-20019 $vip6 80"
 	fi
 }
 

@@ -43,7 +43,7 @@ does_not_begin() { # PATTERN OPTION...
 case_ "one that cannot serve never says that it is ready"
 echo 'services: [' >"$work/bad.yaml"
 does_not_begin 'bad.yaml:2' -f "$work/bad.yaml" --state-dir "$work/state"
-does_not_begin 'cannot make' -f "$work/canary.yaml" --state-dir "$work/nowhere/state"
+does_not_begin 'cannot make' -f "$work/canary.yaml" --state-dir "$work/canary.yaml/state"
 
 case_ "it is ready when it serves"
 listen

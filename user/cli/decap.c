@@ -145,12 +145,16 @@ static int find_attached(const char *dir, const char *name, struct interface *re
 	for (size_t i = 0; i < count; i++) {
 		const struct interface *interface = &list[i].interface;
 
-		if (interface->netns != netns_inode() ||
-		    (interface->gone ? strcmp(interface->name, name) != 0 : interface->ifindex != link.ifindex))
+		bool here = !interface->gone && interface->netns == netns_inode() && interface->ifindex == link.ifindex;
+
+		/* One that is there goes before one of its name that was deleted, here or with its network namespace. */
+		if (!here && (!err || !interface->gone || strcmp(interface->name, name) != 0))
 			continue;
 		*ret = *interface;
 		snprintf(ret->name, sizeof(ret->name), "%s", name);
 		err = 0;
+		if (here)
+			break;
 	}
 	decap_free(list, count);
 	return err ? fail(error, err, "\"%s\" is not attached: see canaryctl decap status", name) : 0;

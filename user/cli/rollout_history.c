@@ -80,15 +80,13 @@ static void add_transition(struct table *table, const json_t *entry)
 static void add_verdict(struct table *table, const json_t *entry)
 {
 	const json_t *value = json_object_get(entry, "value");
-	const char *answer = text_of(entry, "text");
 	char text[160], number[32] = "";
 
 	if (json_is_number(value))
 		snprintf(number, sizeof(number), " (%.6g)", json_number_value(value));
 	table_left(table, STYLE_PLAIN, "verdict");
-	table_left(table, STYLE_PLAIN, "%s of %s, step %lld: %s%s%s%s%s", text_of(entry, "verdict"),
-		   text_of(entry, "gate"), (long long)integer_of(entry, "step"), clause_of(entry), numbers(entry, text),
-		   number, *answer ? ": " : "", answer);
+	table_left(table, STYLE_PLAIN, "%s of %s, step %lld: %s%s%s", text_of(entry, "verdict"), text_of(entry, "gate"),
+		   (long long)integer_of(entry, "step"), clause_of(entry), numbers(entry, text), number);
 }
 
 static void add_entry(struct table *table, const json_t *entry)

@@ -61,7 +61,9 @@ static int find_flows(struct daemon *daemon, struct dataplane *dataplane, struct
 static bool remembers_all(const struct service_model *service)
 {
 	return service->forward == CANARY_FORWARD_NAT ||
-	       (service->proto == IPPROTO_UDP && service->track == CANARY_TRACK_ALWAYS);
+	       (service->proto == IPPROTO_UDP &&
+		(service->track == CANARY_TRACK_ALWAYS ||
+		 (service->affinity == CANARY_AFFINITY_QUIC && service->track == CANARY_TRACK_AUTO)));
 }
 
 /* Connections that are still opening are left out: nobody has anything to say of them. */
