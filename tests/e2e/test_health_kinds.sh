@@ -92,10 +92,6 @@ answers stable1 200
 wait_for 5 "stable1 to be back" becomes up backend_is 10.0.0.11
 daemon_ends || true
 
-case_ "http is refused where it would not test what clients use"
-sed 's/forward: nat/forward: l2/; s/, port: 8080//g' "$work/canary.yaml" >"$work/l2.yaml"
-refused 1 'health.type: with l2 .*check by tcp, or by a command' "$canaryd" --check -f "$work/l2.yaml"
-
 # A command that says what files say: the backend's address is in its environment.
 cat >"$work/command" <<'SH2'
 #!/bin/sh
