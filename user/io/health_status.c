@@ -16,10 +16,9 @@ static bool is_one_of(__u8 byte, const char *those)
 static enum status_found read_status_line(struct status_reader *reader, __u8 byte)
 {
 	static const char form[] = "HTTP/1.# ###";
-	bool ended = !form[reader->at];
-	bool fits = ended		      ? is_one_of(byte, " \r\n")
-		    : form[reader->at] == '#' ? is_digit(byte)
-					      : form[reader->at] == byte;
+	__u8 wanted = (__u8)form[reader->at];
+	bool ended = !wanted;
+	bool fits = ended ? is_one_of(byte, " \r\n") : wanted == '#' ? is_digit(byte) : wanted == byte;
 
 	if (!fits)
 		return STATUS_IS_NOT_HTTP;
