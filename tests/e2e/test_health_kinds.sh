@@ -92,9 +92,41 @@ answers stable1 200
 wait_for 5 "stable1 to be back" becomes up backend_is 10.0.0.11
 daemon_ends || true
 
-case_ "http is refused where it would not test what clients use"
-sed 's/forward: nat/forward: l2/; s/, port: 8080//g' "$work/canary.yaml" >"$work/l2.yaml"
-refused 1 'health.type: with l2 .*check by tcp, or by a command' "$canaryd" --check -f "$work/l2.yaml"
+# The server listens on every address of the backend: only the service's, which is on its `lo`, is asked.
+http_decides() { # FORWARD
+	case_ "http, over $1: a backend is out while it answers 500 for the service's address, though connections are accepted"
+	answers stable1 200
+	: >"$work/stable1.http.requests"
+	checked "$1" 50 'type: http, path: /healthz, port: 8081, interval: 500ms, timeout: 400ms, rise: 2, fall: 2, damping: 0'
+	eq "$(backends 'select(.state != "up")')" '[]' "backends that are not up"
+	answers stable1 '500 broken'
+	begun=$(now_ms) asked=$(checks)
+	wait_for 5 "stable1 to leave" becomes draining backend_is 10.0.0.11
+	took=$(($(now_ms) - begun)) asked=$(($(checks) - asked))
+	at_least "$asked" 2 "bad checks until it left"
+	at_least 3 "$asked" "bad checks until it left, at most"
+	succeeds connects 80
+	succeeds connects 8081
+	eq "$(health_of 10.0.0.11:80 state): $(health_of 10.0.0.11:80 text)" "down: it answers with status 500" "why"
+	eq "$(backends 'select(.state != "up") | .address')" '["10.0.0.11"]' "backends that are not up"
+	load "without-$1" -s 198.51.100.50/50 -p 20000-20009 "$vip" 80
+	eq "$(on_cohort stable1 "without-$1")" 0 "flows that it got"
+	answers stable1 200
+	wait_for 5 "stable1 to be back" becomes up backend_is 10.0.0.11
+	eq "$(jq -sc '[.[] | [.method, .path, .host]] | unique' "$work/stable1.http.requests")" \
+		"[[\"GET\",\"/healthz\",\"$vip:8081\"]]" "what it was asked"
+	note "$1, 500 instead of 200: out of its ring after $took ms"
+
+	case_ "http, over $1: one that does not have the service's address is out, though it answers for its own"
+	on stable1 ip address del "$vip/32" dev lo
+	wait_for 5 "stable1 to leave" becomes draining backend_is 10.0.0.11
+	on stable1 ip address add "$vip/32" dev lo
+	wait_for 5 "stable1 to be back" becomes up backend_is 10.0.0.11
+	daemon_ends || true
+}
+http_decides l2
+tunnel_ends
+http_decides ipip
 
 # A command that says what files say: the backend's address is in its environment.
 cat >"$work/command" <<'SH2'

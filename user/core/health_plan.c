@@ -54,6 +54,14 @@ static int refuse(struct problem *problem, const char *path, const char *text)
 	return -EINVAL;
 }
 
+/* They go into a request as they are: a blank or the end of a line would end them there. */
+static bool is_one_word(const char *text)
+{
+	while (*text && (unsigned char)*text > ' ' && *text != 0x7f)
+		text++;
+	return !*text;
+}
+
 int health_plan_validate(const struct health_plan *plan, struct problem *ret)
 {
 	const struct health_plan usual = health_plan_default();
@@ -68,6 +76,10 @@ int health_plan_validate(const struct health_plan *plan, struct problem *ret)
 		return refuse(ret, "host", "only an http check names a host: give `type: http`, or leave it out");
 	if (plan->path[0] != '/')
 		return refuse(ret, "path", "a path begins with '/'");
+	if (!is_one_word(plan->path))
+		return refuse(ret, "path", "a path has no blanks and no control characters: write a blank as %20");
+	if (!is_one_word(plan->host))
+		return refuse(ret, "host", "a host has no blanks and no control characters");
 	if (command && !plan->command[0])
 		return refuse(ret, "command", "a command check needs a command");
 	if (!command && plan->command[0])

@@ -370,13 +370,6 @@ static int read_plans(const struct service_text *text, const char *service_path,
 		snprintf(path, sizeof(path), "%.32shealth.", service_path);
 		err = read_health(text->health, path, ret->health, problem);
 	}
-	if (!err && ret->health && ret->health->type == HEALTH_TYPE_HTTP && ret->forward != CANARY_FORWARD_NAT) {
-		snprintf(problem->path, sizeof(problem->path), "%.60stype", path);
-		return refuse_text(problem,
-				   "with %s a backend's own address is none that clients use: check by tcp, or by a "
-				   "command",
-				   forward_name(ret->forward));
-	}
 	return err;
 }
 

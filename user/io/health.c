@@ -100,7 +100,7 @@ int health_port(const struct health_target *target, const struct health_check *c
 
 int health_check_allowed(const struct health_target *target, const struct health_check *check, struct error *error)
 {
-	const char *forward = forward_name(target->forward);
+	char request[FRAME_MSS + 1];
 
 	if (!check->interval || !check->timeout || check->timeout > check->interval)
 		return fail(error, -EINVAL, "%s: a check's timeout is at least 1 ms, and at most its interval",
@@ -109,16 +109,17 @@ int health_check_allowed(const struct health_target *target, const struct health
 		return check->argv && check->argv[0]
 			       ? 0
 			       : fail(error, -EINVAL, "%s: the check has no command", target->service);
-	if (check->kind == HEALTH_HTTP && target->forward != CANARY_FORWARD_NAT)
-		return fail(error, -EOPNOTSUPP,
-			    "%s: with %s no http check tests what clients use, the service's address on each backend: "
-			    "take tcp, or a command",
-			    target->service, forward);
 	if (!health_port(target, check))
 		return fail(error, -EINVAL, "%s: is on every port: say which one the check goes to", target->service);
 	if (check->path && (check->path[0] != '/' || strlen(check->path) > PATH_MAX_LEN))
 		return fail(error, -EINVAL, "%s: the check's path begins with a '/' and has %d bytes at most",
 			    target->service, PATH_MAX_LEN);
+	if (check->kind == HEALTH_HTTP && target->forward != CANARY_FORWARD_NAT &&
+	    health_get_write(target, check, request) > FRAME_MSS)
+		return fail(error, -EINVAL,
+			    "%s: the check's request is longer than one segment, %d bytes: give a "
+			    "shorter path or host",
+			    target->service, FRAME_MSS);
 	return 0;
 }
 
@@ -127,14 +128,20 @@ static char *copy(const char *text)
 	return text ? strdup(text) : NULL;
 }
 
-/* When it has to be looked at, if nothing comes before; -1: requests and commands have timers of their own. */
+/* libcurl's requests and commands have timers of their own. */
+static bool is_timed_here(const struct health_probe *probe)
+{
+	return probe->check.kind == HEALTH_TCP || health_by_syn(probe);
+}
+
+/* When it has to be looked at, if nothing comes before; -1: never. */
 static __s64 due(const struct health_probe *probe)
 {
 	__s64 at = probe->started + probe->check.timeout;
 
 	if (!probe->running)
 		return probe->next_at;
-	if (probe->check.kind != HEALTH_TCP)
+	if (!is_timed_here(probe))
 		return -1;
 	if (health_by_syn(probe) && at > probe->syn.sent + HEALTH_RETRY)
 		return probe->syn.sent + HEALTH_RETRY;
@@ -240,12 +247,12 @@ static void start(struct health_probe *probe, __s64 now)
 		probe->next_at = now + probe->check.interval;
 	probe->running = true;
 	probe->started = now;
-	if (probe->check.kind == HEALTH_HTTP)
+	if (health_by_syn(probe))
+		health_syn_start(probe);
+	else if (probe->check.kind == HEALTH_HTTP)
 		health_http_start(probe);
 	else if (probe->check.kind == HEALTH_COMMAND)
 		health_command_start(probe);
-	else if (health_by_syn(probe))
-		health_syn_start(probe);
 	else
 		health_tcp_start(probe);
 }
@@ -259,7 +266,7 @@ static void go_on(struct health_probe *probe, __s64 now)
 			start(probe, now);
 		return;
 	}
-	if (probe->check.kind != HEALTH_TCP)
+	if (!is_timed_here(probe))
 		return;
 	if (now >= probe->started + probe->check.timeout) {
 		if (health_by_syn(probe))

@@ -7,13 +7,13 @@
  *   tcp      connects to the backend's address    sends a SYN to the service's address, in a frame to the backend (l2) or
  *                                                 in its tunnel (ipip, gue), and waits for the SYN+ACK: what a
  *                                                 client's handshake goes through, whatever this host's routes say
- *   http     GET from the backend's address       refused: it would go to an address that no client uses, and be good
- *                                                 while the service's is not even configured there
+ *   http     GET from the backend's address       the same handshake, and after it a GET in one segment: the status
+ *                                                 line of the answer decides, the rest is not waited for
  *   command  whatever it does; it is told the addresses, and nothing is encapsulated for it
  *
  * The SYN comes from the address that the kernel would use towards the backend (of the service's family) and from a port
- * that a bound socket reserves; a RST follows, so the backend's application never sees it. A route by which the backend
- * answers that address is needed. This takes CAP_NET_RAW.
+ * that a bound socket reserves, which also keeps the kernel's TCP from taking part. A RST ends it: with tcp, before the
+ * backend's application has seen it. A route by which the backend answers that address is needed. This takes CAP_NET_RAW.
  */
 #ifndef IO_HEALTH_H
 #define IO_HEALTH_H
@@ -73,7 +73,7 @@ typedef void health_reported(const struct health_report *report, void *arg);
 
 /*
  * Begins to check, at first somewhere within an interval from now, so that a thousand backends are not checked at once.
- * What is given is copied, but for argv, which must stay. 0; -EOPNOTSUPP, -EINVAL: no such check of this target, with a
+ * What is given is copied, but for argv, which must stay. 0; -EINVAL: no such check of this target, with a
  * sentence; -ENOMEM.
  */
 int health_probe_add(struct health_prober *prober, const struct health_target *target, const struct health_check *check,

@@ -80,18 +80,23 @@ static bool status_is_good(const struct health_check *check, unsigned status)
 	return false;
 }
 
+void health_finish_status(struct health_probe *probe, unsigned status)
+{
+	char sentence[64];
+
+	snprintf(sentence, sizeof(sentence), "it answers with status %u", status);
+	health_finish(probe, status_is_good(&probe->check, status) ? HEALTH_GOOD : HEALTH_BAD, sentence);
+}
+
 static void http_done_with(const struct http_result *result, void *arg)
 {
 	struct health_probe *probe = arg;
-	char sentence[64];
 
 	probe->transfer = NULL;
-	if (result->error) {
+	if (result->error)
 		health_finish(probe, HEALTH_BAD, result->sentence);
-		return;
-	}
-	snprintf(sentence, sizeof(sentence), "it answers with status %u", result->status);
-	health_finish(probe, status_is_good(&probe->check, result->status) ? HEALTH_GOOD : HEALTH_BAD, sentence);
+	else
+		health_finish_status(probe, result->status);
 }
 
 void health_http_start(struct health_probe *probe)

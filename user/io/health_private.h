@@ -6,11 +6,12 @@
 #include "io/command.h"
 #include "io/health.h"
 #include "io/health_frame.h"
+#include "io/health_status.h"
 #include "io/http_client.h"
 #include "io/netlink.h"
 #include "io/watch.h"
 
-#define HEALTH_RETRY 1000 /* ms after which a SYN is sent again, as TCP does it (RFC 6298) */
+#define HEALTH_RETRY 1000 /* ms after which a SYN or a request is sent again, as TCP does it (RFC 6298) */
 
 /* Sockets for SYNs that this host's routes do not know: opened when the first is sent. By family: 0 is IPv4, 1 IPv6. */
 struct health_sockets {
@@ -31,13 +32,18 @@ struct health_prober {
 	bool in_run; /* those removed meanwhile are freed at its end */
 };
 
-/* A handshake that is being tried. */
+/* A handshake that is being tried, and with http the request after it. */
 struct health_syn {
 	struct frame_tuple tuple; /* from us to the service's address */
 	__u32 isn;
 	unsigned ifindex; /* l2 */
 	__u8 mac[6];
 	__s64 sent;
+	__u32 acknowledged; /* of our sequence: the backend expects this next */
+	/* http, once the handshake is done: */
+	size_t request_len; /* else 0 */
+	__u32 expected; /* of the backend's sequence */
+	struct status_reader status;
 };
 
 struct health_probe {
@@ -52,7 +58,7 @@ struct health_probe {
 	__s64 next_at; /* when the next check begins */
 	bool running;
 	__s64 started;
-	int fd; /* tcp: the one that connects, or that reserves the SYN's port; else -1 */
+	int fd; /* the one that connects, or that reserves the SYN's port; else -1 */
 	struct http_transfer *transfer;
 	struct command *command;
 	struct health_syn syn;
@@ -65,11 +71,14 @@ void health_finish_errno(struct health_probe *probe, int code, const char *doing
 
 static inline bool health_by_syn(const struct health_probe *probe)
 {
-	return probe->check.kind == HEALTH_TCP && probe->target.forward != CANARY_FORWARD_NAT;
+	return probe->check.kind != HEALTH_COMMAND && probe->target.forward != CANARY_FORWARD_NAT;
 }
 
 /* The port that is checked, in host order. */
 int health_port(const struct health_target *target, const struct health_check *check);
+
+/* What it means that an http check is answered with this status. */
+void health_finish_status(struct health_probe *probe, unsigned status);
 
 /* Each begins a check, which may be over at once; each goes on when what it waits for has come. */
 void health_tcp_start(struct health_probe *probe);
@@ -81,6 +90,16 @@ void health_syn_start(struct health_probe *probe);
 void health_syn_again(struct health_probe *probe, __s64 now);
 /* No answer will be waited for: the backend forgets what it may have begun. */
 void health_syn_stop(struct health_probe *probe);
+
+/* Sends a segment of the probe's connection, whose tuple is filled in: 0 or -errno. */
+int health_syn_send(struct health_probe *probe, struct frame *frame);
+
+/* The GET of an http check over its own handshake: begins it, sends it again, takes what comes for it. */
+void health_get_start(struct health_probe *probe, const struct frame *accepted);
+void health_get_again(struct health_probe *probe);
+void health_get_receive(struct health_probe *probe, const struct frame *frame);
+/* Its text; its length, which is > FRAME_MSS if it does not fit. */
+size_t health_get_write(const struct health_target *target, const struct health_check *check, char ret[FRAME_MSS + 1]);
 
 /* Answers have come in on a socket of health_sockets.receive. */
 void health_syn_receive(struct health_prober *prober, int family);

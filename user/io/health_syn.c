@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handshakes with the service's address at one backend, in frames (l2) or tunnels (ipip, gue), past this host's routes. */
+/* Connections to the service's address at one backend, in frames (l2) or tunnels (ipip, gue), past this host's routes. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
@@ -28,7 +28,7 @@ static int family_index(const struct canary_addr *addr)
  * Our initial sequence numbers begin with the same 16 secret bits, and so do the answers' acknowledgements. All else stays
  * in the kernel: a flood of segments to this host cannot wash out the answers. Offsets are from the IP header on.
  */
-#define ANSWER_LEN 128
+#define ANSWER_LEN (FRAME_WINDOW + 128) /* even if the kernel has put segments together */
 static const struct sock_filter answers_v4[] = {
 	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),	      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 4),
 	BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),	      BPF_STMT(BPF_LD | BPF_H | BPF_IND, 8),
@@ -192,15 +192,20 @@ static int find_mac(struct health_probe *probe, const struct route *route)
 	return known ? known : -EHOSTUNREACH;
 }
 
-/* Nobody else on this host sends from that port as long as the socket is bound. */
+/*
+ * Nobody else on this host sends from that port as long as the socket is bound. It listens, and its filter drops all that
+ * comes: else the kernel would answer the SYN+ACK, of which it knows nothing, with a RST.
+ */
 static int reserve_port(struct health_probe *probe, const struct canary_addr *source)
 {
+	const struct sock_fprog program = {.len = COUNT(nothing), .filter = nothing};
 	struct sockaddr_storage address;
 	struct sockaddr_in6 *bound = (struct sockaddr_in6 *)&address; /* a sockaddr_in has its port in the same place */
 	socklen_t len = health_sockaddr(source, 0, &address);
 
 	probe->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (probe->fd < 0 || bind(probe->fd, (struct sockaddr *)&address, len) ||
+	if (probe->fd < 0 || setsockopt(probe->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ||
+	    bind(probe->fd, (struct sockaddr *)&address, len) || listen(probe->fd, 0) ||
 	    getsockname(probe->fd, (struct sockaddr *)&address, &len))
 		return -errno;
 	probe->syn.tuple.source_port = ntohs(bound->sin6_port);
@@ -213,8 +218,9 @@ static int choose_isn(struct health_probe *probe)
 
 	if (getrandom(&rest, sizeof(rest), 0) < 0)
 		return -errno;
-	/* One more than it still begins with the secret. */
-	probe->syn.isn = (__u32)probe->prober->sockets.secret << 16 | (rest & 0xfffeU);
+	/* The end of a request still begins with the secret. */
+	probe->syn.isn = (__u32)probe->prober->sockets.secret << 16 | (rest & 0x7fffU);
+	probe->syn.acknowledged = probe->syn.isn + 1;
 	return 0;
 }
 
@@ -239,20 +245,21 @@ static ssize_t send_through_tunnel(struct health_probe *probe, __u8 *packet, siz
 	return sendmsg(sockets->tunnels[outer][inner], &message, 0);
 }
 
-static int send_frame(struct health_probe *probe, __u8 flags, __u32 sequence)
+int health_syn_send(struct health_probe *probe, struct frame *frame)
 {
 	const struct health_target *target = &probe->target;
 	struct health_sockets *sockets = &probe->prober->sockets;
-	struct frame frame = {.tuple = probe->syn.tuple, .sequence = sequence, .flags = flags};
 	int inner = family_index(&target->address);
 	struct sockaddr_ll link = {.sll_family = AF_PACKET,
 				   .sll_protocol = htons(inner == V4 ? ETH_P_IP : ETH_P_IPV6),
 				   .sll_ifindex = (int)probe->syn.ifindex,
 				   .sll_halen = sizeof(probe->syn.mac)};
 	__u8 packet[FRAME_MAX];
-	size_t len = frame_write(&frame, packet);
 	ssize_t sent;
+	size_t len;
 
+	frame->tuple = probe->syn.tuple;
+	len = frame_write(frame, packet);
 	if (target->forward == CANARY_FORWARD_L2) {
 		memcpy(link.sll_addr, probe->syn.mac, sizeof(probe->syn.mac));
 		sent = sendto(sockets->frames, packet, len, 0, (struct sockaddr *)&link, sizeof(link));
@@ -260,6 +267,11 @@ static int send_frame(struct health_probe *probe, __u8 flags, __u32 sequence)
 		sent = send_through_tunnel(probe, packet, len);
 	}
 	return sent < 0 ? -errno : 0;
+}
+
+static int send_flags(struct health_probe *probe, __u8 flags, __u32 sequence)
+{
+	return health_syn_send(probe, &(struct frame){.sequence = sequence, .flags = flags});
 }
 
 void health_syn_start(struct health_probe *probe)
@@ -289,7 +301,7 @@ void health_syn_start(struct health_probe *probe)
 	if (!error)
 		error = choose_isn(probe);
 	if (!error)
-		error = send_frame(probe, FRAME_SYN, syn->isn);
+		error = send_flags(probe, FRAME_SYN, syn->isn);
 	if (error)
 		health_finish_errno(probe, error, "cannot send to it");
 	else
@@ -300,37 +312,57 @@ void health_syn_again(struct health_probe *probe, __s64 now)
 {
 	if (now - probe->syn.sent < HEALTH_RETRY)
 		return;
-	send_frame(probe, FRAME_SYN, probe->syn.isn);
+	if (probe->syn.request_len)
+		health_get_again(probe);
+	else
+		send_flags(probe, FRAME_SYN, probe->syn.isn);
 	probe->syn.sent = now;
 }
 
 void health_syn_stop(struct health_probe *probe)
 {
-	send_frame(probe, FRAME_RST, probe->syn.isn + 1);
+	const struct health_syn *syn = &probe->syn;
+	__u32 end = syn->isn + 1 + (__u32)syn->request_len;
+
+	/* A RST counts only where the backend expects its next byte (RFC 5961): it may have the request, or not. */
+	send_flags(probe, FRAME_RST, syn->acknowledged);
+	if (syn->acknowledged != end)
+		send_flags(probe, FRAME_RST, end);
 }
 
 static bool answers(const struct frame *frame, const struct health_probe *probe)
 {
 	const struct frame_tuple *ours = &probe->syn.tuple, *theirs = &frame->tuple;
 
-	return probe->running && health_by_syn(probe) && frame->acknowledged == probe->syn.isn + 1 &&
+	return probe->running && health_by_syn(probe) &&
+	       frame->acknowledged - (probe->syn.isn + 1) <= probe->syn.request_len &&
 	       theirs->destination_port == ours->source_port && theirs->source_port == ours->destination_port &&
 	       addr_equal(&theirs->source, &ours->destination) && addr_equal(&theirs->destination, &ours->source);
 }
 
+static void take_handshake(struct health_probe *probe, const struct frame *frame)
+{
+	if (frame->flags & FRAME_RST) {
+		health_finish(probe, HEALTH_BAD, "it refuses connections to the service's address");
+	} else if (frame->flags != (FRAME_SYN | FRAME_ACK)) {
+		return;
+	} else if (probe->check.kind == HEALTH_HTTP) {
+		health_get_start(probe, frame);
+	} else {
+		health_syn_stop(probe);
+		health_finish(probe, HEALTH_GOOD, "");
+	}
+}
+
 static void take_answer(struct health_prober *prober, const struct frame *frame)
 {
-	bool refused = frame->flags & FRAME_RST, accepted = frame->flags == (FRAME_SYN | FRAME_ACK);
-
-	for (struct health_probe *probe = prober->probes; probe && (refused || accepted); probe = probe->next) {
+	for (struct health_probe *probe = prober->probes; probe; probe = probe->next) {
 		if (!answers(frame, probe))
 			continue;
-		if (refused) {
-			health_finish(probe, HEALTH_BAD, "it refuses connections to the service's address");
-		} else {
-			health_syn_stop(probe);
-			health_finish(probe, HEALTH_GOOD, "");
-		}
+		if (probe->syn.request_len)
+			health_get_receive(probe, frame);
+		else
+			take_handshake(probe, frame);
 		return;
 	}
 }
