@@ -209,7 +209,7 @@ static __always_inline void parse_transport(struct xdp_md *ctx, struct pkt *p)
 		struct udphdr *udp = pkt_at(ctx, p->l4, struct udphdr);
 
 		/* A first fragment's UDP length speaks of the whole datagram. */
-		if (!udp || bpf_ntohs(udp->len) < sizeof(*udp) ||
+		if (!udp || l4_len < sizeof(*udp) || bpf_ntohs(udp->len) < sizeof(*udp) ||
 		    (bpf_ntohs(udp->len) > l4_len && !(p->flags & PKT_FRAGMENT)))
 			p->flags |= PKT_BROKEN;
 	}

@@ -330,6 +330,8 @@ static void case06_fragments_made_to_deceive_are_malformed(void **state)
 		service_of(row);
 		in.length = (is_v6(in.src) ? 8 : 20) + 3;
 		EXPECT("no ports in the first one", FRONT, &in, XDP_DROP, NULL, "front.malformed");
+		in.length += 4;
+		EXPECT("half a header in the first one", FRONT, &in, XDP_DROP, NULL, "front.malformed");
 		send_first(row, 7);
 		in = later_part(row, 8, 7);
 		if (row->proto == IPPROTO_TCP)
