@@ -37,16 +37,6 @@
 /* ... and above this an older flow is only remembered when a second packet of it comes: a flood's never does. */
 #define FLOW_REMEMBER_BELOW 4
 
-/* Is every flow of the service remembered? */
-static __always_inline bool flow_always(const struct pkt *p, const struct canary_config *config)
-{
-	if (config->forward == CANARY_FORWARD_NAT)
-		return true;
-	return p->tuple.proto == IPPROTO_UDP &&
-	       (config->track == CANARY_TRACK_ALWAYS ||
-		(config->affinity == CANARY_AFFINITY_QUIC && config->track == CANARY_TRACK_AUTO));
-}
-
 /*
  * RST and FIN create nothing, and neither does what a client never sends (SYN+ACK), or an ICMP error: no entry, and no
  * way back, which one forged packet could claim for a tuple of the host's own.
@@ -421,11 +411,12 @@ GLOBAL int flow_named(struct assignment *ret)
  */
 static __always_inline int flow_steer(struct pkt *p, const struct canary_config *now, struct assignment *a)
 {
-	bool udp = p->tuple.proto == IPPROTO_UDP, always = flow_always(p, now), opens;
+	bool udp = p->tuple.proto == IPPROTO_UDP, always, opens;
 	struct assignment before, chosen;
 	struct canary_config *oldest;
 	int verdict;
 
+	always = canary_remembers_all(udp, now->forward, now->affinity, now->track);
 	opens = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	p->idle_ns = now->idle_timeout * 1000000000ULL;
 	if (now->forward == CANARY_FORWARD_NAT)

@@ -92,6 +92,14 @@ CANARY_INLINE __u32 canary_shard(const struct canary_hashes *hashes)
 	return hashes->flow / CANARY_HELD_BITS % CANARY_FLOW_SHARDS;
 }
 
+/* Is every flow of a service remembered? Of the others, those alone that a change moves. */
+CANARY_INLINE int canary_remembers_all(int udp, __u8 forward, __u8 affinity, __u8 track)
+{
+	return forward == CANARY_FORWARD_NAT ||
+	       (udp &&
+		(track == CANARY_TRACK_ALWAYS || (track == CANARY_TRACK_AUTO && affinity == CANARY_AFFINITY_QUIC)));
+}
+
 enum canary_why {
 	CANARY_WHY_WEIGHT,
 	CANARY_WHY_SEGMENT,

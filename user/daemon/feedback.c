@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "canary/select.h"
 #include "core/attribution.h"
 #include "core/text.h"
 #include "ops/clock.h"
@@ -57,15 +58,6 @@ static int find_flows(struct daemon *daemon, struct dataplane *dataplane, struct
 	return err ? fail(error, err, "cannot read the flows: %s", strerror(-err)) : 0;
 }
 
-/* As the kernel program does: of the others, those alone that a change has moved. */
-static bool remembers_all(const struct service_model *service)
-{
-	return service->forward == CANARY_FORWARD_NAT ||
-	       (service->proto == IPPROTO_UDP &&
-		(service->track == CANARY_TRACK_ALWAYS ||
-		 (service->affinity == CANARY_AFFINITY_QUIC && service->track == CANARY_TRACK_AUTO)));
-}
-
 /* Connections that are still opening are left out: nobody has anything to say of them. */
 static int place_by_flows(struct supervisor *supervisor, struct dataplane *dataplane, const struct canary_addr *client,
 			  const struct explanation *explanation, struct place *ret, struct error *error)
@@ -73,7 +65,8 @@ static int place_by_flows(struct supervisor *supervisor, struct dataplane *datap
 	struct search search = {.service = supervisor->running.id, .client = client};
 	int weight = supervisor_effective_weight(supervisor);
 	struct whereabouts whereabouts = {
-		.complete = remembers_all(&supervisor->running),
+		.complete = canary_remembers_all(supervisor->running.proto == IPPROTO_UDP, supervisor->running.forward,
+						 supervisor->running.affinity, supervisor->running.track),
 		.certain = explanation->segment || !weight || weight == CANARY_WEIGHT_ONE,
 		.cohort = explanation->cohort,
 	};
