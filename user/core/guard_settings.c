@@ -24,6 +24,20 @@ void guard_settings_apply(const struct guard_settings *settings, struct service_
 #undef X
 }
 
+struct guard_settings guard_settings_in_place_of(const struct guard_settings *settings,
+						 const struct guard_settings *others,
+						 const struct service_model *service)
+{
+	struct guard_settings still = *settings;
+
+#define X(part, key, type, member)                                                                                     \
+	if (!is_given(others, GUARD_SETTING_##member) || others->member != service->member)                            \
+		still.given &= ~(1U << GUARD_SETTING_##member);
+	GUARD_SETTINGS(X)
+#undef X
+	return still;
+}
+
 bool guard_settings_hold(const struct guard_settings *settings, const struct service_model *service)
 {
 	bool hold = true;

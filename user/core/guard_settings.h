@@ -34,6 +34,10 @@ struct guard_settings {
 struct guard_settings guard_settings_of(const struct service_model *service, unsigned given);
 /* Puts the given ones in force. */
 void guard_settings_apply(const struct guard_settings *settings, struct service_model *service);
+/* Of these, those that the service has from `others` still: what has another value by now is somebody else's. */
+struct guard_settings guard_settings_in_place_of(const struct guard_settings *settings,
+						 const struct guard_settings *others,
+						 const struct service_model *service);
 /* Are the given ones in force? */
 bool guard_settings_hold(const struct guard_settings *settings, const struct service_model *service);
 

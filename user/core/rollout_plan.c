@@ -76,11 +76,16 @@ unsigned rollout_step_bake(const struct rollout_plan *plan, size_t step)
 	return step + 1 == plan->step_count ? plan->final_bake : plan->steps[step].bake;
 }
 
-int rollout_effective_weight(const struct rollout_plan *plan, int weight)
+int rollout_hold_back(int weight, int holdback)
 {
-	int most = CANARY_WEIGHT_ONE - plan->holdback;
+	int most = CANARY_WEIGHT_ONE - holdback;
 
 	return weight < most ? weight : most;
+}
+
+int rollout_effective_weight(const struct rollout_plan *plan, int weight)
+{
+	return rollout_hold_back(weight, plan->holdback);
 }
 
 double rollout_gate_alpha(const struct rollout_plan *plan)

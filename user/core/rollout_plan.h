@@ -114,6 +114,7 @@ int rollout_plan_validate(const struct rollout_plan *plan, struct problem *ret);
 
 unsigned rollout_step_bake(const struct rollout_plan *plan, size_t step); /* s */
 /* The weight that holds while `weight` is asked for: less the holdback. */
+int rollout_hold_back(int weight, int holdback); /* what is left of a weight, both in 1/100 percent */
 int rollout_effective_weight(const struct rollout_plan *plan, int weight);
 /* Each deciding gate that compares gets an equal part of alpha, for the whole rollout. */
 double rollout_gate_alpha(const struct rollout_plan *plan);

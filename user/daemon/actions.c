@@ -46,13 +46,14 @@ static void note_assignment(struct supervisor *supervisor, __u32 assignment, int
 	struct record *record = &supervisor->record;
 
 	record->assignment = assignment;
+	record->foreign = false;
 	snprintf(record->boot, sizeof(record->boot), "%s", supervisor->daemon->boot);
 	if (!record->first && record->run)
 		record->first = assignment;
 	record->visit++;
 	/* Until the next look: nobody is to take the change for somebody else's, or be told what was before. */
 	supervisor->running.assignment = assignment;
-	supervisor->running.weight = weight < CANARY_WEIGHT_ONE - holdback ? weight : CANARY_WEIGHT_ONE - holdback;
+	supervisor->running.weight = rollout_hold_back(weight, holdback);
 }
 
 static int set_weight(struct supervisor *supervisor, const struct rollout_action *action, struct error *error)
@@ -67,7 +68,9 @@ static int set_weight(struct supervisor *supervisor, const struct rollout_action
 		.reset = action->reset,
 		.owned = rollout_owns_weight(&record->rollout),
 		.guards = action->weight ? &record->plan.guards : &record->guards_before,
+		.in_place_of = action->weight ? NULL : &record->plan.guards,
 		.known = record->assignment,
+		.stoppable = record->first,
 	};
 	__u32 assignment;
 	int err = weight_set(&supervisor->daemon->options.instance, &change, &assignment, error);
@@ -253,6 +256,7 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 		.owned = true,
 		.guards = &record->plan.guards,
 		.known = ~0U,
+		.unseen = true,
 	};
 	__u32 assignment = supervisor->running.assignment;
 	struct error error;
@@ -261,6 +265,7 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 	if (record->rollout.weight_due) {
 		begin_elsewhere(supervisor, assignment);
 		note_assignment(supervisor, assignment, supervisor->running.weight, 0);
+		record->foreign = true;
 	} else if (weight_set(&supervisor->daemon->options.instance, &change, &assignment, &error)) {
 		supervisor_note_error(supervisor, &error);
 		return;

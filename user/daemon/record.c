@@ -130,10 +130,10 @@ static struct guard_settings unpack_guards(const json_t *view)
 
 static json_t *pack_record(const struct record *record, bool plan)
 {
-	json_t *view = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:s}", "rollout", pack_rollout(&record->rollout),
+	json_t *view = json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:s}", "rollout", pack_rollout(&record->rollout),
 				 "run", (json_int_t)record->run, "visit", (json_int_t)record->visit, "first",
-				 (json_int_t)record->first, "assignment", (json_int_t)record->assignment, "salt_number",
-				 (json_int_t)record->salt_number, "boot", record->boot);
+				 (json_int_t)record->first, "assignment", (json_int_t)record->assignment, "foreign",
+				 record->foreign, "salt_number", (json_int_t)record->salt_number, "boot", record->boot);
 
 	if (record->guards_before.given)
 		json_object_set_new(view, "guards_before", pack_guards(&record->guards_before));
@@ -157,6 +157,7 @@ static int unpack_record(const json_t *view, struct record *record, struct error
 	record->visit = (__u64)json_integer_value(json_object_get(view, "visit"));
 	record->first = (__u32)json_integer_value(json_object_get(view, "first"));
 	record->assignment = (__u32)json_integer_value(json_object_get(view, "assignment"));
+	record->foreign = json_is_true(json_object_get(view, "foreign"));
 	record->salt_number = (__u32)json_integer_value(json_object_get(view, "salt_number"));
 	record->guards_before = unpack_guards(json_object_get(view, "guards_before"));
 	snprintf(record->boot, sizeof(record->boot), "%s", text_of(view, "boot"));

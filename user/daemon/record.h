@@ -19,7 +19,8 @@ struct record {
 	struct rollout_plan plan; /* of the release */
 	__u64 run, visit; /* see struct sample: numbers of transitions */
 	__u32 first; /* the run's first assignment; 0: none yet */
-	__u32 assignment; /* that the rollout, or whoever overrode it, made last; 0: none */
+	__u32 assignment; /* in force, as far as is known: that the rollout, or whoever came before or overrode it, made last */
+	bool foreign; /* that is not the rollout's: nor is its lease */
 	__u32 salt_number; /* of the release */
 	/* Of the service's guards, those that the plan has changed, as they were before: they come back when the release ends. */
 	struct guard_settings guards_before;

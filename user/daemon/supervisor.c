@@ -134,10 +134,26 @@ static bool begins_release(const struct rollout *before, enum rollout_event_type
 	return type == ROLLOUT_EVENT_START || (type == ROLLOUT_EVENT_RETRY && before->state == ROLLOUT_ROLLED_BACK);
 }
 
+/* A step whose weight could not be set. */
+static bool sets_again(const struct rollout *before, enum rollout_event_type type)
+{
+	return type == ROLLOUT_EVENT_RETRY && before->state == ROLLOUT_FAILED;
+}
+
+static void note_foreign(const struct supervisor *supervisor, struct record *record, __u32 assignment)
+{
+	record->assignment = assignment;
+	record->foreign = true;
+	snprintf(record->boot, sizeof(record->boot), "%s", supervisor->daemon->boot);
+}
+
 /* What a request changes beside the state machine's own part, in a copy of what is. */
 static int prepare(const struct supervisor *supervisor, const struct request *request, struct record *record,
 		   struct error *error)
 {
+	bool begins = begins_release(&supervisor->record.rollout, request->type);
+	struct guard_settings guards;
+	__u32 assignment;
 	int err;
 
 	*record = record_copy(&supervisor->record);
@@ -146,7 +162,7 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 		record->swap = NULL;
 	}
 	if (request->type == ROLLOUT_EVENT_MANUAL_WEIGHT || request->type == ROLLOUT_EVENT_ROLLBACK)
-		record->assignment = supervisor->running.assignment;
+		note_foreign(supervisor, record, supervisor->running.assignment);
 	if (request->type == ROLLOUT_EVENT_BLOCK)
 		snprintf(record->block_reason, sizeof(record->block_reason), "%s",
 			 request->reason ? request->reason : "");
@@ -155,15 +171,20 @@ static int prepare(const struct supervisor *supervisor, const struct request *re
 	if (!supervisor->present && needs_service(request->type))
 		return fail(error, -EBUSY, "%s is not in the data plane: canaryctl apply puts it there",
 			    supervisor->name);
-	if (!begins_release(&supervisor->record.rollout, request->type))
+	if (!begins && !sets_again(&supervisor->record.rollout, request->type))
 		return 0;
-	if (request->type == ROLLOUT_EVENT_START)
+	if (request->type == ROLLOUT_EVENT_START) {
 		record->plan = request->plan ? *request->plan : supervisor->plan;
+		record->salt_number = supervisor->running.salt_number + 1;
+	}
 	err = weight_prepare(&supervisor->daemon->options.instance, supervisor->name, record->plan.guards.given,
-			     &record->guards_before, error);
-	if (err || request->type != ROLLOUT_EVENT_START)
+			     &guards, &assignment, error);
+	if (err)
 		return err;
-	record->salt_number = supervisor->running.salt_number + 1;
+	if (begins)
+		record->guards_before = guards;
+	/* Whoever asks knows what is in force: from here on it is not to change. */
+	note_foreign(supervisor, record, assignment);
 	return 0;
 }
 
@@ -257,13 +278,40 @@ static void ask_itself(struct supervisor *supervisor, enum rollout_event_type ty
 		supervisor_note_error(supervisor, &error);
 }
 
-static bool is_setting_weight(const struct rollout *rollout)
+/* The action under way that sets a weight; NULL: there is none. */
+static const struct rollout_action *weight_to_set(const struct rollout *rollout)
 {
 	for (size_t i = 0; i < rollout->pending_count; i++) {
 		if (rollout->pending[i].type != ROLLOUT_ACTION_RUN_HOOK)
-			return true;
+			return &rollout->pending[i];
 	}
-	return false;
+	return NULL;
+}
+
+/* Set before a kill, which came before that was written down: it will be found so. */
+static bool is_set_already(const struct supervisor *supervisor)
+{
+	const struct rollout_action *action = weight_to_set(&supervisor->record.rollout);
+	const struct service_model *running = &supervisor->running;
+
+	return action && running->assignment > supervisor->record.assignment &&
+	       running->salt_number == supervisor->record.salt_number &&
+	       running->weight == rollout_hold_back(action->weight, action->holdback);
+}
+
+/* Whoever sets another weight by force, or takes it away, writes that down: this holds over a reboot, too. */
+static bool is_owned(struct supervisor *supervisor, bool *ret_known)
+{
+	const struct rollout *rollout = &supervisor->record.rollout;
+	const struct rollout_action *action = weight_to_set(rollout);
+	struct error error;
+	int weight;
+	int err = weight_owned(&supervisor->daemon->options.instance, supervisor->name, &weight, &error);
+
+	*ret_known = !err;
+	if (err)
+		supervisor_note_error(supervisor, &error);
+	return !err && (weight == rollout->weight || (action && weight == action->weight));
 }
 
 /* Another weight than ours, or none of ours any more? Then the step's is not what is measured. */
@@ -271,13 +319,18 @@ static bool weight_is_ours(struct supervisor *supervisor)
 {
 	static const struct judgement none = {.gate = -1};
 	const struct record *record = &supervisor->record;
+	bool known = true;
 
 	if (strcmp(record->boot, supervisor->daemon->boot) || supervisor->running.assignment < record->assignment) {
-		supervisor_reassert(supervisor, "the data plane is a new one");
-		return false;
-	}
-	if (supervisor->running.assignment == record->assignment)
+		if (is_owned(supervisor, &known)) {
+			supervisor_reassert(supervisor, "the data plane is a new one");
+			return false;
+		}
+	} else if (supervisor->running.assignment == record->assignment || is_set_already(supervisor)) {
 		return true;
+	}
+	if (!known)
+		return false;
 	log_warning("%s: somebody set the weight to %d.%02d%% during the rollout", supervisor->name,
 		    supervisor->running.weight / 100, supervisor->running.weight % 100);
 	ask_itself(supervisor, supervisor->running.weight ? ROLLOUT_EVENT_MANUAL_WEIGHT : ROLLOUT_EVENT_ROLLBACK, none);
@@ -288,13 +341,15 @@ static bool weight_is_ours(struct supervisor *supervisor)
 static bool is_stopped(struct supervisor *supervisor)
 {
 	static const struct judgement tripped = {{VERDICT_FAIL, REASON_BREAKER}, -1};
+	const struct rollout *rollout = &supervisor->record.rollout;
 	const struct guard *guard = &supervisor->now.guard;
 
-	if (!guard->stopped)
+	/* Before its first weight, what is stopped is not the rollout's. */
+	if (!guard->stopped || !supervisor->record.first)
 		return false;
-	if (guard->reason == CANARY_STOP_RELATIVE || guard->reason == CANARY_STOP_ABSOLUTE)
+	if (guard_has_tripped(guard))
 		ask_itself(supervisor, ROLLOUT_EVENT_TRIP, tripped);
-	else if (!supervisor->record.rollout.weight_due)
+	else if (!rollout->weight_due && !weight_to_set(rollout))
 		supervisor_reassert(supervisor, "its lease was over");
 	return true;
 }
@@ -334,13 +389,12 @@ static void look_after(struct supervisor *supervisor)
 {
 	struct rollout *rollout = &supervisor->record.rollout;
 
-	if (!rollout_owns_weight(rollout) || is_setting_weight(rollout))
+	if (!rollout_owns_weight(rollout) || !weight_is_ours(supervisor) || is_stopped(supervisor))
 		return;
-	if (!weight_is_ours(supervisor) || is_stopped(supervisor))
-		return;
-	if (!rollout->weight_due)
+	/* Also while a hook lasts that comes before another weight, or a pause in it: the older one is ours. */
+	if (!supervisor->record.foreign)
 		renew_lease(supervisor);
-	if (rollout->state != ROLLOUT_SUCCEEDED)
+	if (!weight_to_set(rollout) && rollout->state != ROLLOUT_SUCCEEDED)
 		judge(supervisor);
 }
 
@@ -349,7 +403,7 @@ static void look_away(struct supervisor *supervisor)
 {
 	const struct rollout *rollout = &supervisor->record.rollout;
 
-	if (rollout_owns_weight(rollout) && !is_setting_weight(rollout) && rollout->state != ROLLOUT_SUCCEEDED)
+	if (rollout_owns_weight(rollout) && !weight_to_set(rollout) && rollout->state != ROLLOUT_SUCCEEDED)
 		judge(supervisor);
 }
 

@@ -35,13 +35,28 @@ static int note_owner(const struct instance *instance, const struct owner *owner
 	return err;
 }
 
+int weight_owned(const struct instance *instance, const char *service, int *ret, struct error *error)
+{
+	const struct owner *owner;
+	struct owners owners;
+	char path[PATH_MAX];
+	int err = instance_file(instance, OWNERS_FILE, path, error);
+
+	if (!err)
+		err = owners_load(path, &owners, error);
+	if (err)
+		return err;
+	owner = owners_find(&owners, service);
+	*ret = owner ? owner->weight : -1;
+	owners_free(&owners);
+	return 0;
+}
+
 /* Another weight, or the same by somebody else: in any case an assignment of its own. */
 static void assign(struct service_model *service, const struct weight_change *change)
 {
-	int most = CANARY_WEIGHT_ONE - change->holdback;
-
 	guard_settings_apply(change->guards, service);
-	service->weight = change->weight < most ? change->weight : most;
+	service->weight = rollout_hold_back(change->weight, change->holdback);
 	service->lease = service->weight ? service->lease_default : 0;
 	service->reset_after = change->reset ? 0 : RESET_NEVER;
 	service->assignment++;
@@ -68,22 +83,41 @@ static bool is_done(const struct edit *edit, const struct weight_change *change)
 	       !guard.stopped;
 }
 
+/* Is it as it was when the change was decided on? */
+static int check_known(const struct edit *edit, const struct weight_change *change, struct error *error)
+{
+	const struct service_model *now = edit->actual.services;
+	struct guard guard;
+
+	if (!change->weight || change->unseen)
+		return 0;
+	if (now->assignment != change->known)
+		return fail(error, -ESTALE, "somebody else has set the weight of %s meanwhile", now->name);
+	if (change->stoppable && !dataplane_guard(edit->dataplane, now, &guard) && guard_has_tripped(&guard))
+		return fail(error, -ESTALE, "the breaker has taken the canary of %s out meanwhile", now->name);
+	return 0;
+}
+
 static int set(struct edit *edit, const struct weight_change *change, struct error *error)
 {
 	struct service_model *service = edit->service;
 	struct owner owner = {.weight = change->weight, .guards = change->guards->given};
 	struct error warning;
+	bool done = is_done(edit, change);
 	int err;
 
 	if (change->weight && !service_backends_up(service, CANARY_CANARY))
 		return fail(error, -EINVAL, "%s has no canary backend that takes new flows", service->name);
+	err = done ? 0 : check_known(edit, change, error);
+	if (err)
+		return err;
 	memcpy(owner.service, service->name, sizeof(owner.service));
 	err = note_owner(edit->instance, &owner, change->owned, &warning);
 	if (err && change->weight)
 		return fail(error, err, "%s", warning.text);
 	if (err)
 		log_warning("%s", warning.text);
-	if (is_done(edit, change))
+	if (done)
 		return 0;
 	assign(service, change);
 	return edit_commit(edit, error);
@@ -92,11 +126,16 @@ static int set(struct edit *edit, const struct weight_change *change, struct err
 int weight_set(const struct instance *instance, const struct weight_change *change, __u32 *ret_assignment,
 	       struct error *error)
 {
+	struct weight_change settled = *change;
+	struct guard_settings guards = *change->guards;
 	struct edit edit;
 	int err = edit_begin(&edit, instance, change->service, DATAPLANE_CHANGE, error);
 
+	if (!err && change->in_place_of)
+		guards = guard_settings_in_place_of(change->guards, change->in_place_of, edit.actual.services);
+	settled.guards = &guards;
 	if (!err)
-		err = set(&edit, change, error);
+		err = set(&edit, &settled, error);
 	if (!err)
 		*ret_assignment = edit.service->assignment;
 	edit_end(&edit);
@@ -104,15 +143,17 @@ int weight_set(const struct instance *instance, const struct weight_change *chan
 }
 
 int weight_prepare(const struct instance *instance, const char *service, unsigned guards,
-		   struct guard_settings *ret_guards, struct error *error)
+		   struct guard_settings *ret_guards, __u32 *ret_assignment, struct error *error)
 {
 	struct edit edit;
 	int err = edit_begin(&edit, instance, service, DATAPLANE_READ, error);
 
 	if (!err && !service_backends_up(edit.service, CANARY_CANARY))
 		err = fail(error, -EBUSY, "%s has no canary backend that takes new flows: add one first", service);
-	if (!err)
+	if (!err) {
 		*ret_guards = guard_settings_of(edit.service, guards);
+		*ret_assignment = edit.service->assignment;
+	}
 	edit_end(&edit);
 	return err;
 }

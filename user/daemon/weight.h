@@ -19,19 +19,30 @@ struct weight_change {
 	bool reset; /* connections that are placed elsewhere */
 	bool owned; /* by a rollout, from now on */
 	const struct guard_settings *guards; /* to be in force from now on; the rollout's where it owns the weight */
-	__u32 known; /* the last assignment that is known of: a later one that says the same is this one, done before */
+	const struct guard_settings *in_place_of; /* ... of these, and of nothing else; NULL: whatever there is */
+	/* The assignment in force, as far as is known: a later one that says the same is this one, done before. */
+	__u32 known;
+	bool unseen; /* a weight is set also where that is another, or is stopped */
+	bool stoppable; /* the assignment is the rollout's: it is not to set a weight where the breaker has tripped */
 };
 
-/* 0 with the assignment that is in force, or -errno. A weight of 0 is set also where it cannot be written whose it is. */
+/*
+ * 0 with the assignment that is in force, or -errno; -ESTALE: somebody, or the breaker, was quicker: look again. A weight of 0
+ * is set whatever there is, also where it cannot be written whose it is.
+ */
 int weight_set(const struct instance *instance, const struct weight_change *change, __u32 *ret_assignment,
 	       struct error *error);
 
 /*
- * Before a rollout. *ret_guards: of the service's guards, those that the plan will change, as they are now. 0, or -EBUSY: the
- * canary has no backend that takes new flows, so no weight can be set. Or -errno.
+ * Before a rollout sets its first weight. *ret_guards: of the service's guards, those that the plan will change, as they are
+ * now; and the assignment in force. 0, or -EBUSY: the canary has no backend that takes new flows, so no weight can be set. Or
+ * -errno.
  */
 int weight_prepare(const struct instance *instance, const char *service, unsigned guards,
-		   struct guard_settings *ret_guards, struct error *error);
+		   struct guard_settings *ret_guards, __u32 *ret_assignment, struct error *error);
+
+/* The weight that a rollout of the service asks for, as is written down of it; -1: it owns none. 0 or -errno. */
+int weight_owned(const struct instance *instance, const char *service, int *ret, struct error *error);
 
 /* {"promoted": [...], "retired": [...]}: what becomes stable, and what is so now. */
 int swap_plan(const struct instance *instance, const char *service, json_t **ret, struct error *error);

@@ -149,6 +149,7 @@ struct guard {
 	bool lease_expired;
 	__u64 flooded_ns; /* the last time that SYNs came faster than they could be watched; 0: never */
 };
+bool guard_has_tripped(const struct guard *guard); /* is it the breaker that stops the canary? */
 int dataplane_guard(struct dataplane *dataplane, const struct service_model *service, struct guard *ret);
 /*
  * Lets the lease of the assignment in force last `seconds` from now on (0: as long as it lasts by itself). -ENOENT: it has

@@ -39,6 +39,11 @@ static int record_now(const struct dataplane *dataplane, const struct service_mo
 	return 0;
 }
 
+bool guard_has_tripped(const struct guard *guard)
+{
+	return guard->stopped && (guard->reason == CANARY_STOP_RELATIVE || guard->reason == CANARY_STOP_ABSOLUTE);
+}
+
 int dataplane_guard(struct dataplane *dataplane, const struct service_model *service, struct guard *ret)
 {
 	struct canary_config config;
