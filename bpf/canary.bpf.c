@@ -247,7 +247,8 @@ static __always_inline int steer(struct xdp_md *ctx, struct pkt *p, const struct
 		return verdict;
 	if (p->service && !(p->flags & PKT_FROM_BACKEND))
 		return to_backend(ctx, p, interface);
-	return from_backend(ctx, p, interface);
+	verdict = from_backend(ctx, p, interface);
+	return verdict == XDP_PASS && p->flags & PKT_FRAGMENT ? fragment_forget() : verdict;
 }
 
 static __always_inline int conclude(const struct pkt *p, __u32 place, int verdict)

@@ -10,8 +10,11 @@
 #ifndef BPF_FRAGMENT_H
 #define BPF_FRAGMENT_H
 
-/* By then a receiver gives up a packet's fragments (RFC 8200, 4.5; RFC 791 says less), and another may have its number. */
-#define FRAGMENT_LIFE_S 60
+/*
+ * As Linux waits for a packet's fragments by default (ipfrag_time); RFC 8200, 4.5, would let a receiver wait for 60 s, but a
+ * busy sender of IPv4 comes back to a packet's number before that.
+ */
+#define FRAGMENT_LIFE_S 30
 
 /* The key of the current packet, where the program's own scratch has room for it. */
 static __always_inline void fragment_key(struct pkt *p)
@@ -43,9 +46,22 @@ GLOBAL int fragment_remember(void)
 	p->fragment.client_port = p->tuple.client_port;
 	p->fragment.port = p->tuple.port;
 	p->fragment.cohort = p->cohort;
+	p->fragment.proto = p->tuple.proto;
 	p->fragment.from_backend = !!(p->flags & PKT_FROM_BACKEND);
 	p->fragment.seen_s = pkt_now(p) / NSEC_PER_SEC;
 	return bpf_map_update_elem(&fragments, &p->fragment_key, &p->fragment, BPF_ANY) ? DROP(FRAGMENT) : 0;
+}
+
+/* A first fragment that goes up the stack: what had its number before is over, and the others are not ours either. */
+GLOBAL int fragment_forget(void)
+{
+	struct pkt *p = pkt_current();
+
+	if (!p)
+		return DROP(FAULT);
+	fragment_key(p);
+	bpf_map_delete_elem(&fragments, &p->fragment_key);
+	return XDP_PASS;
 }
 
 /* A later fragment: it gets what the first one has. 0, XDP_PASS (nothing is known of it), or a reason to drop it. */
@@ -70,8 +86,9 @@ GLOBAL int fragment_follow(void)
 	p->backend = first->backend;
 	p->tuple.client_port = first->client_port;
 	p->tuple.port = first->port;
-	p->hash =
-		canary_flow_hash(&global->keys, &p->tuple); /* gue's source port comes of it, as the first one's did */
+	/* Behind more headers, it need not name the same. gue's source port comes of the hash, as the first one's did. */
+	p->tuple.proto = first->proto;
+	p->hash = canary_flow_hash(&global->keys, &p->tuple);
 	if (first->from_backend)
 		p->flags |= PKT_FROM_BACKEND;
 	backend = backend_at(p->backend);

@@ -131,6 +131,9 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, struct pkt *p)
 		return XDP_PASS;
 	addr_from_v6(&p->tuple.client, &ip->saddr);
 	addr_from_v6(&p->tuple.service, &ip->daddr);
+	/* In here those stand for IPv4's: on the wire they have no business (RFC 4291, 2.5.5.2), and the stack knows. */
+	if (addr_v4(&p->tuple.client) || addr_v4(&p->tuple.service))
+		return XDP_PASS;
 	p->family = 6;
 	p->l4_proto = ip->nexthdr;
 	p->ip_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);

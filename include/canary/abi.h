@@ -467,7 +467,8 @@ struct canary_fragment {
 	__u16 port;
 	__u8 cohort;
 	__u8 from_backend; /* nat's way back */
-	__u8 zero[2];
+	__u8 proto;
+	__u8 zero;
 	__u32 seen_s; /* CLOCK_MONOTONIC */
 };
 _Static_assert(sizeof(struct canary_fragment) == 24, "abi");

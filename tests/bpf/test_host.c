@@ -72,6 +72,29 @@ static void case01_other_traffic_passes_untouched(void **state)
 	ALL_PASS(rows);
 }
 
+/* They stand for IPv4's addresses in tables; in an IPv6 packet they are nobody's service. */
+static void case01_ipv6_packets_with_ipv4_mapped_addresses_pass(void **state)
+{
+	static const struct spec specs[] = {
+		{.src = CLIENT6, .dst = "::ffff:" VIP, .sport = 40000, .dport = 80, .flags = SYN},
+		{.src = "::ffff:" CLIENT, .dst = "::ffff:" VIP, .sport = 40000, .dport = 80, .flags = SYN},
+		{.src = "::ffff:" CLIENT, .dst = VIP6, .sport = 40000, .dport = 80, .flags = SYN},
+	};
+
+	(void)state;
+	web_services();
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		struct packet packet;
+		struct outcome out;
+
+		packet_build(&specs[i], NULL, &packet);
+		run_packet(FRONT, &packet, &out);
+		assert_int_equal(out.verdict, XDP_PASS);
+		assert_int_equal(out.packet.len, packet.len);
+		assert_memory_equal(out.packet.data, packet.data, packet.len);
+	}
+}
+
 static void case01_what_is_broken_passes_if_it_is_not_for_a_service(void **state)
 {
 	static const struct row rows[] = {
@@ -257,6 +280,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(case01_other_traffic_passes_untouched),
+		TEST(case01_ipv6_packets_with_ipv4_mapped_addresses_pass),
 		TEST(case01_what_is_broken_passes_if_it_is_not_for_a_service),
 		TEST(case02_icmp_echo_of_the_host_passes),
 		TEST(case14_a_hop_limit_of_1_or_0_is_left_to_the_stack),

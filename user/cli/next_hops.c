@@ -102,6 +102,9 @@ static void find_way(struct hops *hops, const struct service_model *service, str
 	char text[128];
 
 	if (err) {
+		/* It is not on this host any more. Where a tunnel came from stays, for when the route comes back. */
+		if (addr_equal(&backend->tunnel_source, &backend->addr))
+			backend->tunnel_source = (struct canary_addr){};
 		snprintf(text, sizeof(text), "no route to it (%s): packets to it are dropped as no_route",
 			 strerror(-err));
 		warn_backend(hops, backend, is_new, text);
@@ -319,7 +322,7 @@ void next_hops_refresh(const struct cli *cli, struct dataplane *dataplane, const
 		for (size_t j = 0; j < service->backend_count; j++) {
 			const struct backend_model *backend = &service->backends[j];
 
-			if (backend->index && !is_zero(&backend->tunnel_source))
+			if (backend->index)
 				dataplane_set_tunnel_source(dataplane, backend->index, &backend->tunnel_source);
 		}
 	}
