@@ -140,7 +140,9 @@ static const struct backend_model *find_turned(const struct service_model *now, 
 		const struct backend_model *wanted = &desired->backends[i];
 		const struct backend_model *backend = service_find_backend(now, &wanted->addr, wanted->port);
 
-		if (backend && backend->cohort == CANARY_STABLE && wanted->cohort == CANARY_CANARY)
+		/* One that drains was stable before, and may well be the next release's canary. */
+		if (backend && backend->cohort == CANARY_STABLE && !backend->draining &&
+		    wanted->cohort == CANARY_CANARY)
 			return backend;
 	}
 	return NULL;

@@ -32,6 +32,7 @@
 	X(NO_TRAFFIC, no_traffic, "no flow went to the canary")                                                        \
 	X(NO_BASELINE, no_baseline, "stable had too few flows to compare with")                                        \
 	X(FLOODED, flooded, "a flood of handshakes hides what the canary does")                                        \
+	X(UNASKED, unasked, "whoever is to be asked has not answered in this step yet")                                \
 	X(METRIC_UNAVAILABLE, metric_unavailable, "an external metric cannot be had")                                  \
 	X(TOO_FEW_FLOWS, too_few_flows, "the canary had too few flows to judge it by")                                 \
 	X(UNPROVEN, unproven, "it is not shown yet that the canary does no more harm than allowed")                    \

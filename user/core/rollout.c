@@ -62,7 +62,9 @@ static int tick(struct turn *turn)
 		return on_fail(turn);
 	if (finding->verdict == VERDICT_PASS)
 		return on_pass(turn);
-	if (finding->verdict == VERDICT_INCONCLUSIVE && finding->reason == REASON_BAKING)
+	/* Too early to say anything: a step that has passed, before a restart, stays so. */
+	if (finding->verdict == VERDICT_INCONCLUSIVE &&
+	    (finding->reason == REASON_BAKING || finding->reason == REASON_UNASKED))
 		return ROLLOUT_UNCHANGED;
 	return on_undecided(turn);
 }

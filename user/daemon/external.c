@@ -281,10 +281,13 @@ static bool is_fresh(const struct external *external)
 
 struct finding external_finding(const struct supervisor *supervisor, size_t gate, double *ret_value)
 {
+	static const struct finding unasked = {VERDICT_INCONCLUSIVE, REASON_UNASKED};
 	static const struct finding unavailable = {VERDICT_INCONCLUSIVE, REASON_METRIC_UNAVAILABLE};
 	const struct external *external = &supervisor->externals[gate];
 
 	*ret_value = NAN;
+	if (!external->answered_ms || external->answered_visit != supervisor->record.visit)
+		return unasked;
 	if (!is_fresh(external))
 		return unavailable;
 	*ret_value = external->value;

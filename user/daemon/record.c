@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "daemon/sample_json.h"
 #include "io/config.h"
 #include "io/plan_json.h"
@@ -128,6 +129,20 @@ static struct guard_settings unpack_guards(const json_t *view)
 	};
 }
 
+static json_t *pack_mark(const struct record *record)
+{
+	json_t *view = json_pack("{s:I}", "visit", (json_int_t)record->mark.visit);
+
+	for (int i = 0; i < CANARY_COHORTS; i++) {
+		const struct counts_mark *counts = &record->mark.counts[i];
+
+		json_object_set_new(view, cohort_name((enum canary_cohort)i),
+				    json_pack("{s:I, s:I, s:I}", "packets", (json_int_t)counts->packets, "drops",
+					      (json_int_t)counts->drops, "flows", (json_int_t)counts->flows));
+	}
+	return view;
+}
+
 static json_t *pack_record(const struct record *record, bool plan)
 {
 	json_t *view = json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:s}", "rollout", pack_rollout(&record->rollout),
@@ -135,6 +150,7 @@ static json_t *pack_record(const struct record *record, bool plan)
 				 (json_int_t)record->first, "assignment", (json_int_t)record->assignment, "foreign",
 				 record->foreign, "salt_number", (json_int_t)record->salt_number, "boot", record->boot);
 
+	json_object_set_new(view, "mark", pack_mark(record));
 	if (record->guards_before.given)
 		json_object_set_new(view, "guards_before", pack_guards(&record->guards_before));
 	if (record->swap)
@@ -142,6 +158,20 @@ static json_t *pack_record(const struct record *record, bool plan)
 	if (plan)
 		json_object_set_new(view, "plan", plan_json(&record->plan));
 	return view;
+}
+
+static void unpack_mark(const json_t *view, struct record *record)
+{
+	record->mark.visit = (__u64)json_integer_value(json_object_get(view, "visit"));
+	for (int i = 0; i < CANARY_COHORTS; i++) {
+		const json_t *counts = json_object_get(view, cohort_name((enum canary_cohort)i));
+
+		record->mark.counts[i] = (struct counts_mark){
+			.packets = (__u64)json_integer_value(json_object_get(counts, "packets")),
+			.drops = (__u64)json_integer_value(json_object_get(counts, "drops")),
+			.flows = (__u64)json_integer_value(json_object_get(counts, "flows")),
+		};
+	}
 }
 
 /* The plan stays where there is none in it. */
@@ -160,6 +190,7 @@ static int unpack_record(const json_t *view, struct record *record, struct error
 	record->foreign = json_is_true(json_object_get(view, "foreign"));
 	record->salt_number = (__u32)json_integer_value(json_object_get(view, "salt_number"));
 	record->guards_before = unpack_guards(json_object_get(view, "guards_before"));
+	unpack_mark(json_object_get(view, "mark"), record);
 	snprintf(record->boot, sizeof(record->boot), "%s", text_of(view, "boot"));
 	json_decref(record->swap);
 	record->swap = json_incref(json_object_get(view, "swap"));

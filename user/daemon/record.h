@@ -14,6 +14,10 @@
 
 #define BOOT_ID_LEN 37
 
+struct counts_mark {
+	__u64 packets, drops, flows;
+};
+
 struct record {
 	struct rollout rollout;
 	struct rollout_plan plan; /* of the release */
@@ -24,6 +28,11 @@ struct record {
 	__u32 salt_number; /* of the release */
 	/* Of the service's guards, those that the plan has changed, as they were before: they come back when the release ends. */
 	struct guard_settings guards_before;
+	/* The data plane's counters when a visit's warm-up was over. */
+	struct {
+		__u64 visit;
+		struct counts_mark counts[CANARY_COHORTS];
+	} mark;
 	char boot[BOOT_ID_LEN]; /* of the host: assignments count from 1 after another */
 	/* {"promoted": [endpoint, ...], "retired": [...]}: what `finish` made stable, and what was so before. NULL: none */
 	json_t *swap;

@@ -187,6 +187,33 @@ static void note_visit(struct supervisor *supervisor)
 		supervisor->baseline[kind] = supervisor->before.histograms[kind][CANARY_STABLE];
 }
 
+static __u64 sum_drops(const struct canary_cohort_counters *counters)
+{
+	__u64 sum = 0;
+
+	for (int reason = 0; reason < CANARY_COHORT_REASONS; reason++)
+		sum += counters->drops[reason];
+	return sum;
+}
+
+/* The warm-up is over: from here on drops and flows count. Over a restart as well. */
+static int set_mark(struct supervisor *supervisor, struct error *error)
+{
+	struct record *record = &supervisor->record;
+	bool same = supervisor->before.assignment == supervisor->now.assignment;
+	const struct senses *from = same ? &supervisor->before : &supervisor->now;
+
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
+		record->mark.counts[cohort] = (struct counts_mark){
+			.packets = from->counters[cohort].count[CANARY_COHORT_PACKETS],
+			.drops = sum_drops(&from->counters[cohort]),
+			.flows = from->counters[cohort].count[CANARY_COHORT_FLOWS],
+		};
+	record->mark.visit = record->visit;
+	supervisor->mark = *from;
+	return supervisor_save(supervisor, error);
+}
+
 int supervisor_sense(struct supervisor *supervisor, struct dataplane *dataplane, struct error *error)
 {
 	const struct record *record = &supervisor->record;
@@ -202,61 +229,58 @@ int supervisor_sense(struct supervisor *supervisor, struct dataplane *dataplane,
 		supervisor->before = supervisor->now;
 		return 0;
 	}
-	if (supervisor->mark_visit != record->visit) {
-		supervisor->mark = supervisor->before.assignment == supervisor->now.assignment ? supervisor->before
-											       : supervisor->now;
-		supervisor->mark_visit = record->visit;
-	}
-	err = take_sample(supervisor, error);
+	if (record->mark.visit != record->visit)
+		err = set_mark(supervisor, error);
+	if (!err)
+		err = take_sample(supervisor, error);
 	/* What could not be written down is counted with the next sample. */
 	if (!err)
 		supervisor->before = supervisor->now;
 	return err;
 }
 
-static const struct senses *begin_of_visit(const struct supervisor *supervisor)
-{
-	static const struct senses nothing;
-
-	return supervisor->mark_visit == supervisor->record.visit ? &supervisor->mark : &nothing;
-}
-
 double supervisor_percentile(const struct supervisor *supervisor, enum canary_histogram_kind kind,
 			     enum canary_cohort cohort, double part)
 {
+	static const struct senses nothing;
+	/* Of before a restart, a histogram is not kept: its assignment has begun with the visit. */
+	bool marked = supervisor->mark.assignment == supervisor->now.assignment;
 	__u32 rise[CANARY_HISTOGRAM_BUCKETS];
 	double seconds;
 
 	if (!supervisor->now.has_histogram[kind])
 		return NAN;
-	histogram_rise(begin_of_visit(supervisor), &supervisor->now, kind, cohort, rise);
+	histogram_rise(marked ? &supervisor->mark : &nothing, &supervisor->now, kind, cohort, rise);
 	return histogram_percentile(rise, part, &seconds) ? NAN : seconds * 1000;
 }
 
-static __u64 sum_drops(const struct canary_cohort_counters *counters)
+/* What the visit began with, and nothing before its warm-up is over. */
+static struct counts_mark counts_of_visit(const struct supervisor *supervisor, enum canary_cohort cohort)
 {
-	__u64 sum = 0;
+	const struct canary_cohort_counters *now = &supervisor->now.counters[cohort];
+	const struct counts_mark *mark = &supervisor->record.mark.counts[cohort];
 
-	for (int reason = 0; reason < CANARY_COHORT_REASONS; reason++)
-		sum += counters->drops[reason];
-	return sum;
+	if (supervisor->record.mark.visit != supervisor->record.visit)
+		return (struct counts_mark){};
+	return (struct counts_mark){
+		.packets = now->count[CANARY_COHORT_PACKETS] - mark->packets,
+		.drops = sum_drops(now) - mark->drops,
+		.flows = now->count[CANARY_COHORT_FLOWS] - mark->flows,
+	};
 }
 
 double supervisor_drops(const struct supervisor *supervisor, enum canary_cohort cohort, __u64 *ret_packets)
 {
-	const struct canary_cohort_counters *before = &begin_of_visit(supervisor)->counters[cohort];
-	const struct canary_cohort_counters *now = &supervisor->now.counters[cohort];
-	__u64 drops = sum_drops(now) - sum_drops(before);
-	__u64 packets = now->count[CANARY_COHORT_PACKETS] - before->count[CANARY_COHORT_PACKETS] + drops;
+	struct counts_mark counts = counts_of_visit(supervisor, cohort);
+	__u64 packets = counts.packets + counts.drops;
 
 	*ret_packets = packets;
-	return packets ? 100.0 * (double)drops / (double)packets : 0;
+	return packets ? 100.0 * (double)counts.drops / (double)packets : 0;
 }
 
 __u64 supervisor_flows(const struct supervisor *supervisor, enum canary_cohort cohort)
 {
-	return supervisor->now.counters[cohort].count[CANARY_COHORT_FLOWS] -
-	       begin_of_visit(supervisor)->counters[cohort].count[CANARY_COHORT_FLOWS];
+	return counts_of_visit(supervisor, cohort).flows;
 }
 
 bool supervisor_is_observed(const struct supervisor *supervisor)

@@ -38,8 +38,7 @@ struct supervisor {
 	bool stale;
 
 	struct senses before, now; /* the last two looks */
-	struct senses mark; /* when the visit's warm-up was over */
-	__u64 mark_visit;
+	struct senses mark; /* when the visit's warm-up was over; after a restart, nothing: see record.mark */
 	struct canary_histogram baseline[CANARY_HISTOGRAM_KINDS]; /* stable's, of the visit before */
 	__u64 edges_visit[ROLLOUT_MAX_GATES]; /* the visit that a gate's edges are of */
 	__u64 edges_samples[ROLLOUT_MAX_GATES]; /* the canary's when they were set, which were not held against them */

@@ -209,6 +209,25 @@ static void move(struct service_model *service, const json_t *endpoints, enum ca
 
 #define AS_IT_IS (-1)
 
+/* Is one of those that were stable before in the canary, of a later release? */
+static bool is_in_canary(const struct service_model *service, const json_t *retired)
+{
+	size_t i;
+	json_t *endpoint;
+
+	json_array_foreach (retired, i, endpoint) {
+		const struct backend_model *backend = NULL;
+		struct canary_addr addr;
+		int port;
+
+		if (!parse_endpoint(json_string_value(endpoint), &addr, &port))
+			backend = service_find_backend((struct service_model *)service, &addr, port);
+		if (backend && backend->cohort == CANARY_CANARY)
+			return true;
+	}
+	return false;
+}
+
 static int make(struct edit *edit, const json_t *swap, bool back, const struct guard_settings *guards,
 		struct error *error)
 {
@@ -217,6 +236,10 @@ static int make(struct edit *edit, const json_t *swap, bool back, const struct g
 	struct owner owner = {.finished = !back};
 	struct error warning;
 
+	if (back && is_in_canary(service, retired))
+		return fail(error, -EINVAL,
+			    "what was stable before that release is the canary of a later one by now: apply the "
+			    "configuration that is wanted");
 	move(service, promoted, back ? CANARY_CANARY : CANARY_STABLE, AS_IT_IS);
 	move(service, retired, CANARY_STABLE, !back);
 	if (!service_backends_up(service, CANARY_STABLE))
