@@ -216,6 +216,15 @@ void configure_model(const struct model *model)
 	env_refresh();
 }
 
+struct guard guard_now(void)
+{
+	struct guard guard;
+
+	env_refresh();
+	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
+	return guard;
+}
+
 struct service_model *find_service(const char *name)
 {
 	struct service_model *service = model_find_service(&env.model, name);

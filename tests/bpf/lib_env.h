@@ -21,6 +21,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+/* Clients and services of most tests, and the host 11 behind "back". */
+#define CLIENT "198.51.100.7"
+#define CLIENT6 "2001:db8:c::7"
+#define VIP "203.0.113.10"
+#define VIP6 "2001:db8:5::10"
+#define BACK4 "10.0.0.11"
+#define BACK6 "2001:db8:10::11"
+
 enum side { FRONT, BACK, SIDES };
 
 /* A service as a test writes it. Lists are separated by spaces. */
@@ -69,6 +77,9 @@ void make_model(const struct service *services, size_t count, const struct model
 struct model read_model(void);
 /* Reads the model again into env.model and writes the tunnels' sources. After every commit that a test makes by itself. */
 void env_refresh(void);
+
+/* What the kernel's guard of the service "web" has come to. */
+struct guard guard_now(void);
 
 struct service_model *find_service(const char *name);
 struct backend_model *find_backend(const char *service, const char *endpoint);

@@ -207,6 +207,22 @@ bool counters_moved(const struct counters *before, enum side side, unsigned byte
 	return same;
 }
 
+struct outcome run_redirected(enum side side, const struct spec *in)
+{
+	struct packet packet;
+	struct outcome out;
+
+	packet_build(in, NULL, &packet);
+	run_packet(side, &packet, &out);
+	assert_int_equal(out.verdict, XDP_REDIRECT);
+	return out;
+}
+
+unsigned redirected_to(const struct spec *in)
+{
+	return run_redirected(FRONT, in).packet.data[5];
+}
+
 static const char *verdict_name(int verdict)
 {
 	static const char *const names[] = {"XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"};

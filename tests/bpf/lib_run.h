@@ -16,6 +16,11 @@ struct outcome {
 /* Runs the program on a packet that arrives at an interface. */
 void run_packet(enum side side, const struct packet *in, struct outcome *ret);
 
+/* The same with a packet that has to be redirected, whatever it becomes otherwise. */
+struct outcome run_redirected(enum side side, const struct spec *in);
+/* One that arrives at FRONT: the last number of the address of the host that the frame goes to, as its MAC says. */
+unsigned redirected_to(const struct spec *in);
+
 /*
  * The counters that must have moved, separated by spaces, and no others:
  *

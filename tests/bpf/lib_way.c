@@ -10,6 +10,12 @@
 
 static const char *const sides[] = {"front", "back"};
 
+const struct tunnel outer4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true};
+const struct tunnel outer4_of_6 = {.src = "10.0.0.1", .dst = BACK4, .frag = IPV4_DF};
+const struct tunnel outer6 = {.src = "2001:db8:10::1", .dst = BACK6};
+const struct tunnel gue4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true, .gue_port = 6080};
+const struct tunnel gue6 = {.src = "2001:db8:10::1", .dst = BACK6, .gue_port = 6080};
+
 bool way_begin(const struct way *way)
 {
 	if (way->forward == CANARY_FORWARDS)

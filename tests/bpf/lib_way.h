@@ -9,10 +9,8 @@
 
 #include "lib_run.h"
 
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
+/* The outer headers of tunnels to host 11 behind "back"; gue's without the port that is the flow's. */
+extern const struct tunnel outer4, outer4_of_6, outer6, gue4, gue6;
 
 struct way {
 	enum canary_forward forward;

@@ -6,8 +6,6 @@
 
 #include <bpf/bpf.h>
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
 #define SECOND 1000000000ULL
 
 static void percent(int proto, enum canary_forward forward, int percent)

@@ -12,8 +12,6 @@
 
 #include "canary/select.h"
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
 #define WEB(forward_by, ...)                                                                                           \
 	CONFIGURE({.name = "web",                                                                                      \
 		   .endpoint = VIP ":80",                                                                              \
@@ -82,14 +80,6 @@ static __u64 word(void)
 	return find_service("web")->word;
 }
 
-static struct guard guard_now(void)
-{
-	struct guard guard;
-
-	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
-	return guard;
-}
-
 static struct canary_config config_now(void)
 {
 	__u32 key = find_service("web")->id * CANARY_CONFIGS + canary_word_now(word());
@@ -120,13 +110,8 @@ static void wait_for_the_window(void)
 static unsigned host_of(unsigned sport)
 {
 	struct spec spec = {.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = ACK, .seq = 1};
-	struct packet in;
-	struct outcome out;
 
-	packet_build(&spec, NULL, &in);
-	run_packet(FRONT, &in, &out);
-	assert_int_equal(out.verdict, XDP_REDIRECT);
-	return out.packet.data[5];
+	return redirected_to(&spec);
 }
 
 static void a_stop_outlives_all_but_an_assignment(void **state)

@@ -13,9 +13,6 @@
 
 #include <bpf/bpf.h>
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
-
 #define WEB(...)                                                                                                       \
 	{                                                                                                              \
 		.name = "web", .endpoint = VIP ":80", .stable = "10.0.0.11:8080", .canary = "10.0.0.21:8080",          \

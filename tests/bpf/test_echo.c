@@ -2,11 +2,6 @@
 /* Case 2: echo requests to a service's address are answered where they came in; all others are none of our business. */
 #include "lib_run.h"
 
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-
 static const struct spec ping4 = {.src = CLIENT,
 				  .dst = VIP,
 				  .proto = IPPROTO_ICMP,

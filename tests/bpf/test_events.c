@@ -14,7 +14,6 @@
 #include "canary/select.h"
 #include "core/text.h"
 
-#define VIP "203.0.113.10"
 #define WEB(...) CONFIGURE({.name = "web", .endpoint = VIP ":80", .forward = CANARY_FORWARD_L2, __VA_ARGS__})
 
 static struct {

@@ -7,8 +7,6 @@
 
 #include <bpf/bpf.h>
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
 #define STABLE "10.0.0.11"
 #define CANARY "10.0.0.21"
 

@@ -3,7 +3,7 @@
  * Case 6: fragments. The first one of a packet is steered, and the others follow it; what belongs to no packet that was seen
  * is left to the stack. A later fragment is described as a datagram whose header is nothing but data.
  */
-#include "lib_run.h"
+#include "lib_way.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,20 +11,7 @@
 
 #include <bpf/bpf.h>
 
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-#define BACK4 "10.0.0.11"
-#define BACK6 "2001:db8:10::11"
-
 enum { LATER_OFFSET = 1400 };
-
-static const struct tunnel outer4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
-			   outer4_of_6 = {.src = "10.0.0.1", .dst = BACK4, .frag = IPV4_DF},
-			   outer6 = {.src = "2001:db8:10::1", .dst = BACK6},
-			   gue4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true, .gue_port = 6080},
-			   gue6 = {.src = "2001:db8:10::1", .dst = BACK6, .gue_port = 6080};
 
 static const struct row {
 	const char *what;

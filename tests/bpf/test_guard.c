@@ -10,8 +10,6 @@
 
 #include "core/text.h"
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
 #define TIMEOUT_MS 200
 #define PASS_MS 1000
 
@@ -67,21 +65,8 @@ static void refuse(unsigned dport)
 			    .sport = 80,
 			    .dport = dport,
 			    .flags = RST | ACK};
-	struct packet in;
-	struct outcome out;
 
-	packet_build(&spec, NULL, &in);
-	run_packet(BACK, &in, &out);
-	assert_int_equal(out.verdict, XDP_REDIRECT);
-}
-
-static struct guard guard_now(void)
-{
-	struct guard guard;
-
-	env_refresh();
-	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
-	return guard;
+	run_redirected(BACK, &spec);
 }
 
 /* The sweeper comes by about once a second, and weighs what it found in the pass after. */

@@ -15,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VIP "203.0.113.10"
 #define STABLE "10.0.0.11 10.0.0.12 10.0.0.13"
 #define CANARY "10.0.0.21 10.0.0.22"
 #define ALIKE                                                                                                          \
@@ -282,12 +281,8 @@ static void refuse(const struct connection *flow, unsigned host)
 			    .sport = ports[flow->kind],
 			    .dport = flow->port,
 			    .flags = RST | ACK};
-	struct packet in;
-	struct outcome out;
 
-	packet_build(&spec, NULL, &in);
-	run_packet(BACK, &in, &out);
-	assert_int_equal(out.verdict, XDP_REDIRECT);
+	run_redirected(BACK, &spec);
 	tally.refused++;
 }
 

@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
 #define HOST "192.0.2.1"
 #define HOST6 "2001:db8:2::1"
 

@@ -8,13 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-#define BACK4 "10.0.0.11"
-#define BACK6 "2001:db8:10::11"
-
 enum { WHOLE = 4096 };
 
 static void services(enum canary_forward forward)

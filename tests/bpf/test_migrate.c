@@ -16,8 +16,6 @@
 
 #include "canary/select.h"
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
 #define FLOWS 40
 
 static const char *const new_maps[] = {"filter", "service_hints", "fragments"};
@@ -80,13 +78,8 @@ static void configure_some(void)
 static unsigned host_of(unsigned sport, unsigned flags, unsigned seq)
 {
 	struct spec spec = {.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = flags, .seq = seq};
-	struct packet in;
-	struct outcome out;
 
-	packet_build(&spec, NULL, &in);
-	run_packet(FRONT, &in, &out);
-	assert_int_equal(out.verdict, XDP_REDIRECT);
-	return out.packet.data[5];
+	return redirected_to(&spec);
 }
 
 /*

@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The segment size that SYNs say: lowered where the service asks for it, and nothing else. */
-#include "lib_run.h"
+#include "lib_way.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-#define BACK4 "10.0.0.11"
-#define BACK6 "2001:db8:10::11"
-
-static const struct tunnel outer4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
-			   outer4_of_6 = {.src = "10.0.0.1", .dst = BACK4, .frag = IPV4_DF},
-			   outer6 = {.src = "2001:db8:10::1", .dst = BACK6};
 
 /* The next hops' MTU is 1,500. */
 static const struct row {

@@ -6,13 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-#define BACK4 "10.0.0.11"
-#define BACK6 "2001:db8:10::11"
-
 static void services(void)
 {
 	CONFIGURE({.name = "tcp4", .endpoint = VIP ":80", .stable = BACK4 ":8080"},

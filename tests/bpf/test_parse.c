@@ -2,11 +2,6 @@
 /* Odd and broken packets for a service: what is odd is forwarded, what is broken is dropped, and why is counted. */
 #include "lib_run.h"
 
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-
 #define TO4 "10.0.0.11"
 #define TO6 "2001:db8:10::11"
 #define FLOW4 "flow:web.stable:10.0.0.11:80"

@@ -14,9 +14,6 @@
 
 #include "canary/select.h"
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
-
 enum { MANY = 1000, AT_ONCE = 400, SEGMENTS = 20, ALL = CANARY_MAX_SERVICES - 1, RINGS = 10, RING_CHANGES = 3000 };
 
 static double now(void)

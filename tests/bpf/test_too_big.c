@@ -3,24 +3,12 @@
  * Case 4: what does not fit the next hop's MTU, with the tunnel's header, is dropped and its sender told what would, where the
  * protocols let a router say that. What is expected is built, not taken from the answer: the packet as it was sent, quoted.
  */
-#include "lib_run.h"
+#include "lib_way.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
-
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-#define BACK4 "10.0.0.11"
-#define BACK6 "2001:db8:10::11"
-
-static const struct tunnel outer4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true},
-			   outer6 = {.src = "2001:db8:10::1", .dst = BACK6},
-			   gue4 = {.src = "10.0.0.1", .dst = BACK4, .id_given = true, .gue_port = 6080},
-			   gue6 = {.src = "2001:db8:10::1", .dst = BACK6, .gue_port = 6080};
 
 /* The next hops' MTU is 1,500 everywhere behind "back". */
 static const struct row {

@@ -10,8 +10,6 @@
 
 #include "core/text.h"
 
-#define CLIENT "198.51.100.7"
-#define VIP "203.0.113.10"
 #define TIMEOUT_MS 200
 #define PASS_MS 1000 /* of the sweeper, and a little more */
 
@@ -63,21 +61,11 @@ static struct spec from_client(unsigned sport, unsigned flags, unsigned seq, uns
 		.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = flags, .seq = seq, .payload = payload};
 }
 
-static int run(enum side side, const struct spec *spec)
-{
-	struct packet packet;
-	struct outcome outcome;
-
-	packet_build(spec, NULL, &packet);
-	run_packet(side, &packet, &outcome);
-	return outcome.verdict;
-}
-
 static void client(unsigned sport, unsigned flags, unsigned seq, unsigned payload)
 {
 	struct spec spec = from_client(sport, flags, seq, payload);
 
-	assert_int_equal(run(FRONT, &spec), XDP_REDIRECT);
+	run_redirected(FRONT, &spec);
 }
 
 /* nat: an answer of the canary's backend. */
@@ -93,7 +81,7 @@ static void backend(unsigned dport, unsigned flags, unsigned payload)
 			    .seq = 5000,
 			    .payload = payload};
 
-	assert_int_equal(run(BACK, &spec), XDP_REDIRECT);
+	run_redirected(BACK, &spec);
 }
 
 static void sum(enum canary_cohort cohort, __u64 ret[CANARY_OUTCOMES])
@@ -324,7 +312,7 @@ static void only_what_the_weight_placed_is_watched(void **state)
 	pinned.src = "198.51.100.200";
 	for (unsigned port = 1000; port < 1200; port++) {
 		pinned.sport = port;
-		assert_int_equal(run(FRONT, &pinned), XDP_REDIRECT);
+		run_redirected(FRONT, &pinned);
 	}
 	/* No cohort but stable has a backend: what it gets is not what the weight asked for. */
 	CONFIGURE({.name = "web",
@@ -465,7 +453,6 @@ static void a_flood_is_noticed(void **state)
 	__u64 counts[CANARY_OUTCOMES];
 	struct canary_outcomes outcomes;
 	__u64 flooded = 0;
-	struct guard guard;
 	char source[32];
 
 	(void)state;
@@ -474,22 +461,20 @@ static void a_flood_is_noticed(void **state)
 		snprintf(source, sizeof(source), "198.51.%u.%u", i >> 8 & 0x3f, i & 0x7f);
 		spec.src = source;
 		spec.sport = 1024 + i;
-		assert_int_equal(run(FRONT, &spec), XDP_REDIRECT);
+		run_redirected(FRONT, &spec);
 	}
 	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
 	for (int i = 0; i <= CANARY_EPOCHS; i++)
 		flooded += outcomes.epochs[i].flooded;
 	sum(CANARY_CANARY, counts);
 	assert_true(flooded > 0);
-	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
-	assert_true(guard.flooded_ns > 0);
+	assert_true(guard_now().flooded_ns > 0);
 	wait_ms(TIMEOUT_MS + PASS_MS);
 	sum(CANARY_CANARY, counts);
 	assert_true(counts[CANARY_OUTCOME_HALF_OPEN] > CANARY_WATCHED_SETS * CANARY_WATCHED_WAYS / 2);
 	assert_int_equal(counts[CANARY_OUTCOME_OPENED], counts[CANARY_OUTCOME_HALF_OPEN]);
 	/* Handshakes that a flood left open say nothing of the canary. */
-	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
-	assert_false(guard.stopped);
+	assert_false(guard_now().stopped);
 }
 
 int main(void)

@@ -9,11 +9,6 @@
 
 #include "canary/select.h"
 
-#define CLIENT "198.51.100.7"
-#define CLIENT6 "2001:db8:c::7"
-#define VIP "203.0.113.10"
-#define VIP6 "2001:db8:5::10"
-
 /* Two flows may share a bit of `held`: of hundreds among two million bits some few, at most, are remembered in vain. */
 enum { FLOWS = 1000, SHARED_BITS = 5 };
 
@@ -44,13 +39,8 @@ static int sent(unsigned proto, unsigned sport, unsigned flags, unsigned seq)
 			  .dport = proto == IPPROTO_UDP ? 53 : 80,
 			  .flags = flags,
 			  .seq = seq};
-	struct packet packet;
-	struct outcome out;
 
-	packet_build(&in, NULL, &packet);
-	run_packet(FRONT, &packet, &out);
-	assert_int_equal(out.verdict, XDP_REDIRECT);
-	return out.packet.data[5];
+	return redirected_to(&in);
 }
 
 static int choice(int port)

@@ -92,6 +92,10 @@ ctl() {
 	on balancer timeout 60 "$canaryctl" "$@"
 }
 
+xdp_program() { # HOST INTERFACE NAME: one of the tests' own, by netlink
+	scripts/lab program "$1" "$2" "$helpers/$3.bpf.o" xdp
+}
+
 start() { # NAME HOST CMD...: in the background; its pid becomes $started_pid; returns when it has said "ready", if it is to
 	local name=$1 host=$2
 	shift 2
@@ -249,6 +253,29 @@ decap_ends() { # OPTION...
 	done
 }
 
+no_decap_ends() {
+	local host
+	for host in $all_backends; do
+		on "$host" "$canaryctl" decap detach eth0 >"$work/decap"
+	done
+}
+
+# For gue canaryctl's ends of tunnels, which take ipip as well; else those of tunnel_ends.
+ends_for() { # FORWARD
+	if [ "$1" = gue ]; then
+		decap_ends
+	elif [ -d "$CANARYCTL_BPFFS-decap" ]; then
+		no_decap_ends
+	fi
+}
+
+# Of the packets in gue that came to the backends, all were taken out.
+gue_was_sound() {
+	at_least "$(decap_counted .packets.gue)" 1 "packets that came as gue"
+	eq "$(decap_counted '.packets | .fragment + .control + .unknown + .malformed + .nested + .congestion + .fault')" 0 \
+		"packets that decap did not take"
+}
+
 decap_counted() { # JQ-FILTER of an interface's object: the sum over the backends
 	ctl decap status --json | jq "[.interfaces[] | $1] | add"
 }
@@ -284,7 +311,7 @@ extra_host() {
 	ip link add name eth0 netns "$LAB_PREFIX$host" type veth peer name "$host" netns "${LAB_PREFIX}switch"
 	on "$host" ethtool -K eth0 tx off rx off >/dev/null
 	on switch ethtool -K "$host" tx off rx off >/dev/null
-	on switch ip link set dev "$host" xdpdrv obj "$helpers/xdp_pass.bpf.o" sec xdp
+	xdp_program switch "$host" xdp_pass
 	on switch ip link set "$host" up master br0
 	ip -n "$LAB_PREFIX$host" link set lo up
 	ip -n "$LAB_PREFIX$host" link set eth0 up

@@ -56,7 +56,7 @@ succeeds ctl attach eth0 eth1
 
 case_ "an interface that has another XDP program is left alone"
 ip -n "${LAB_PREFIX}balancer" link add veth8 type veth peer name veth9
-on balancer ip link set dev veth8 xdpdrv obj "$helpers/xdp_pass.bpf.o" sec xdp
+xdp_program balancer veth8 xdp_pass
 refused 1 "veth8.*(XDP|program)" ctl attach veth8
 contains "$(ip -n "${LAB_PREFIX}balancer" link show veth8)" xdp "veth8"
 

@@ -3,6 +3,17 @@
 # Other XDP programs on the interface: refused with their names, or beside ours in libxdp's dispatcher, as the kernel lets us.
 . "$(dirname "$0")/lib.sh"
 
+# What libxdp pins, and the directory for it that stays, in a file system of this test.
+export LIBXDP_BPFFS=$work/bpffs
+mkdir "$LIBXDP_BPFFS"
+mount -t bpf bpf "$LIBXDP_BPFFS"
+mounts+=("$LIBXDP_BPFFS")
+
+of_tools() { # what tools make in the host's bpffs
+	find /sys/fs/bpf -maxdepth 1 \( -name xdp -o -name ip -o -name tc \) | sort
+}
+before_all=$(of_tools)
+
 two_armed
 web 0 nat | apply
 
@@ -10,12 +21,21 @@ xdp_chain() { # as tests/lib/xdp_chain.c says, on the balancer
 	on balancer "$helpers/xdp_chain" "$@"
 }
 
-put_count() { # IFACE PRIORITY
-	xdp_chain load "$1" "$helpers/xdp_count.bpf.o" xdp_count "$2"
+put_count() { # IFACE PRIORITY [generic]
+	xdp_chain load "$1" "$helpers/xdp_count.bpf.o" xdp_count "${@:2}"
 }
 
 in_chain() { # FILTER: of eth0, as status has it
 	ctl status --json | jq -r ".interfaces[] | select(.name == \"eth0\") | $1"
+}
+
+leaves_no_directories() {
+	case_ "the labs and libxdp have left no directories in bpffs"
+	eq "$(of_tools)" "$before_all" "directories"
+}
+
+attached() {
+	ctl status --json | jq -r '[.interfaces[].name] | sort | join(" ")'
 }
 
 taken_off() { # IFACE: without any XDP program
@@ -23,7 +43,7 @@ taken_off() { # IFACE: without any XDP program
 }
 
 case_ "a program that netlink attached is named, and what removes it; --chain does not help"
-on balancer ip link set dev eth0 xdpdrv obj "$helpers/xdp_pass.bpf.o" sec xdp
+xdp_program balancer eth0 xdp_pass
 id=$(ip -n "${LAB_PREFIX}balancer" -j link show eth0 | jq '.[0].xdp.prog.id')
 refused 1 "eth0 has another XDP program, xdp_pass \(id $id\), attached by netlink.*ip link set dev eth0 xdp off" ctl attach eth0
 refused 1 "xdp_pass \(id $id\), attached by netlink" ctl attach eth0 --chain
@@ -60,6 +80,7 @@ if [ "$code" -eq 3 ]; then
 	eq "$(ctl status --json | jq '.interfaces | length')" 0 "interfaces attached"
 	succeeds ctl attach eth0 eth1
 	load plain -s 198.51.100.1/10 -p 20000-20009 "$vip" 80
+	leaves_no_directories
 	exit 0
 fi
 eq "$code" 0 "exit code of xdp_chain load"
@@ -146,18 +167,60 @@ eq "$(ctl status --json | jq '.interfaces | length')" 0 "interfaces attached"
 succeeds ctl attach eth0 --chain
 eq "$(xdp_chain list eth0)" "xdp_count canary_xdp" "the chain"
 
+pin_count() {
+	find "$LIBXDP_BPFFS/xdp/" -name 'prog*' | wc -l
+}
+
 case_ "a deleted interface leaves nothing in memory"
 ip -n "${LAB_PREFIX}balancer" link add veth8 type veth peer name veth9
 succeeds ctl attach veth8 --chain
-pins=$(find /sys/fs/bpf/xdp/ -name 'prog*' | wc -l)
+pins=$(pin_count)
 ip -n "${LAB_PREFIX}balancer" link del veth8
 contains "$(ctl status)" "veth8.*deleted" "what status says"
 succeeds ctl detach veth8
-eq "$(find /sys/fs/bpf/xdp/ -name 'prog*' | wc -l)" "$((pins - 2))" "pins of libxdp's"
+eq "$(pin_count)" "$((pins - 2))" "pins of libxdp's"
 
-case_ "in another network namespace it is neither changed nor lost"
-refused 1 "another network namespace" timeout 60 "$canaryctl" detach --all
+case_ "an interface that was deleted with its network namespace stands in nothing's way"
+ip netns add "${LAB_PREFIX}other"
+on other sysctl -qw net.ipv4.conf.default.forwarding=1
+# A number that none of the balancer's has.
+ip -n "${LAB_PREFIX}other" link add veth8 index 90 type veth peer name veth9
+succeeds on other "$canaryctl" attach veth8 --chain
+eq "$(attached)" "eth0 veth8" "interfaces attached"
+refused 1 "veth8 is in a chain in another network namespace" ctl upgrade
+pins=$(pin_count)
+ip netns del "${LAB_PREFIX}other"
+veth8_is_gone() {
+	ctl status | grep -q "veth8.*deleted"
+}
+wait_for 20 "status to say that veth8 was deleted" veth8_is_gone
+succeeds ctl upgrade
+eq "$(xdp_chain list eth0)" "xdp_count canary_xdp" "the chain after an upgrade"
+succeeds ctl detach veth8
+eq "$(attached) $(pin_count)" "eth0 $((pins - 2))" "interfaces attached, and pins of libxdp's"
+eq "$(find "$CANARYCTL_BPFFS" -name '*_90')" "" "pins of ours"
+
+case_ "in another network namespace it is neither changed nor lost, and the others are detached"
+succeeds ctl attach eth1
+refused 1 "eth0 is in a chain in another network namespace" timeout 60 "$canaryctl" detach --all
+eq "$(attached)" "eth0" "interfaces attached"
 refused 1 "another network namespace" timeout 60 "$canaryctl" upgrade
 eq "$(in_chain .position)" 2 "position"
 succeeds ctl detach --all
 xdp_chain unload eth0 xdp_count
+
+case_ "interfaces whose drivers are not alike: all in generic mode, and what keeps one from it is said"
+ip -n "${LAB_PREFIX}balancer" link add br9 type bridge
+put_count eth0 50
+refused 1 "br9 can be attached in generic mode alone, as its driver has no other.*chain of eth0 in native" \
+	ctl attach eth1 eth0 br9 --chain
+eq "$(attached) $(xdp_chain list eth0)" " xdp_count" "interfaces attached, and the chain"
+taken_off eth1 || fail "there is a program on eth1"
+xdp_chain unload eth0 xdp_count
+put_count eth0 50 generic
+succeeds ctl attach eth0 eth1 --chain
+contains "$(cat "$work/output")" '^eth0: attached in generic mode, as its chain is' "attach"
+contains "$(cat "$work/output")" '^eth1: attached in generic mode, as the chain of eth0 is' "attach"
+succeeds ctl detach --all
+xdp_chain unload eth0 xdp_count
+leaves_no_directories

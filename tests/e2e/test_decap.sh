@@ -47,7 +47,7 @@ through gue "$vip" 198.51.100.1 2001:db8:10::
 through gue "$vip6" 2001:db8:51::1 10.0.0.
 
 case_ "none of it was malformed, nested, or came in fragments"
-eq "$(decap_counted '.packets | .fragment + .control + .unknown + .malformed + .nested + .congestion + .fault')" 0 "such packets"
+gue_was_sound
 
 # Room for tunnels on the backends' network, so that clients' packets may be as large as their own network has them.
 widen() {
@@ -133,8 +133,7 @@ refused 1 '"eth0" is not attached' on canary1 "$canaryctl" decap detach eth0
 refused 1 "has another canaryctl's program, canary_xdp" ctl decap attach eth0
 
 case_ "detached from all, its directory is gone"
-for host in stable1 stable2 canary2; do
-	succeeds on "$host" "$canaryctl" decap detach eth0
-done
+succeeds on canary1 "$canaryctl" decap attach eth0
+succeeds no_decap_ends
 eq "$(ctl decap status)" "nothing is attached" "decap status"
 eq "$(ls -d "$CANARYCTL_BPFFS-decap" 2>/dev/null || true)" "" "the directory"

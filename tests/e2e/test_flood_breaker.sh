@@ -13,7 +13,7 @@ cpus=$(nproc)
 on balancer ethtool -L eth0 rx "$cpus"
 on switch ethtool -L balancer rx "$cpus"
 attach
-on switch ip -force link set dev balancer xdpdrv obj "$helpers/xdp_sink.bpf.o" sec xdp
+xdp_program switch balancer xdp_sink
 ip -n "${LAB_PREFIX}balancer" route add 198.18.0.0/15 via 192.0.2.10
 balancer_mac=$(mac_of balancer)
 apply < <({

@@ -43,6 +43,10 @@ for forward in nat l2 ipip; do
 	whole "$forward" 2001:db8:51::1 "$vip6" 2001:db8:10::
 done
 tunnels_were_sound 4in4 6in6
+decap_ends
+whole gue 198.51.100.1 "$vip" 10.0.0.
+whole gue 2001:db8:51::1 "$vip6" 2001:db8:10::
+gue_was_sound
 
 case_ "nothing was lost by the driver, and the host's own fragments are its own"
 eq "$(stats '[.interfaces[].tx_errors] | add')" 0 "tx_errors"

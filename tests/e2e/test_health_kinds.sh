@@ -56,23 +56,29 @@ connects() { # PORT of stable1
 	on balancer timeout 2 bash -c ": </dev/tcp/10.0.0.11/$1"
 }
 
+# From when it answers 500, stable1 is out after two checks, which took $took ms. PORT of the backend
+leaves_by_500() {
+	local begun asked
+	answers stable1 '500 broken'
+	begun=$(now_ms) asked=$(checks)
+	wait_for 5 "stable1 to leave" becomes draining backend_is 10.0.0.11
+	took=$(($(now_ms) - begun)) asked=$(($(checks) - asked))
+	# Counted, as a time would be that of what else the processors do; one more may be on its way.
+	at_least "$asked" 2 "bad checks until it left"
+	at_least 3 "$asked" "bad checks until it left, at most"
+	succeeds connects "$1"
+	succeeds connects 8081
+	eq "$(health_of "10.0.0.11:$1" state): $(health_of "10.0.0.11:$1" text)" "down: it answers with status 500" "why"
+	eq "$(backends 'select(.state != "up") | .address')" '["10.0.0.11"]' "backends that are not up"
+	load without -s 198.51.100.50/50 -p 20000-20009 "$vip" 80
+	eq "$(on_cohort stable1 without)" 0 "flows that it got"
+}
+
 case_ "http: one that answers 500 leaves its ring within interval x fall, though it accepts connections"
 checked nat 50 'type: http, path: /healthz, host: shop.example, port: 8081, interval: 500ms, timeout: 400ms, rise: 2, fall: 2, damping: 0'
 eq "$(backends 'select(.state != "up")')" '[]' "backends that are not up"
-answers stable1 '500 broken'
-begun=$(now_ms) asked=$(checks)
-wait_for 5 "stable1 to leave" becomes draining backend_is 10.0.0.11
-took=$(($(now_ms) - begun)) asked=$(($(checks) - asked))
-# Counted, as a time would be that of what else the processors do; one more may be on its way.
-at_least "$asked" 2 "bad checks until it left"
-at_least 3 "$asked" "bad checks until it left, at most"
-succeeds connects 8080
-succeeds connects 8081
-eq "$(health_of 10.0.0.11:8080 state): $(health_of 10.0.0.11:8080 text)" "down: it answers with status 500" "why"
+leaves_by_500 8080
 contains "$(cat "$work/canaryd.err")" 'web: 10.0.0.11:8080 is down: it answers with status 500' "the log"
-eq "$(backends 'select(.state != "up") | .address')" '["10.0.0.11"]' "backends that are not up"
-load without -s 198.51.100.50/50 -p 20000-20009 "$vip" 80
-eq "$(on_cohort stable1 without)" 0 "flows that it got"
 note "500 instead of 200: out of its ring after $took ms"
 
 case_ "http: it is back after rise good answers, of which 302 is one; and is asked as configured"
@@ -99,18 +105,7 @@ http_decides() { # FORWARD
 	: >"$work/stable1.http.requests"
 	checked "$1" 50 'type: http, path: /healthz, port: 8081, interval: 500ms, timeout: 400ms, rise: 2, fall: 2, damping: 0'
 	eq "$(backends 'select(.state != "up")')" '[]' "backends that are not up"
-	answers stable1 '500 broken'
-	begun=$(now_ms) asked=$(checks)
-	wait_for 5 "stable1 to leave" becomes draining backend_is 10.0.0.11
-	took=$(($(now_ms) - begun)) asked=$(($(checks) - asked))
-	at_least "$asked" 2 "bad checks until it left"
-	at_least 3 "$asked" "bad checks until it left, at most"
-	succeeds connects 80
-	succeeds connects 8081
-	eq "$(health_of 10.0.0.11:80 state): $(health_of 10.0.0.11:80 text)" "down: it answers with status 500" "why"
-	eq "$(backends 'select(.state != "up") | .address')" '["10.0.0.11"]' "backends that are not up"
-	load "without-$1" -s 198.51.100.50/50 -p 20000-20009 "$vip" 80
-	eq "$(on_cohort stable1 "without-$1")" 0 "flows that it got"
+	leaves_by_500 80
 	answers stable1 200
 	wait_for 5 "stable1 to be back" becomes up backend_is 10.0.0.11
 	eq "$(jq -sc '[.[] | [.method, .path, .host]] | unique' "$work/stable1.http.requests")" \

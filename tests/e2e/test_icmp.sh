@@ -29,7 +29,7 @@ pings() { # WANTED OPTION...
 	eq "$(on client ping -q -i 0.01 -W 2 "${@:2}" | sed -n 's/.*, \([0-9]*\) received.*/\1/p')" "$1" "pings answered: ${*:2}"
 }
 
-for forward in l2 ipip nat; do
+for forward in l2 ipip gue nat; do
 	case_ "pings of the address of a service that forwards by $forward are answered, IPv4 and IPv6"
 	again 50 "$forward" </dev/null
 	pings 20 -c 20 "$vip"
@@ -44,24 +44,30 @@ case_ "with no service there is no answer"
 ctl service del web >/dev/null
 pings 0 -c 2 "$vip"
 
-through() { # WHAT SOURCE ADDRESS NET MTU
-	case_ "TCP through a tunnel, $1: the client learns that $5 bytes fit, and 1 MiB goes there and back"
-	again 50 ipip "$3" 80 tcp "$4" </dev/null
-	bulk "$1" "$2" "$3"
-	contains "$path" "mtu $5 " "what the client knows of the path"
+through() { # FORWARD WHAT SOURCE ADDRESS NET MTU
+	case_ "TCP through $1, $2: the client learns that $6 bytes fit, and 1 MiB goes there and back"
+	on client ip route flush cache
+	on client ip -6 route flush cache
+	again 50 "$1" "$4" 80 tcp "$5" </dev/null
+	bulk "$1-$2" "$3" "$4"
+	contains "$path" "mtu $6 " "what the client knows of the path"
 	at_least "$(counter too_big_answered)" 1 "answers"
 	eq "$(counter too_big_answered)" "$(counter drops.too_big)" "answers, as many as packets that were too big"
 }
 
-through 4in4 198.51.100.1 "$vip" 10.0.0. 1480
-through 6in6 2001:db8:51::1 "$vip6" 2001:db8:10:: 1460
-on client ip route flush cache
-on client ip -6 route flush cache
-through 4in6 198.51.100.2 "$vip" 2001:db8:10:: 1460
-on client ip -6 route flush cache
-through 6in4 2001:db8:51::2 "$vip6" 10.0.0. 1480
+through_all() { # FORWARD HEAD4 HEAD6: what a tunnel takes
+	through "$1" 4in4 198.51.100.1 "$vip" 10.0.0. "$((1500 - $2))"
+	through "$1" 6in6 2001:db8:51::1 "$vip6" 2001:db8:10:: "$((1500 - $3))"
+	through "$1" 4in6 198.51.100.2 "$vip" 2001:db8:10:: "$((1500 - $3))"
+	through "$1" 6in4 2001:db8:51::2 "$vip6" 10.0.0. "$((1500 - $2))"
+}
+
+through_all ipip 20 40
 tunnels_were_sound 4in4 6in6 4in6 6in4
-tunnel_ends
+decap_ends
+# UDP's header, and GUE's of 4 bytes
+through_all gue 32 52
+gue_was_sound
 
 back_through() { # SOURCE ADDRESS NET
 	again 50 nat "$2" 80 tcp "$3" </dev/null
@@ -89,9 +95,11 @@ succeeds ctl service del web
 succeeds ctl service add web tcp "$vip:80" --mss 900
 eq "$(ctl service list --json | jq -r '.services[0].mss')" 900 "the service's mss"
 
-case_ "mss with a tunnel limits what the backend sends, and the client learns the rest from errors"
-on client ip route flush cache
-again 50 ipip "$vip" 80 tcp 10.0.0. <<<"mss: 1000"
-bulk "mss 1000, ipip" 198.51.100.5 "$vip"
-eq "$(counter mss_lowered)" 1 "SYNs that were lowered: the client's"
-at_least "$(counter too_big_answered)" 1 "answers"
+for forward in ipip gue; do
+	case_ "mss with $forward limits what the backend sends, and the client learns the rest from errors"
+	on client ip route flush cache
+	again 50 "$forward" "$vip" 80 tcp 10.0.0. <<<"mss: 1000"
+	bulk "mss 1000, $forward" 198.51.100.5 "$vip"
+	eq "$(counter mss_lowered)" 1 "SYNs that were lowered: the client's"
+	at_least "$(counter too_big_answered)" 1 "answers"
+done

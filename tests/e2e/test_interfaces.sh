@@ -10,7 +10,7 @@ link() {
 	ip link add name "$interface" netns "$LAB_PREFIX$host" type veth peer name "$other" netns "${LAB_PREFIX}balancer"
 	on "$host" ethtool -K "$interface" tx off rx off >/dev/null
 	on balancer ethtool -K "$other" tx off rx off >/dev/null
-	on "$host" ip link set dev "$interface" xdpdrv obj "$helpers/xdp_pass.bpf.o" sec xdp
+	xdp_program "$host" "$interface" xdp_pass
 	ip -n "$LAB_PREFIX$host" link set "$interface" up
 	ip -n "${LAB_PREFIX}balancer" link set "$other" up
 	ip -n "$LAB_PREFIX$host" addr add "$address" dev "$interface"
@@ -74,7 +74,8 @@ tunnel_ends
 second_client
 succeeds ctl attach eth0 eth1 eth2
 
-for forward in nat l2 ipip; do
+for forward in nat l2 ipip gue; do
+	ends_for "$forward"
 	for family in v4 v6; do
 		case_ "$forward, $family: two client sides and the backends' at once"
 		again "$forward" "$family"
@@ -103,7 +104,8 @@ received() { # HOST INTERFACE: packets
 	ip -n "$LAB_PREFIX$1" -s -j link show "$2" | jq '.[0].stats64.rx.packets'
 }
 
-for forward in nat l2 ipip; do
+for forward in nat l2 ipip gue; do
+	ends_for "$forward"
 	for family in v4 v6; do
 		case_ "$forward, $family: requests come in by one interface, answers leave by another"
 		again "$forward" "$family"
@@ -143,7 +145,8 @@ for host in stable2 canary1 canary2; do
 	ip -n "$LAB_PREFIX$host" route add 2001:db8:10::11/128 via 2001:db8:10::1
 done
 
-for forward in nat l2 ipip; do
+for forward in nat l2 ipip gue; do
+	ends_for "$forward"
 	for family in v4 v6; do
 		case_ "$forward, $family: a backend is a client of the others"
 		address=$hairpin
@@ -174,7 +177,8 @@ ip -n "${LAB_PREFIX}balancer" addr add "$vip6/128" dev lo nodad
 on balancer sysctl -qw net.ipv4.conf.eth1.accept_local=1
 start_ready server-balancer balancer "$helpers/flowserver" stable9 "$work/balancer.log" 80
 
-for forward in l2 ipip; do
+for forward in l2 ipip gue; do
+	ends_for "$forward"
 	for family in v4 v6; do
 		case_ "$forward, $family: a backend on the balancer itself serves beside the others"
 		again "$forward" "$family"
@@ -198,3 +202,4 @@ contains "$(cat "$work/output")" 'answers would not be translated' "the warning"
 case_ "nothing was lost by the driver"
 eq "$(stats '[.interfaces[].tx_errors] | add')" 0 "tx_errors"
 tunnels_were_sound 4in4 6in6
+gue_was_sound

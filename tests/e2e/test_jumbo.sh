@@ -77,16 +77,18 @@ through() { # ARMS [FORWARD...]
 	ip -n "${LAB_PREFIX}client" route add 2001:db8:113::/64 via 2001:db8:2::1 mtu 8900
 	attach
 	for forward; do
+		ends_for "$forward"
 		goes_up_and_comes_down "$forward" v4 "$vip" 10.0.0.11
 		goes_up_and_comes_down "$forward" v6 "$vip6" 2001:db8:10::11
 	done
 	case_ "${LAB_ARMS} arms: nothing was dropped, or lost by the driver"
 	eq "$(stats '[.interfaces[] | .tx_errors, (.drops[])] | add')" 0 "packets"
 	tunnels_were_sound 4in4 6in6
+	gue_was_sound
 	ctl detach --all >/dev/null
 	scripts/lab down
-	rm -rf "$CANARYCTL_BPFFS"
+	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS-decap"
 }
 
-through 2 nat l2 ipip
-through 1 l2 ipip
+through 2 nat l2 ipip gue
+through 1 l2 ipip gue

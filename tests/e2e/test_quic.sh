@@ -119,6 +119,9 @@ moves() { # WHAT FORWARD [ADDRESS NET OLD NEW]
 moves nat nat
 moves l2 l2
 moves ipip ipip
+decap_ends
+moves gue gue
+gue_was_sound
 moves "nat over IPv6" nat "$vip6" 2001:db8:10:: 2001:db8:2::10 2001:db8:51::77
 
 case_ "with affinity flow, of the same connections some break: the change of address takes them elsewhere"

@@ -105,25 +105,14 @@ cleared
 case_ "what a webhook answered is told, also what it said before it changed its mind"
 cat >"$work/judge" <<'PY'
 # Passes three times, then fails, each time with a reason.
-import http.server, json
-class Judge(http.server.BaseHTTPRequestHandler):
-    asked = 0
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        Judge.asked += 1
-        no = Judge.asked > 3
-        body = json.dumps({"verdict": "fail" if no else "pass", "reason": "users complain" if no else "nobody complains"}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *args):
-        pass
-print("ready", flush=True)
-http.server.HTTPServer(("127.0.0.1", 9091), Judge).serve_forever()
+asked = 0
+def answer(path):
+    global asked
+    asked += 1
+    no = asked > 3
+    return {"verdict": "fail" if no else "pass", "reason": "users complain" if no else "nobody complains"}
 PY
-start_ready judge balancer python3 -u "$work/judge"
+start_ready judge balancer python3 -u tests/lib/json_server.py 9091 "$work/judge"
 cat >"$work/support.yaml" <<'YAML'
 steps: [ {weight: 5, bake: 20s, warmup: 0, min_flows: 20}, {weight: 100} ]
 gates: [ {name: support, type: webhook, url: "http://127.0.0.1:9091/judge"} ]
@@ -145,26 +134,15 @@ eq "$(recorded '[.[] | select(.kind == "verdict" and .gate == "load") | .verdict
 cleared
 
 case_ "a metric decides, and compares the cohorts"
-mkdir "$work/metrics"
-cat >"$work/metrics/serve" <<'PY'
+cat >"$work/metrics" <<'PY'
 # A Prometheus of two cohorts, as far as an instant query goes.
-import http.server, json, urllib.parse
-class Prometheus(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)["query"][0]
-        value = "9" if "canary" in query else "10"
-        body = json.dumps({"status": "success", "data": {"resultType": "scalar", "result": [1, value]}}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *args):
-        pass
-print("ready", flush=True)
-http.server.HTTPServer(("127.0.0.1", 9090), Prometheus).serve_forever()
+import urllib.parse
+def answer(path):
+    query = urllib.parse.parse_qs(urllib.parse.urlparse(path).query)["query"][0]
+    value = "9" if "canary" in query else "10"
+    return {"status": "success", "data": {"resultType": "scalar", "result": [1, value]}}
 PY
-start_ready metrics balancer python3 -u "$work/metrics/serve"
+start_ready metrics balancer python3 -u tests/lib/json_server.py 9090 "$work/metrics"
 {
 	echo "$steps"
 	# shellcheck disable=SC2016  # canaryd expands it

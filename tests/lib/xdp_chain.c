@@ -3,7 +3,7 @@
  * Another's tool that puts a program onto an interface by libxdp, as xdp-loader does; but with the dispatcher that
  * $LIBXDP_OBJECT_PATH has, where xdp-loader has its own built in.
  *
- *   xdp_chain load IFACE OBJECT PROGRAM PRIORITY   exit code 3: alone, as this kernel has no chains
+ *   xdp_chain load IFACE OBJECT PROGRAM PRIORITY [generic]   exit code 3: alone, as this kernel has no chains
  *   xdp_chain unload IFACE PROGRAM
  *   xdp_chain count IFACE PROGRAM                  what the first element of its first map says
  *   xdp_chain list IFACE                           the names, in the order in which they run
@@ -47,7 +47,7 @@ static struct xdp_program *find(const struct xdp_multiprog *chain, const char *n
 	return NULL;
 }
 
-static int load(int ifindex, const char *object, const char *name, const char *priority)
+static int load(int ifindex, const char *object, const char *name, const char *priority, enum xdp_attach_mode mode)
 {
 	DECLARE_LIBXDP_OPTS(xdp_program_opts, options, .open_filename = object, .prog_name = name);
 	struct xdp_program *program = xdp_program__create(&options);
@@ -57,7 +57,7 @@ static int load(int ifindex, const char *object, const char *name, const char *p
 	if (code)
 		return complain(object, code);
 	xdp_program__set_run_prio(program, (unsigned)strtoul(priority, NULL, 10));
-	code = xdp_program__attach(program, ifindex, XDP_MODE_NATIVE, 0);
+	code = xdp_program__attach(program, ifindex, mode, 0);
 	xdp_program__close(program);
 	if (code)
 		return complain("cannot attach", code);
@@ -117,7 +117,9 @@ int main(int argc, char **argv)
 	libxdp_set_print(NULL);
 	libbpf_set_print(NULL);
 	if (argc == 6 && ifindex && !strcmp(argv[1], "load"))
-		return load(ifindex, argv[3], argv[4], argv[5]);
+		return load(ifindex, argv[3], argv[4], argv[5], XDP_MODE_NATIVE);
+	if (argc == 7 && ifindex && !strcmp(argv[1], "load") && !strcmp(argv[6], "generic"))
+		return load(ifindex, argv[3], argv[4], argv[5], XDP_MODE_SKB);
 	chain = open_chain(ifindex);
 	if (argc == 4 && !strcmp(argv[1], "unload"))
 		code = unload(chain, ifindex, argv[3]);

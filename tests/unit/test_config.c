@@ -213,44 +213,46 @@ static void test_what_a_plan_does_not_say_fits_what_it_says(void **state)
 	assert_int_equal(plan.progress_deadline, 0);
 }
 
-static void test_a_plan_of_its_own_may_stand_below_its_key(void **state)
+/* A plan in a file of its own, for the service "web". */
+static int load_plan_of_its_own(const char *text, struct model *ret, struct error *error)
 {
 	char name[] = "/tmp/canaryctl-plan.XXXXXX";
+	FILE *file = fdopen(mkstemp(name), "w");
+	int result;
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	result = config_or_plan_load(name, "web", ret, error);
+	unlink(name);
+	return result;
+}
+
+static void test_a_plan_of_its_own_may_stand_below_its_key(void **state)
+{
 	struct model model = {};
 	struct error error = {};
-	FILE *file = fdopen(mkstemp(name), "w");
 
 	(void)state;
-	assert_non_null(file);
-	fputs("rollout:\n  steps: [{weight: 7}, {weight: 100}]\n", file);
-	fclose(file);
-	assert_int_equal(config_or_plan_load(name, "web", &model, &error), 0);
+	assert_int_equal(load_plan_of_its_own("rollout:\n  steps: [{weight: 7}, {weight: 100}]\n", &model, &error), 0);
 	assert_int_equal(model.services[0].rollout->steps[0].weight, 700);
 	model_free(&model);
-	unlink(name);
 }
 
 static void test_a_plan_of_its_own_is_told_from_a_configuration(void **state)
 {
-	char name[] = "/tmp/canaryctl-plan.XXXXXX";
 	struct model model = {};
 	struct error error = {};
-	FILE *file = fdopen(mkstemp(name), "w");
 
 	(void)state;
-	assert_non_null(file);
-	fputs("steps: [{weight: 7}, {weight: 100}]\n", file);
-	fflush(file);
-	assert_int_equal(config_or_plan_load(name, "web", &model, &error), 0);
+	assert_int_equal(load_plan_of_its_own("steps: [{weight: 7}, {weight: 100}]\n", &model, &error), 0);
 	assert_int_equal(model.service_count, 1);
 	assert_string_equal(model.services[0].name, "web");
 	assert_int_equal(model.services[0].rollout->steps[0].weight, 700);
 	model_free(&model);
-	fputs("nosteps: 1\n", file);
-	fclose(file);
-	assert_int_equal(config_or_plan_load(name, "web", &model, &error), -EINVAL);
+	assert_int_equal(load_plan_of_its_own("steps: [{weight: 7}, {weight: 100}]\nnosteps: 1\n", &model, &error),
+			 -EINVAL);
 	assert_non_null(strstr(error.text, "nosteps: unknown key"));
-	unlink(name);
 	assert_int_equal(config_or_plan_load(DATA "accepted/rollout.yaml", "dns", &model, &error), 0);
 	assert_int_equal(model.service_count, 2);
 	model_free(&model);

@@ -23,7 +23,7 @@ struct wanted {
 	struct interface interface;
 	bool already; /* it was attached before */
 	bool attached; /* by us: to be undone where a later one fails */
-	bool fell_back; /* its driver has no native mode */
+	bool fell_back; /* its driver has no native mode, or others have its chain in generic mode */
 };
 
 struct attaching {
@@ -128,6 +128,12 @@ static int attach_one(struct attaching *attaching, struct wanted *wanted, enum a
 	return err;
 }
 
+/* Their mode is the chain's: it was there before ours. */
+static bool has_others(const struct interface *interface)
+{
+	return interface->chain && interface->programs > 1;
+}
+
 /* The one of those attached by us that fell back to generic mode, if another one is native. */
 static const struct wanted *find_slower(const struct attaching *attaching)
 {
@@ -144,19 +150,32 @@ static const struct wanted *find_slower(const struct attaching *attaching)
 	return native ? slower : NULL;
 }
 
+static int refuse_unlike(const struct interface *generic, const struct interface *native, struct error *error)
+{
+	return fail(
+		error, -EBUSY,
+		"%s can be attached in generic mode alone, as %s, and other programs have the chain of %s in native "
+		"mode: packets that are sent from one to the other would be lost; load those in generic mode, too",
+		generic->name, has_others(generic) ? "other programs have its chain so" : "its driver has no other",
+		native->name);
+}
+
 /* What a native program redirects is lost where the other driver has no XDP: then all are attached in generic mode. */
 static int attach_alike(struct attaching *attaching, struct error *error)
 {
 	struct dataplane *dataplane = attaching->apply.change.dataplane;
+	const struct wanted *slower = find_slower(attaching);
 	int err = 0;
 
-	if (!find_slower(attaching))
+	if (!slower)
 		return 0;
 	for (size_t i = 0; !err && i < attaching->count; i++) {
 		struct wanted *wanted = &attaching->wanted[i];
 
 		if (!wanted->attached || wanted->interface.generic)
 			continue;
+		if (has_others(&wanted->interface))
+			return refuse_unlike(&slower->interface, &wanted->interface, error);
 		err = dataplane_detach(dataplane, &wanted->interface, error);
 		if (!err)
 			err = attach_one(attaching, wanted, ATTACH_GENERIC, error);
@@ -202,14 +221,14 @@ static void report_interface(const struct attaching *attaching, const struct wan
 		report(attaching->cli, false, NULL, "%s: attached already, in %s mode%s", name, mode,
 		       chain_text(&wanted->interface, chain));
 	else if (wanted->fell_back)
-		report(attaching->cli, true, NULL,
-		       "%s: attached in generic mode, as its driver has no native one: slower", name);
+		report(attaching->cli, true, NULL, "%s: attached in generic mode, as its %s: slower", name,
+		       has_others(&wanted->interface) ? "chain is" : "driver has no native one");
 	else if (attaching->mode == ATTACH_AUTO && wanted->interface.generic) {
 		while (!slower->fell_back)
 			slower++;
-		report(attaching->cli, true, NULL,
-		       "%s: attached in generic mode, as the driver of %s has no native one: slower", name,
-		       slower->interface.name);
+		report(attaching->cli, true, NULL, "%s: attached in generic mode, as the %s of %s %s: slower", name,
+		       has_others(&slower->interface) ? "chain" : "driver", slower->interface.name,
+		       has_others(&slower->interface) ? "is" : "has no native one");
 	} else {
 		report(attaching->cli, true, NULL, "%s: attached in %s mode%s", name, mode,
 		       chain_text(&wanted->interface, chain));

@@ -84,24 +84,29 @@ static int choose_all(const struct cli *cli, struct attached *attached, struct e
 	return err;
 }
 
+/* What cannot be detached does not keep the others from it; of several, the first error is told. */
 static int detach_chosen(const struct cli *cli, struct dataplane *dataplane, const struct attached *attached,
 			 json_t *ret_interfaces, struct error *error)
 {
+	struct error ignored;
+	int result = 0, err;
+
 	for (size_t i = 0; i < attached->count; i++) {
 		const struct interface *interface = &attached->items[i];
-		int err;
 
 		if (!attached->chosen[i])
 			continue;
-		err = dataplane_detach(dataplane, interface, error);
-		if (err)
-			return err;
+		err = dataplane_detach(dataplane, interface, result ? &ignored : error);
+		if (err) {
+			result = result ? result : err;
+			continue;
+		}
 		json_array_append_new(ret_interfaces, view_interface(interface));
 		if (!cli->json)
 			report(cli, true, NULL, "%s: detached%s", interface->name,
 			       interface->gone ? " (it was deleted already)" : "");
 	}
-	return 0;
+	return result;
 }
 
 int cmd_detach(const struct cli *cli, struct error *error)

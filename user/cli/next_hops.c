@@ -88,7 +88,7 @@ static void find_here(struct hops *hops, const struct service_model *service, st
 		warn_backend(
 			hops, backend, is_new,
 			"it is an address of this host, and its answers would not be translated: packets to it are "
-			"dropped as no_route (use l2 or ipip)");
+			"dropped as no_route (use l2, ipip or gue)");
 	else if (netlink_route(hops->netlink, &service->addr, &route) || !route.local)
 		warn_backend(
 			hops, backend, is_new,

@@ -239,7 +239,7 @@ static bool is_attached(const struct dataplane *dataplane, struct interface *int
 	if (chain_path(dataplane, interface, path) || access(path, F_OK))
 		return false;
 	chain_look(dataplane, interface);
-	if (!interface->position && chain_is_here(interface))
+	if (interface->gone || (!interface->position && chain_is_here(interface)))
 		return false;
 	interface->chain = true;
 	return true;

@@ -109,8 +109,8 @@ void chain_look(const struct dataplane *dataplane, struct interface *interface)
 	char name[IF_NAMESIZE];
 
 	interface->position = interface->programs = 0;
-	interface->gone = false;
-	if (!chain_is_here(interface))
+	interface->gone = device_is_gone(dataplane, interface);
+	if (interface->gone || !chain_is_here(interface))
 		return;
 	interface->gone = !if_indextoname(interface->ifindex, name);
 	chain = interface->gone ? NULL : open_chain(interface->ifindex);
@@ -146,6 +146,12 @@ static int open_program(struct dataplane *dataplane, unsigned priority, struct c
 	*ret_skeleton = skeleton;
 	*ret = program;
 	return 0;
+}
+
+static int refuse_elsewhere(const struct interface *interface, struct error *error)
+{
+	return fail(error, -EXDEV, "%s is in a chain in another network namespace (net:[%u]): go there for it",
+		    interface->name, interface->netns);
 }
 
 static int refuse_no_chains(const struct interface *interface, struct error *error)
@@ -242,8 +248,7 @@ static int check_chain(const struct interface *interface, const struct xdp_multi
 	bool generic = chain && xdp_multiprog__attach_mode(chain) == XDP_MODE_SKB;
 
 	if (!chain_is_here(interface))
-		return fail(error, -EXDEV, "%s is in a chain in another network namespace (net:[%u]): go there for it",
-			    interface->name, interface->netns);
+		return refuse_elsewhere(interface, error);
 	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_EXT, NULL) != 1)
 		return refuse_no_chains(interface, error);
 	if (chain && xdp_multiprog__is_legacy(chain))
@@ -275,6 +280,8 @@ static int put_program(struct dataplane *dataplane, struct interface *interface,
 	else
 		result = check_chained(dataplane, program, interface, error);
 	chain_name(interface, name);
+	if (!result)
+		result = device_remember(dataplane, interface, error);
 	if (!result)
 		result = object_replace_pin(dataplane, xdp_program__fd(program), name, error);
 	if (!result)
@@ -379,9 +386,8 @@ int chain_remove(const struct dataplane *dataplane, const struct interface *inte
 	char name[64], path[320];
 	int result = 0;
 
-	if (!chain_is_here(interface))
-		return fail(error, -EXDEV, "%s is in a chain in another network namespace (net:[%u]): go there for it",
-			    interface->name, interface->netns);
+	if (!interface->gone && !chain_is_here(interface))
+		return refuse_elsewhere(interface, error);
 	chain_name(interface, name);
 	if (object_pin_path(dataplane, name, path))
 		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
@@ -393,5 +399,7 @@ int chain_remove(const struct dataplane *dataplane, const struct interface *inte
 	libbpf_set_print(print);
 	if (!result && unlink(path))
 		result = fail(error, -errno, "cannot remove %s/%s: %s", dataplane->dir, name, explain_errno(errno));
+	if (!result)
+		device_forget(dataplane, interface);
 	return result;
 }

@@ -126,12 +126,12 @@ void attach_described(const struct canary_interface *entry, struct interface *re
 int attach_make_link(int program, struct interface *interface, enum attach_mode mode, struct error *error);
 
 /*
- * chain.c: our program beside others, in the dispatcher of libxdp. All but chain_is_here() want to be in the interface's
- * network namespace.
+ * chain.c: our program beside others, in the dispatcher of libxdp. All that change a chain want to be in the interface's
+ * network namespace, unless the interface is gone.
  */
 bool chain_is_here(const struct interface *interface);
 int chain_name(const struct interface *interface, char name[64]); /* of the pin that says that it is attached so */
-/* Fills in ->gone, ->position and ->programs. */
+/* Fills in ->gone; and in the interface's network namespace ->position and ->programs. */
 void chain_look(const struct dataplane *dataplane, struct interface *interface);
 /*
  * Puts this binary's program into the chain, in the place of an older one of this data plane if there is one, without a
@@ -141,6 +141,14 @@ void chain_look(const struct dataplane *dataplane, struct interface *interface);
 int chain_put(struct dataplane *dataplane, struct interface *interface, enum attach_mode mode, struct error *error);
 /* Takes it out; the others stay, and the dispatcher goes with the last. What the pin holds is let go. */
 int chain_remove(const struct dataplane *dataplane, const struct interface *interface, struct error *error);
+
+/*
+ * device.c: remembers, from within its network namespace, an interface, so that one sees from any whether it was deleted.
+ * One that was never remembered (by an older build) is not known to be gone.
+ */
+int device_remember(const struct dataplane *dataplane, const struct interface *interface, struct error *error);
+bool device_is_gone(const struct dataplane *dataplane, const struct interface *interface);
+void device_forget(const struct dataplane *dataplane, const struct interface *interface);
 
 /* occupant.c: which XDP program an interface has, and what can be done about it, as the error `code`. */
 int occupant_refuse(const struct interface *interface, int code, struct error *error);

@@ -130,12 +130,20 @@ int object_open_program(const struct dataplane *dataplane, const char *name, str
 	return fd >= 0 ? fd : fail(error, -errno, "cannot open the pinned program %s: %s", path, explain_errno(errno));
 }
 
-/* Is it the name of a pin of ours? The directory may hold others'. */
-static bool is_ours(const char *name)
+/* "KIND_NETNS_IFINDEX"? */
+static bool is_of_interface(const char *name, const char *kind)
 {
+	size_t len = strlen(kind);
 	unsigned netns, ifindex;
 	int end = 0;
 
+	return !strncmp(name, kind, len) && sscanf(name + len, "_%u_%u%n", &netns, &ifindex, &end) == 2 &&
+	       !name[len + end];
+}
+
+/* Is it the name of a pin of ours? The directory may hold others'. */
+static bool is_ours(const char *name)
+{
 	for (int i = 0; i < MAP_COUNT; i++)
 		if (!strcmp(name, map_names[i]))
 			return true;
@@ -144,8 +152,7 @@ static bool is_ours(const char *name)
 			return true;
 	if (!strncmp(name, "link_", 5) || !strncmp(name, "new_", 4))
 		return is_ours(strchr(name, '_') + 1);
-	return (sscanf(name, "xdp_%u_%u%n", &netns, &ifindex, &end) == 2 && !name[end]) ||
-	       (sscanf(name, "chain_%u_%u%n", &netns, &ifindex, &end) == 2 && !name[end]);
+	return is_of_interface(name, "xdp") || is_of_interface(name, "chain") || is_of_interface(name, "device");
 }
 
 void object_unlink_pins(const char *dir)

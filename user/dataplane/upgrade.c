@@ -82,7 +82,7 @@ static int check_interfaces(struct dataplane *dataplane, struct error *error)
 	if (result)
 		return result;
 	for (size_t i = 0; !result && i < count; i++)
-		if (interfaces[i].chain && !chain_is_here(&interfaces[i]))
+		if (interfaces[i].chain && !interfaces[i].gone && !chain_is_here(&interfaces[i]))
 			result = fail(error, -EXDEV,
 				      "%s is in a chain in another network namespace (net:[%u]): detach it there first",
 				      interfaces[i].name, interfaces[i].netns);
