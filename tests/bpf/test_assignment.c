@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What belongs to an assignment and outlives every other change: a stop, the lease, the clients that failed. */
 #include "lib_run.h"
+#include "lib_wait.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -80,14 +81,6 @@ static void assign_nothing(struct service_model *service)
 static __u64 word(void)
 {
 	return find_service("web")->word;
-}
-
-static struct guard guard_now(void)
-{
-	struct guard guard;
-
-	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
-	return guard;
 }
 
 static struct canary_config config_now(void)
@@ -234,10 +227,8 @@ static void the_kernel_may_act_in_between(void **state)
 		WEB(L2, .weight = 5000, .idle_timeout = 1);
 		commit(lease_of_a_second);
 		actual = read_model();
-		usleep(2100000);
 		assert_int_equal(actual.services[0].word & CANARY_WORD_STOPPED, 0);
-		env_refresh();
-		assert_true(stopped());
+		wait_until(stopped, "the lease to end");
 		assert_int_equal(commit_from(&actual, edits[i]), 0);
 		assert_int_equal(stopped(), edits[i] == add_backend);
 		model_free(&actual);
@@ -259,7 +250,7 @@ static void a_deletion_after_the_kernel_acted(void **state)
 	WEB(L2, .weight = 5000);
 	commit(lease_of_a_second);
 	actual = read_model();
-	usleep(2100000);
+	wait_until(stopped, "the lease to end");
 	assert_int_equal(dataplane_commit(env.dataplane, &actual, &none, &error), 0);
 	env_refresh();
 	assert_int_equal(env.model.service_count, 0);
