@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bench itself, run briefly: what it measures is what it says. Times are left to `make bench`. */
+/* Runs alone: it compares times that a few thousand packets take. */
 #include "lib_env.h"
 
 #include "../bench/bench.h"
