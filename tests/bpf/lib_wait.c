@@ -6,7 +6,7 @@
 
 #include <bpf/bpf.h>
 
-enum { LONGEST_S = 60, LOOK_EVERY_US = 20000 };
+enum { LONGEST_S = 120, LOOK_EVERY_US = 20000 };
 
 static __u64 seconds(void)
 {

@@ -11,7 +11,7 @@
 #define PATIENT_MS 60000
 #define BRIEF_MS 100
 
-/* Until it holds, for a minute at most: then the test fails, and says what it waited for. */
+/* Until it holds, for two minutes at most: then the test fails, and says what it waited for. */
 void wait_until(bool (*holds)(void), const char *what);
 /* Until the sweeper has come by every flow and every service once more, and has weighed what it found. */
 void wait_for_sweeper(void);
