@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state as a whole: many changes, many services, no room, another version's. */
-/* Runs alone: it compares times that changes take. */
 #include "lib_run.h"
 
 #include <errno.h>
