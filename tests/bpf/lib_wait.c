@@ -52,6 +52,13 @@ void wait_for_sweeper(void)
 	wait_until(has_passed, "the sweeper");
 }
 
+void wait_for_uptime(unsigned seconds)
+{
+	const struct timespec then = {.tv_sec = seconds};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL);
+}
+
 struct guard guard_now(void)
 {
 	struct guard guard;

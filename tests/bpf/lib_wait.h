@@ -16,6 +16,8 @@ void wait_until(bool (*holds)(void), const char *what);
 /* Until the sweeper has come by every flow and every service once more, and has weighed what it found. */
 void wait_for_sweeper(void);
 
+void wait_for_uptime(unsigned seconds);
+
 /* Of the service "web". */
 struct guard guard_now(void);
 bool is_stopped(void);
