@@ -9,10 +9,8 @@
 
 #define GUARD_TRIES 8
 #define GUARD_LEASE_TRIES 3
-/* Two flows that could not be watched, one so soon after the other, are no accident ... */
+/* Two flows that could not be watched, one so soon after the other, are no accident: a flood, see CANARY_FLOODED_NS. */
 #define GUARD_MISSED_NS (100 * NSEC_PER_MSEC)
-/* ... and handshakes that were open then say nothing of the cohorts. A pass of the sweeper more, as it judges them. */
-#define GUARD_FLOODED_NS (2000 * NSEC_PER_MSEC)
 
 /* What an outcome means: by enum canary_outcome. */
 const volatile __u8 guard_kinds[CANARY_OUTCOMES] = {
@@ -267,7 +265,7 @@ GLOBAL int guard_settle(__u32 id)
 	if (!now || guard->assignment != now->assignment)
 		return 0;
 	if (guard->flooded_ns && elapsed_ns(bpf_ktime_get_ns(), guard->flooded_ns) <
-					 now->handshake_timeout * NSEC_PER_MSEC + GUARD_FLOODED_NS)
+					 now->handshake_timeout * NSEC_PER_MSEC + CANARY_FLOODED_NS)
 		return 0; /* the flood's, or lost in it */
 	it.rule.relative[CANARY_STABLE] = now->step[CANARY_STABLE];
 	it.rule.relative[CANARY_CANARY] = now->step[CANARY_CANARY];

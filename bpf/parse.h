@@ -149,8 +149,12 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, struct pkt *p)
 			return 0;
 		}
 		next = parse_ipv6_extension(ctx, p);
-		if (next != PARSE_EXT_NEXT)
-			return next;
+		if (next == PARSE_EXT_NEXT)
+			continue;
+		/* What lies behind the packet's end, in the frame's padding, is nothing of it. */
+		if (p->l4 > p->l3 + p->ip_len)
+			p->flags |= PKT_BROKEN | PKT_NO_PORTS;
+		return next;
 	}
 	p->flags |= PKT_TOO_DEEP | PKT_NO_PORTS;
 	return 0;

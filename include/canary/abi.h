@@ -230,6 +230,12 @@ struct canary_keys {
 _Static_assert(sizeof(struct canary_keys) == 72, "abi");
 
 /*
+ * Handshakes that were open in a flood of SYNs say nothing of the cohorts, a handshake's timeout and so long after it: the
+ * sweeper may take two passes until it judges them, of 0.9 s where its ticks come in time.
+ */
+#define CANARY_FLOODED_NS 4000000000ULL
+
+/*
  * Element of `guards`, by service: what the kernel knows of the canary's health. Belongs to the kernel, but for the lease.
  * Sums and numbers are of one assignment, and of flows that were opened in it.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What time does to a flow's entry. Nobody waits: entries are made older than they are. */
 #include "lib_run.h"
+#include "lib_wait.h"
 
 #include <unistd.h>
 
@@ -54,8 +55,7 @@ static void make_one_older(int map, const struct canary_flow_key *key, void *arg
 	++*(unsigned *)arg;
 }
 
-/* The only flow there is was last seen `seconds` earlier than it was, in the table or among those that open. */
-static void make_older(__u64 seconds)
+static unsigned make_all_older(__u64 seconds)
 {
 	struct canary_flow_key key;
 	unsigned count = 0;
@@ -65,8 +65,20 @@ static void make_older(__u64 seconds)
 	each_flow(make_one_older, &count);
 	if (!bpf_map_get_next_key(opening, NULL, &key))
 		make_one_older(opening, &key, &count);
-	assert_int_equal(count, 1);
 	close(opening);
+	return count;
+}
+
+/* The only flow there is was last seen `seconds` earlier than it was, in the table or among those that open. */
+static void make_older(__u64 seconds)
+{
+	assert_int_equal(make_all_older(seconds), 1);
+}
+
+/* The same of one that a RST has ended: on a slow machine it may be gone by itself. */
+static void make_older_if_there(__u64 seconds)
+{
+	assert_in_range(make_all_older(seconds), 0, 1);
 }
 
 static void udp_that_was_silent_for_a_minute_is_a_new_flow(void **state)
@@ -152,14 +164,17 @@ static void tcp_may_be_silent_for_its_idle_timeout(void **state)
 	CANARY("after 58 s more: the last one counts", segment(ACK, 101));
 }
 
+static bool no_flow_is_left(void)
+{
+	return !established_flows();
+}
+
 static void tcp_that_is_silent_for_longer_is_forgotten(void **state)
 {
 	(void)state;
 	established();
 	make_older(62);
-	for (int i = 0; i < 30 && established_flows(); i++)
-		usleep(100000);
-	assert_int_equal(established_flows(), 0);
+	wait_until(no_flow_is_left, "the flow to go");
 	STABLE("as if it had never been", segment(ACK, 101));
 	assert_int_equal(find_service("web")->word & CANARY_WORD_OPEN, CANARY_WORD_OPEN);
 }
@@ -200,7 +215,7 @@ static void a_new_connection_after_a_rst_is_chosen_anew(void **state)
 	(void)state;
 	established();
 	CANARY("a RST", segment(RST, 101));
-	make_older(2);
+	make_older_if_there(2);
 	NEW_STABLE("a SYN", segment(SYN, 5000));
 	STABLE("its ACK", segment(ACK, 5001));
 	STABLE("data", segment(ACK | PSH, 5001));
@@ -213,7 +228,7 @@ static void a_syn_with_the_isn_of_a_flow_that_was_reset_is_a_new_one(void **stat
 	(void)state;
 	established();
 	CANARY("a RST", segment(RST, 101));
-	make_older(2);
+	make_older_if_there(2);
 	NEW_STABLE("the same SYN", segment(SYN, 100));
 	STABLE("its ACK", segment(ACK, 101));
 }
@@ -233,5 +248,6 @@ int main(void)
 		TEST(a_syn_with_the_isn_of_a_flow_that_was_reset_is_a_new_one),
 	};
 
+	wait_for_uptime(63); /* no entry can be older than the machine */
 	return RUN(tests);
 }

@@ -3,6 +3,7 @@
  * Case 6: fragments. The first one of a packet is steered, and the others follow it; what belongs to no packet that was seen
  * is left to the stack. A later fragment is described as a datagram whose header is nothing but data.
  */
+#include "lib_wait.h"
 #include "lib_way.h"
 
 #include <stdio.h>
@@ -353,6 +354,9 @@ static void case06_fragments_made_to_deceive_are_malformed(void **state)
 		in = later_part(row, LATER_OFFSET, 7);
 		in.length = 5000;
 		EXPECT("longer than its frame", FRONT, &in, XDP_DROP, NULL, "front.malformed");
+		in.length = 7;
+		if (is_v6(in.src))
+			EXPECT("shorter than the header that says so", FRONT, &in, XDP_DROP, NULL, "front.malformed");
 	}
 }
 
@@ -364,6 +368,7 @@ static void case06_the_choice_goes_with_its_backend_its_service_and_in_time(void
 	int map;
 
 	(void)state;
+	wait_for_uptime(62); /* no entry can be older than the machine */
 	service_of(&rows[0]);
 	send_first(&rows[0], 7);
 	map = open_pin("fragments");

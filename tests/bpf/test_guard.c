@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel guards itself: the breaker and the lease take the canary's new flows away, and nothing else. */
 #include "lib_run.h"
+#include "lib_wait.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,14 +11,11 @@
 
 #include "core/text.h"
 
-#define TIMEOUT_MS 200
-#define PASS_MS 1000
-
 static void configure_web(struct service web)
 {
 	web.name = "web";
 	web.endpoint = VIP ":80";
-	web.handshake_timeout = TIMEOUT_MS;
+	web.handshake_timeout = web.handshake_timeout ? web.handshake_timeout : PATIENT_MS;
 	web.stable = web.stable ? web.stable : "10.0.0.11";
 	web.canary = "10.0.0.21";
 	configure(&web, 1);
@@ -69,12 +67,12 @@ static void refuse(unsigned dport)
 	run_redirected(BACK, &spec);
 }
 
-/* The sweeper comes by about once a second, and weighs what it found in the pass after. */
-static void wait_for_stop(void)
+/* Handshakes that are open now are so for too long. */
+static void handshakes_time_out(struct service web)
 {
-	for (int ms = 0; ms < 20 * PASS_MS && !guard_now().stopped; ms += 20)
-		usleep(20000);
-	assert_true(guard_now().stopped);
+	web.handshake_timeout = BRIEF_MS;
+	configure_web(web);
+	usleep(BRIEF_MS * 1000);
 }
 
 static int count_trip(const struct canary_event *event, void *arg)
@@ -185,27 +183,34 @@ static void successes_count_for_the_canary(void **state)
 
 static void half_open_ones_trip_it_where_nothing_else_is_seen(void **state)
 {
+	const struct service web = {.forward = CANARY_FORWARD_L2, .weight = 1000};
 	unsigned port = 1000;
 
 	(void)state;
 	/* Of the canary's buckets a tenth of all are watched. */
-	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 1000});
+	configure_web(web);
 	for (int i = 0; i < 15; i++)
 		assert_int_equal(cohort_of(canary_port(&port), SYN, 100), CANARY_CANARY);
-	wait_for_stop();
+	handshakes_time_out(web);
+	wait_until(is_stopped, "the breaker");
 	assert_true(guard_now().failures[CANARY_CANARY] <= 15);
 }
 
 static void while_stable_fails_as_well_it_does_not_trip(void **state)
 {
+	const struct service web = {.forward = CANARY_FORWARD_L2, .weight = 2000};
 	unsigned port;
 
 	(void)state;
-	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 2000});
+	configure_web(web);
 	for (port = 1000; port < 5000; port++)
 		assert_int_equal(packet(port, SYN, 100, NULL), XDP_REDIRECT);
-	usleep((TIMEOUT_MS + 3 * PASS_MS) * 1000);
+	handshakes_time_out(web);
+	wait_for_sweeper();
 	assert_false(guard_now().stopped);
+	/* Of each cohort half are watched. */
+	assert_in_range(guard_now().failures[CANARY_CANARY], 300, 500);
+	assert_in_range(guard_now().failures[CANARY_STABLE], 1400, 1800);
 }
 
 static void a_client_fails_once(void **state)
@@ -236,45 +241,40 @@ static void a_breaker_that_is_off_stays_closed(void **state)
 	assert_int_equal(refuse_until_tripped(&port), 51);
 }
 
-/* By the packet itself: the sweeper may not have come by yet. */
 /* A place is given to another service after a second: handshakes of the one before may still be open then. */
 static void a_new_service_pays_for_no_other(void **state)
 {
-	const struct service web = {.name = "web",
-				    .endpoint = VIP ":80",
-				    .stable = "10.0.0.11",
-				    .canary = "10.0.0.21",
-				    .forward = CANARY_FORWARD_NAT,
-				    .weight = 5000,
-				    .handshake_timeout = 1500};
+	const struct service web = {.forward = CANARY_FORWARD_NAT, .weight = 5000};
 	struct canary_outcomes outcomes;
 	unsigned port = 1000;
 	__u32 id;
 
 	(void)state;
-	configure(&web, 1);
+	configure_web(web);
 	id = find_service("web")->id;
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(cohort_of(canary_port(&port), SYN, 100), CANARY_CANARY);
 	configure(NULL, 0);
 	usleep(1100000);
-	configure(&web, 1);
+	configure_web(web);
 	assert_int_equal(find_service("web")->id, id);
-	usleep((1500 + 3 * PASS_MS) * 1000);
+	handshakes_time_out(web);
+	wait_for_sweeper();
 	assert_false(guard_now().stopped);
 	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
 	for (int i = 0; i <= CANARY_EPOCHS; i++)
 		assert_int_equal(outcomes.epochs[i].count[CANARY_CANARY][CANARY_OUTCOME_HALF_OPEN], 0);
 }
 
+/* By the packet itself: the sweeper may not have come by yet. */
 static void a_lease_ends_with_the_first_flow_after_it(void **state)
 {
-	struct timespec now, until;
+	struct timespec until;
 	unsigned port = 1000, open, next;
 	struct guard guard;
 
 	(void)state;
-	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 10000, .lease = 1});
+	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 10000, .lease = 3});
 	guard = guard_now();
 	assert_true(guard.lease_expires_ns > 0);
 	assert_false(guard.lease_expired);
@@ -287,7 +287,6 @@ static void a_lease_ends_with_the_first_flow_after_it(void **state)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 	usleep(10000); /* the coarse clock's tick */
 	assert_int_equal(cohort_of(next, SYN, 100), CANARY_STABLE);
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	assert_true(guard_now().stopped);
 	assert_int_equal(guard_now().reason, CANARY_STOP_LEASE);
 	assert_int_equal(cohort_of(open, ACK, 101), CANARY_CANARY);
@@ -298,16 +297,21 @@ static void a_renewed_lease_goes_on_and_an_expired_one_does_not(void **state)
 	struct error error;
 
 	(void)state;
-	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 10000, .lease = 1});
+	configure_web((struct service){.forward = CANARY_FORWARD_L2, .weight = 10000, .lease = 3});
 	for (int i = 0; i < 4; i++) {
-		usleep(500000);
-		assert_int_equal(dataplane_renew_lease(env.dataplane, find_service("web"), 1, &error), 0);
+		usleep(1000000);
+		assert_int_equal(dataplane_renew_lease(env.dataplane, find_service("web"), 3, &error), 0);
 	}
 	assert_false(guard_now().stopped);
-	wait_for_stop();
+	wait_until(is_stopped, "the lease to end");
 	assert_true(guard_now().lease_expired);
 	assert_int_equal(dataplane_renew_lease(env.dataplane, find_service("web"), 1, &error), -ESTALE);
 	assert_true(guard_now().stopped);
+}
+
+static bool lease_has_expired(void)
+{
+	return guard_now().reason == CANARY_STOP_LEASE;
 }
 
 static void a_lease_may_hold(void **state)
@@ -317,7 +321,7 @@ static void a_lease_may_hold(void **state)
 	(void)state;
 	configure_web((struct service){
 		.forward = CANARY_FORWARD_L2, .weight = 10000, .lease = 1, .on_expiry = CANARY_EXPIRY_HOLD});
-	usleep((1000 + 3 * PASS_MS) * 1000);
+	wait_until(lease_has_expired, "the lease to end");
 	assert_false(guard_now().stopped);
 	assert_true(guard_now().lease_expired);
 	assert_int_equal(guard_now().reason, CANARY_STOP_LEASE);

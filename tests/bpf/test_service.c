@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which service, which cohort, which backend a new flow gets, and why. */
 #include "lib_run.h"
+#include "lib_wait.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,21 +60,24 @@ static unsigned backend_of(struct spec in)
 	return redirected_to(&in);
 }
 
+static bool window_is_closed(void)
+{
+	env_refresh();
+	return !(find_service("web")->word & CANARY_WORD_OPEN);
+}
+
 /* Backends' indices are free again a second after nothing names them: no window either. */
 static void let_indices_go(void)
 {
-	for (int i = 0; i < 60 && find_service("web")->word & CANARY_WORD_OPEN; i++) {
-		usleep(100000);
-		env_refresh();
-	}
-	assert_false(find_service("web")->word & CANARY_WORD_OPEN);
+	wait_until(window_is_closed, "the window to close");
 	usleep(1100000);
 }
 
-#define NAT_WEB(LIST)                                                                                                  \
+#define NAT_WEB_FOR(LIST, SECONDS)                                                                                     \
 	{                                                                                                              \
-		.name = "web", .endpoint = VIP ":80", .stable = (LIST), .idle_timeout = 1                              \
+		.name = "web", .endpoint = VIP ":80", .stable = (LIST), .idle_timeout = (SECONDS)                      \
 	}
+#define NAT_WEB(LIST) NAT_WEB_FOR(LIST, 1)
 
 enum { FLOWS = 64 };
 struct kept {
@@ -103,7 +107,7 @@ static void case11_an_index_with_a_new_owner_inherits_no_flows(void **state)
 	int port;
 
 	(void)state;
-	CONFIGURE(NAT_WEB("10.0.0.11"));
+	CONFIGURE(NAT_WEB_FOR("10.0.0.11", 60)); /* while all flows open */
 	index = find_backend("web", "10.0.0.11:80")->index;
 	for (int i = 1; i <= FLOWS; i++) {
 		in = syn(i);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the program sees of how connections begin: each watched flow has one outcome, charged to where and when it began. */
 #include "lib_run.h"
+#include "lib_wait.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,25 +11,42 @@
 
 #include "core/text.h"
 
-#define TIMEOUT_MS 200
-#define PASS_MS 1000 /* of the sweeper, and a little more */
-
 static const char *const outcome_names[] = {
 #define X(NAME, name, SEEN, KIND, help) #name,
 	CANARY_OUTCOME_LIST(X)
 #undef X
 };
 
-static void web(enum canary_forward forward, int weight)
+static void configure_web(enum canary_forward forward, int weight, unsigned timeout_ms)
 {
 	CONFIGURE({.name = "web",
 		   .endpoint = VIP ":80",
 		   .forward = forward,
-		   .handshake_timeout = TIMEOUT_MS,
+		   .handshake_timeout = timeout_ms,
 		   .stable = "10.0.0.11",
 		   .canary = "10.0.0.21",
 		   .segments = "198.51.100.128/25>canary",
 		   .weight = weight});
+}
+
+static void web(enum canary_forward forward, int weight)
+{
+	configure_web(forward, weight, PATIENT_MS);
+}
+
+/* What is to come within the timeout, and has not come by now, is late. */
+static void time_is_up(enum canary_forward forward, int weight)
+{
+	configure_web(forward, weight, BRIEF_MS);
+	usleep(BRIEF_MS * 1000);
+}
+
+/* The same, and the sweeper has seen it. */
+static void time_out(enum canary_forward forward, int weight)
+{
+	time_is_up(forward, weight);
+	wait_for_sweeper();
+	web(forward, weight);
 }
 
 /* The first port from `from` on whose flow the weight gives to a cohort, in a bucket that is watched, or in none of those. */
@@ -132,11 +150,6 @@ static bool nothing_goes_on(void)
 	}
 	close(map);
 	return !any;
-}
-
-static void wait_ms(unsigned ms)
-{
-	usleep(ms * 1000);
 }
 
 #define OPENING 2 /* bpf/watch.h */
@@ -275,7 +288,7 @@ static void a_client_resets(void **state)
 	port = port_in(CANARY_CANARY, true, port + 1);
 	client(port, SYN, 100, 0);
 	client(port, ACK, 101, 0);
-	wait_ms(TIMEOUT_MS + 50);
+	time_is_up(CANARY_FORWARD_L2, 5000);
 	client(port, RST | ACK, 101, 0);
 	saw(CANARY_CANARY, "opened=3 completed=2 client_reset=1 client_reset_early=1 failed=2");
 	assert_true(nothing_goes_on());
@@ -289,14 +302,14 @@ static void a_handshake_expires(void **state)
 	web(CANARY_FORWARD_L2, 5000);
 	port = port_in(CANARY_CANARY, true, 1000);
 	client(port, SYN, 100, 0);
-	wait_ms(TIMEOUT_MS / 2);
+	wait_for_sweeper();
 	saw(CANARY_CANARY, "opened=1");
-	wait_ms(TIMEOUT_MS + PASS_MS);
+	time_out(CANARY_FORWARD_L2, 5000);
 	saw(CANARY_CANARY, "opened=1 half_open=1 failed=1");
 	client(port, SYN, 100, 0);
 	client(port, ACK, 101, 0);
 	saw(CANARY_CANARY, "opened=1 half_open=1 late=1 syn_retransmits=1 failed=1");
-	wait_ms(PASS_MS);
+	wait_for_sweeper();
 	saw(CANARY_CANARY, "opened=1 half_open=1 late=1 syn_retransmits=1 failed=1");
 	assert_true(nothing_goes_on());
 }
@@ -396,14 +409,14 @@ static void nat_waits_for_an_answer_and_no_longer(void **state)
 	port = port_in(CANARY_CANARY, true, 1000);
 	client(port, SYN, 100, 0);
 	client(port, ACK | PSH, 101, 10);
-	wait_ms(TIMEOUT_MS + PASS_MS);
+	time_out(CANARY_FORWARD_NAT, 5000);
 	backend(port, ACK | PSH, 10);
 	saw(CANARY_CANARY, "opened=1 completed=1 no_reply=1 failed=1");
 	/* A connection that is opened ahead of its use has not failed. */
 	port = port_in(CANARY_CANARY, true, port + 1);
 	client(port, SYN, 100, 0);
 	client(port, ACK, 101, 0);
-	wait_ms(TIMEOUT_MS + PASS_MS);
+	time_out(CANARY_FORWARD_NAT, 5000);
 	client(port, ACK | PSH, 101, 10);
 	/* One whose backend speaks first neither. */
 	port = port_in(CANARY_CANARY, true, port + 1);
@@ -469,7 +482,8 @@ static void a_flood_is_noticed(void **state)
 	sum(CANARY_CANARY, counts);
 	assert_true(flooded > 0);
 	assert_true(guard_now().flooded_ns > 0);
-	wait_ms(TIMEOUT_MS + PASS_MS);
+	time_is_up(CANARY_FORWARD_NAT, 10000);
+	wait_for_sweeper();
 	sum(CANARY_CANARY, counts);
 	assert_true(counts[CANARY_OUTCOME_HALF_OPEN] > CANARY_WATCHED_SETS * CANARY_WATCHED_WAYS / 2);
 	assert_int_equal(counts[CANARY_OUTCOME_OPENED], counts[CANARY_OUTCOME_HALF_OPEN]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which backend a packet goes to, in every mode of forwarding, IPv4 and IPv6. */
+/* Which backend a packet goes to, in every mode of forwarding, IPv4 and IPv6. Runs first: it takes long. */
 #include "lib_way.h"
 
 #include <stdio.h>

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What others do and say in a rollout: hooks, gates that are commands and metrics of a Prometheus; and the lease, which the
 # daemon renews as long as it lives.
+# Runs first: it takes long.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_rollout.sh"
 

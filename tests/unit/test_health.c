@@ -3,6 +3,8 @@
  * Checks of backends that are there and not, in two network namespaces (lib_netns.h). `there` is a backend of all kinds:
  * with nat it serves on its own address, else on the service's, which is on its `lo`. The kernel here may have no tunnel
  * devices, so the test takes its packets out of raw and UDP sockets and puts them in by a TUN device.
+ *
+ * Runs first: it takes long, and waits nearly all the time.
  */
 #include "lib_model.h"
 

@@ -15,8 +15,6 @@
 #include "core/text.h"
 
 #define NSEC_PER_MSEC 1000000ULL
-/* The kernel does not hold half-open handshakes against anybody for a handshake_timeout and this, after a flood. */
-#define FLOOD_AFTERMATH_NS (2000 * NSEC_PER_MSEC)
 
 __attribute__((format(printf, 1, 2))) static char *sentence(const char *format, ...)
 {
@@ -126,7 +124,7 @@ int guard_add(json_t *view, struct dataplane *dataplane, const struct service_mo
 		return fail(error, err, "cannot read what guards %s: %s", service->name, strerror(-err));
 	/* A packet that opens a flow checks the lease itself, before the sweeper does. */
 	stopped = guard.stopped || (guard.lease_expired && service->on_expiry == CANARY_EXPIRY_STABLE);
-	calm_ns = guard.flooded_ns + service->handshake_timeout * NSEC_PER_MSEC + FLOOD_AFTERMATH_NS;
+	calm_ns = guard.flooded_ns + service->handshake_timeout * NSEC_PER_MSEC + CANARY_FLOODED_NS;
 	json_object_set_new(view, "assignment", json_integer(service->assignment));
 	json_object_set_new(view, "effective_weight", json_real(stopped ? 0 : service->weight / 100.0));
 	json_object_set_new(view, "stopped", json_boolean(stopped));
