@@ -8,7 +8,8 @@
 
 /*
  * X(NAME, name, help): help says what value[] of struct canary_event holds. Weights are in 1/100 percent. `backend` is two
- * words of address and one of port | cohort << 16 | state << 24 (0 deleted, 1 up, 2 draining).
+ * words of address and one of port | cohort << 16 | state << 24 (0 deleted, 1 up, 2 draining); of an overflow it is the
+ * one that left the cohort last, or came back first, with an address of zeros where another change did it.
  */
 #define CANARY_EVENT_LIST(X)                                                                                           \
 	X(ATTACHED, attached, "the program was attached to an interface: ifindex")                                     \
@@ -24,7 +25,9 @@
 	X(WINDOW_CLOSED, window_closed, "when it opened; 1: older flows were left, as max_window was over")            \
 	X(BREAKER_TRIPPED, breaker_tripped,                                                                            \
 	  "enum canary_stop_reason; flows | failures << 32 of stable, and of the canary; the sum")                     \
-	X(LEASE_EXPIRED, lease_expired, "enum canary_on_expiry")
+	X(LEASE_EXPIRED, lease_expired, "enum canary_on_expiry")                                                       \
+	X(OVERFLOW_BEGUN, overflow_begun, "backend; the cohort's weight | 1 << 32 where its flows are dropped")        \
+	X(OVERFLOW_ENDED, overflow_ended, "the same; of what ended")
 
 enum canary_event_type {
 	CANARY_EVENT_NONE,

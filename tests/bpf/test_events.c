@@ -115,6 +115,50 @@ static void each_change_is_told_once(void **state)
 	happened("web:service_deleted");
 }
 
+static void overflow_values(unsigned at, const char *host, unsigned state, __u64 share_and_fate)
+{
+	struct canary_addr addr = make_addr(host);
+	__u64 words[2];
+
+	memcpy(words, &addr, sizeof(addr));
+	values(at, words[0], words[1], 80 | CANARY_CANARY << 16 | state << 24, share_and_fate);
+}
+
+/* Once where it begins and once where it ends, whatever does it. */
+static void an_overflow_is_told_as_it_begins_and_ends(void **state)
+{
+	(void)state;
+	WEB(.stable = "10.0.0.11", .canary = "10.0.0.21 10.0.0.22", .weight = 500);
+	skip_what_is_there();
+	WEB(.stable = "10.0.0.11", .canary = "!10.0.0.21 10.0.0.22", .weight = 500); /* one is left */
+	happened("web:backend_changed");
+	WEB(.stable = "10.0.0.11", .canary = "!10.0.0.21 !10.0.0.22", .weight = 500);
+	happened("web:backend_changed web:overflow_begun");
+	overflow_values(1, "10.0.0.22", 2, 500);
+	WEB(.stable = "10.0.0.11", .canary = "!10.0.0.21 !10.0.0.22", .weight = 1000);
+	happened("web:weight_changed"); /* it goes on */
+	WEB(.stable = "10.0.0.11", .canary = "!10.0.0.21 !10.0.0.22", .weight = 1000, .overflow = CANARY_OVERFLOW_DROP);
+	happened("web:service_changed web:overflow_begun"); /* elsewhere */
+	values(1, 0, 0, CANARY_CANARY << 16, 1000 | 1ULL << 32);
+	WEB(.stable = "10.0.0.11", .canary = "10.0.0.21 !10.0.0.22", .weight = 1000, .overflow = CANARY_OVERFLOW_DROP);
+	happened("web:backend_changed web:overflow_ended");
+	overflow_values(1, "10.0.0.21", 1, 1000 | 1ULL << 32);
+	WEB(.stable = "10.0.0.11", .canary = "!10.0.0.22", .weight = 1000);
+	happened("web:backend_deleted web:service_changed web:overflow_begun");
+	overflow_values(2, "10.0.0.21", 0, 1000);
+	WEB(.stable = "10.0.0.11", .canary = "!10.0.0.22", .weight = 0);
+	happened("web:weight_changed web:overflow_ended");
+	values(1, 0, 0, CANARY_CANARY << 16, 1000);
+	WEB(.stable = "10.0.0.11", .canary = "!10.0.0.22", .weight = 0, .segments = "198.51.100.0/24>canary");
+	happened("web:service_changed web:overflow_begun");
+	values(1, 0, 0, CANARY_CANARY << 16, 0);
+	configure(NULL, 0);
+	happened("web:service_deleted");
+	WEB(.stable = "10.0.0.11", .weight = 5000);
+	happened("web:service_added web:overflow_begun");
+	values(1, 0, 0, CANARY_CANARY << 16, 5000);
+}
+
 static void a_new_salt_and_a_repeated_weight_are_assignments(void **state)
 {
 	struct model actual, desired;
@@ -246,6 +290,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(attachments_are_told_of),
 		TEST(each_change_is_told_once),
+		TEST(an_overflow_is_told_as_it_begins_and_ends),
 		TEST(a_new_salt_and_a_repeated_weight_are_assignments),
 		TEST(a_refused_change_is_not_told),
 		TEST(the_ring_says_what_was_lost),

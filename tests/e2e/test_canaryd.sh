@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The daemon as a process: the directories that it makes, where it listens, and a crowd that connects and asks nothing.
+# The daemon as a process: the directories that it makes, where it listens, whom it lets in, and a crowd that connects and
+# asks nothing.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_rollout.sh"
 
@@ -37,6 +38,46 @@ code=0
 on balancer curl -s -m 5 -o /dev/null "http://$balancer_ip:8091/v1/services" || code=$?
 eq "$code" 7 "curl's exit code at $balancer_ip, where nobody may listen"
 
+daemon_ends || fail "the daemon's exit code: $?"
+
+# A daemon on a machine whose groups are $work/group, which nobody else sees: as NAME:x:GID: lines of their own.
+begins_among_groups() { # LINE...
+	grep -v '^canary:' /etc/group >"$work/group"
+	[ $# -eq 0 ] || printf '%s\n' "$@" >>"$work/group"
+	CANARYD_SOCKET=$work/run/canaryd.sock
+	# shellcheck disable=SC2016  # the inner shell expands them
+	start canaryd balancer unshare --mount --propagation private bash -c 'mount --bind "$1" /etc/group && exec "${@:2}"' bash \
+		"$work/group" "$canaryd" -f "$work/canary.yaml" --state-dir "$work/deep/er/state" --socket "$CANARYD_SOCKET"
+	daemon_pid=$started_pid
+	wait_for 10 "canaryd to answer" daemon_answers
+}
+
+# May nobody's user ask, being in the group GID alone?
+asks_as() { # GID
+	on balancer setpriv --reuid 65534 --regid 65534 --groups "$1" curl -s -m 5 -o /dev/null --unix-socket "$CANARYD_SOCKET" \
+		http://localhost/v1/services
+}
+
+case_ "the socket is the group canary's, whose members are let in, and nobody else"
+chmod 711 "$work"
+begins_among_groups 'canary:x:7777:'
+eq "$(stat -c '%a %u %g' "$CANARYD_SOCKET")" "660 0 7777" "the socket's mode, user and group"
+asks_as 7777 || fail "a member of the group is not let in: $?"
+code=0
+asks_as 7778 || code=$?
+eq "$code" 7 "curl's exit code in another group"
+grep -q 'no group' "$work/canaryd.err" && fail "it says that there is no group: $(cat "$work/canaryd.err")"
+daemon_ends || fail "the daemon's exit code: $?"
+
+case_ "without that group the socket is the daemon's own user's, and it says so"
+begins_among_groups
+eq "$(stat -c '%a %u %g' "$CANARYD_SOCKET")" "660 0 0" "the socket's mode, user and group"
+code=0
+asks_as 7777 || code=$?
+eq "$code" 7 "curl's exit code in a group"
+contains "$(cat "$work/canaryd.err")" "$CANARYD_SOCKET: is for this user and group alone, as there is no group \"canary\": make one" "what it says"
+daemon_ends || fail "the daemon's exit code: $?"
+
 case_ "a thousand connections that ask nothing keep nobody waiting"
 cat >"$work/crowd" <<'PY'
 import socket, sys, time
@@ -48,6 +89,7 @@ for _ in range(1000):
 print("ready", flush=True)
 time.sleep(120)
 PY
+begins "$work/deep/er/state" "$work/run/deep/er/canaryd.sock"
 start_ready crowd balancer python3 -u "$work/crowd" "$CANARYD_SOCKET"
 crowd=$started_pid
 for _ in 1 2 3; do

@@ -61,16 +61,35 @@ wait_for "$((IN_TIME + 2))" "canary1 to be back" becomes up backend_is 10.0.0.21
 eq "$(backend_is 10.0.0.12)" draining "the one that somebody drains"
 succeeds ctl apply -f "$work/canary.yaml"
 
-case_ "a cohort without backends is the other's, as overflow says"
+# What is told of them after event $since.
+overflows() {
+	ctl events --json | jq -sc --argjson since "$since" '[.[] | select(.number > $since and (.type | startswith("overflow_"))) |
+		[.type, .cohort, .to, .weight, .address, .state]]'
+}
+since=$(ctl events --json | jq -s 'map(.number) | max')
+
+case_ "a cohort without backends is the other's, as overflow says; that it begins is told once, with the last backend"
 dies canary1
 dies canary2
 wait_for "$IN_TIME" "canary1 to leave" becomes draining backend_is 10.0.0.21
 wait_for "$IN_TIME" "canary2 to leave" becomes draining backend_is 10.0.0.22
 load over -s 198.51.100.100/50 -p 21000-21009 "$vip" 80
 eq "$(on_cohort stable over)" 500 "flows that stable got"
+last=$(overflows | jq -r '.[0][4]')
+contains "$last" '^10\.0\.0\.2[12]$' "the last backend"
+begun="[\"overflow_begun\",\"canary\",\"stable\",50,\"$last\",\"draining\"]"
+eq "$(overflows)" "[$begun]" "what is told of it"
+contains "$(ctl events)" "overflow_begun .*canary's 50% of new flows go to stable: its last backend $last:8080 is draining, epoch" \
+	"the same as text"
+contains "$(cat "$work/canaryd.err")" 'web: no backend of canary is left that takes new flows' "what the daemon's log says"
+
+case_ "that it ends is told once as well, with the backend that is back, and not with the other one"
 behave canary1
-behave canary2
 wait_for "$IN_TIME" "canary1 to be back" becomes up backend_is 10.0.0.21
+behave canary2
+wait_for "$IN_TIME" "canary2 to be back" becomes up backend_is 10.0.0.22
+eq "$(overflows)" "[$begun,[\"overflow_ended\",\"canary\",\"stable\",50,\"10.0.0.21\",\"up\"]]" "what is told of it"
+contains "$(ctl events)" "overflow_ended .*no longer go to stable: its backend 10.0.0.21:8080 is up, epoch" "the same as text"
 daemon_ends || true
 
 dies_and_comes_back l2 'type: tcp'

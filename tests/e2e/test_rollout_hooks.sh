@@ -159,4 +159,5 @@ cleared
 succeeds ctl rollout start web -f "$work/plan.yaml"
 reaches rolled_back 10
 eq "$(rollout '.last_transition.judgement | [.gate, .reason] | join(" ")')" "errors above_max" "why"
+contains "$(ctl rollout history web)" 'fail of errors, step 1: [^()]*\(9\) *$' "what the history says, once"
 traffic_ends

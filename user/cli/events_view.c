@@ -160,6 +160,46 @@ static void print_expiry(const json_t *view)
 	printf("%s, ", held ? "the weight is held" : "new flows go to stable");
 }
 
+static void add_overflow(json_t *view, const __u64 *value)
+{
+	enum canary_cohort cohort = value[2] >> 16 & 1, other = cohort == CANARY_STABLE ? CANARY_CANARY : CANARY_STABLE;
+
+	if (value[0] || value[1]) {
+		add_backend(view, value);
+	} else {
+		set_text(view, "cohort", cohort_name(cohort));
+		json_object_set_new(view, "address", json_null());
+	}
+	json_object_set_new(view, "to", value[3] >> 32 ? json_null() : json_string(cohort_name(other)));
+	json_object_set_new(view, "weight", json_real((double)(__u32)value[3] / 100));
+}
+
+/* "canary's 5% of new flows go to stable: the last of its backends 10.0.0.21:8080 is draining, " */
+static void print_share(const json_t *view, const char *verb, const char *which)
+{
+	const char *to = text_of(view, "to"), *cohort = text_of(view, "cohort");
+	char weight[WEIGHT_TEXT_LEN], endpoint[96];
+
+	if (number_of(view, "weight") > 0)
+		printf("%s's %s of new flows %s %s", cohort, percent_of(view, "weight", weight), verb,
+		       *to ? to : "nobody");
+	else
+		printf("new flows of %s's segments %s %s", cohort, verb, *to ? to : "nobody");
+	if (*text_of(view, "address"))
+		printf(": %s %s is %s", which, endpoint_of(view, endpoint), text_of(view, "state"));
+	printf(", ");
+}
+
+static void print_overflow_begun(const json_t *view)
+{
+	print_share(view, "go to", "its last backend");
+}
+
+static void print_overflow_ended(const json_t *view)
+{
+	print_share(view, "no longer go to", "its backend");
+}
+
 /* What of its type an event has to tell: from value[] to members, and from these to words. */
 static const struct {
 	void (*add)(json_t *view, const __u64 *value);
@@ -176,6 +216,8 @@ static const struct {
 	[CANARY_EVENT_WINDOW_CLOSED] = {add_window, print_window_closed},
 	[CANARY_EVENT_BREAKER_TRIPPED] = {add_trip, print_trip},
 	[CANARY_EVENT_LEASE_EXPIRED] = {add_expiry, print_expiry},
+	[CANARY_EVENT_OVERFLOW_BEGUN] = {add_overflow, print_overflow_begun},
+	[CANARY_EVENT_OVERFLOW_ENDED] = {add_overflow, print_overflow_ended},
 };
 
 json_t *view_event(const struct canary_event *event)
@@ -236,7 +278,8 @@ static size_t type_of(const json_t *view)
 void print_event(const struct cli *cli, const json_t *view)
 {
 	size_t type = type_of(view);
-	bool alarm = type == CANARY_EVENT_BREAKER_TRIPPED || type == CANARY_EVENT_LEASE_EXPIRED;
+	bool alarm = type == CANARY_EVENT_BREAKER_TRIPPED || type == CANARY_EVENT_LEASE_EXPIRED ||
+		     type == CANARY_EVENT_OVERFLOW_BEGUN;
 	enum style style = alarm ? STYLE_ALARM : STYLE_PLAIN;
 	const char *service = text_of(view, "service");
 	char who[128];

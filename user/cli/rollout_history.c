@@ -35,16 +35,20 @@ static const char *numbers(const json_t *entry, char buf[160])
 	long long canary = integer_of(entry, "canary_failures"), stable = integer_of(entry, "stable_failures");
 	long long canary_flows = integer_of(entry, "canary_flows"), stable_flows = integer_of(entry, "stable_flows");
 	const json_t *log_e = json_object_get(entry, "log_e");
+	const json_t *value = json_object_get(entry, "value");
+	bool has_flows = canary_flows || stable_flows;
 	size_t len = 0;
 
 	buf[0] = '\0';
-	if (canary_flows || stable_flows)
+	if (has_flows)
 		len = (size_t)snprintf(buf, 160, " (canary %lld failures in %lld flows, stable %lld in %lld", canary,
 				       canary_flows, stable, stable_flows);
-	else if (json_is_number(json_object_get(entry, "value")))
-		len = (size_t)snprintf(buf, 160, " (%g", number_of(entry, "value"));
+	else if (json_is_number(value))
+		len = (size_t)snprintf(buf, 160, " (%g", json_number_value(value));
 	else if (json_is_number(log_e))
 		len = (size_t)snprintf(buf, 160, " (%lld events of the canary's, %lld of stable's", canary, stable);
+	if (has_flows && json_is_number(value))
+		len += (size_t)snprintf(buf + len, 160 - len, "; %g", json_number_value(value));
 	if (len && json_is_number(log_e))
 		len += (size_t)snprintf(buf + len, 160 - len, "; E %.3g", exp(json_number_value(log_e)));
 	if (len)
@@ -79,14 +83,11 @@ static void add_transition(struct table *table, const json_t *entry)
 
 static void add_verdict(struct table *table, const json_t *entry)
 {
-	const json_t *value = json_object_get(entry, "value");
-	char text[160], number[32] = "";
+	char text[160];
 
-	if (json_is_number(value))
-		snprintf(number, sizeof(number), " (%.6g)", json_number_value(value));
 	table_left(table, STYLE_PLAIN, "verdict");
-	table_left(table, STYLE_PLAIN, "%s of %s, step %lld: %s%s%s", text_of(entry, "verdict"), text_of(entry, "gate"),
-		   (long long)integer_of(entry, "step"), clause_of(entry), numbers(entry, text), number);
+	table_left(table, STYLE_PLAIN, "%s of %s, step %lld: %s%s", text_of(entry, "verdict"), text_of(entry, "gate"),
+		   (long long)integer_of(entry, "step"), clause_of(entry), numbers(entry, text));
 }
 
 static void add_entry(struct table *table, const json_t *entry)

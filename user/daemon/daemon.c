@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -308,6 +309,17 @@ static int open_history(struct daemon *daemon, struct error *error)
 	return history_open(path, &daemon->history, error);
 }
 
+/* Who expects to be let in by the group is to find out here why not. */
+static void tell_who_may_ask(const char *socket)
+{
+	if (!getgrnam(SOCKET_GROUP))
+		log_notice("%s: is for this user and group alone, as there is no group \"%s\": make one, start canaryd "
+			   "anew, and "
+			   "who "
+			   "is in it may ask as well",
+			   socket, SOCKET_GROUP);
+}
+
 static int open_server(struct daemon *daemon, struct error *error)
 {
 	const struct daemon_options *options = &daemon->options;
@@ -320,6 +332,8 @@ static int open_server(struct daemon *daemon, struct error *error)
 		err = http_server_listen_unix(daemon->server, options->socket, SOCKET_GROUP, error);
 	if (!err && options->listen)
 		err = http_server_listen_address(daemon->server, options->listen, error);
+	if (!err)
+		tell_who_may_ask(options->socket);
 	return err;
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/health.h"
 #include "core/health_plan.h"
+#include "core/overflow.h"
 #include "core/text.h"
 #include "daemon/edit.h"
 #include "daemon/log.h"
@@ -221,6 +222,26 @@ static bool settle_cohort(struct keeper *keeper, struct service_model *service, 
 	return changed;
 }
 
+/* `canaryctl events` tells of it as well, with whatever else begins or ends it. */
+static void announce_overflows(const struct edit *edit)
+{
+	const struct service_model *before = edit->actual.services, *after = edit->service;
+
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		struct overflow overflow;
+		bool was = service_overflows(before, cohort, &overflow);
+		bool is = service_overflows(after, cohort, &overflow);
+
+		if (is && !was)
+			log_warning("%s: no backend of %s is left that takes new flows: its share %s", after->name,
+				    cohort_name(cohort),
+				    overflow.dropped ? "is dropped" : "overflows to the other cohort");
+		else if (was && !is)
+			log_notice("%s: %s has a backend again: its share overflows no longer", after->name,
+				   cohort_name(cohort));
+	}
+}
+
 /* Sees that the rings of a service are as the health of its backends demands. */
 static void enforce(struct keeper *keeper, const char *service)
 {
@@ -234,8 +255,11 @@ static void enforce(struct keeper *keeper, const char *service)
 		changed |= settle_cohort(keeper, edit.service, cohort);
 	if (!err && !json_equal(before, keeper->ours))
 		save_ours(keeper);
-	if (!err && changed)
+	if (!err && changed) {
 		err = edit_commit(&edit, &error);
+		if (!err)
+			announce_overflows(&edit);
+	}
 	edit_end(&edit);
 	if (err) {
 		log_warning("%s: its rings are not as its backends' health demands: %s", service, error.text);

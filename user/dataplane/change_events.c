@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "canary/select.h"
+#include "core/overflow.h"
 #include "dataplane/internal.h"
 
 enum backend_state { BACKEND_DELETED, BACKEND_UP, BACKEND_DRAINING };
@@ -54,6 +55,54 @@ static void put_backends(const struct change *change)
 	}
 }
 
+/* The backend by which a cohort has lost its last one that takes flows, or gained its first; NULL: another change did it. */
+static const struct backend_model *turning_point(const struct change *change, enum canary_cohort cohort, bool lost)
+{
+	const struct service_model *with = lost ? change->before : change->after;
+	const struct service_model *without = lost ? change->after : change->before;
+
+	for (size_t i = 0; with && i < with->backend_count; i++) {
+		const struct backend_model *backend = &with->backends[i];
+		const struct backend_model *then = find_by_index(without, backend->index);
+
+		if (backend->cohort == cohort && !backend->draining &&
+		    (!then || then->cohort != cohort || then->draining))
+			return backend;
+	}
+	return NULL;
+}
+
+static void put_overflow(const struct change *change, enum canary_event_type type, enum canary_cohort cohort,
+			 const struct overflow *overflow)
+{
+	bool begun = type == CANARY_EVENT_OVERFLOW_BEGUN;
+	const struct backend_model *backend = turning_point(change, cohort, begun), *now = backend;
+	__u64 value[4] = {[2] = (__u64)cohort << 16, [3] = (__u64)overflow->share | (__u64)overflow->dropped << 32};
+
+	if (begun && backend)
+		now = find_by_index(change->after, backend->index);
+	if (backend) {
+		memcpy(value, &backend->addr, sizeof(backend->addr));
+		value[2] |= (__u64)backend->port | (__u64)(now ? state_of(now) : BACKEND_DELETED) << 24;
+	}
+	put(change, type, value);
+}
+
+/* Once where it begins or ends; where its flows go elsewhere than before, it begins anew. */
+static void put_overflows(const struct change *change)
+{
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		struct overflow before, after;
+		bool was = change->before && service_overflows(change->before, cohort, &before);
+		bool is = service_overflows(change->after, cohort, &after);
+
+		if (is && (!was || before.dropped != after.dropped))
+			put_overflow(change, CANARY_EVENT_OVERFLOW_BEGUN, cohort, &after);
+		else if (was && !is)
+			put_overflow(change, CANARY_EVENT_OVERFLOW_ENDED, cohort, &before);
+	}
+}
+
 static void put_change(const struct change *change)
 {
 	const struct service_model *before = change->before, *after = change->after;
@@ -90,6 +139,7 @@ void events_of_change(struct dataplane *dataplane, const struct model *actual, c
 			put(&change, CANARY_EVENT_SERVICE_ADDED, (const __u64[4]){change.after->weight});
 		else if (change.before->word != change.after->word)
 			put_change(&change);
+		put_overflows(&change);
 	}
 	event_ring_close(&ring);
 }
