@@ -104,6 +104,7 @@ int cmd_backend_add(const struct cli *cli, struct error *error);
 int cmd_backend_del(const struct cli *cli, struct error *error);
 int cmd_backend_drain(const struct cli *cli, struct error *error);
 int cmd_backend_list(const struct cli *cli, struct error *error);
+int cmd_complete(const struct cli *cli, struct error *error);
 int cmd_decap_attach(const struct cli *cli, struct error *error);
 int cmd_decap_detach(const struct cli *cli, struct error *error);
 int cmd_decap_status(const struct cli *cli, struct error *error);

@@ -466,6 +466,14 @@ const struct command cli_commands[] = {
 		.run = cmd_upgrade,
 	},
 	{
+		.name = "complete",
+		.arguments = "-- WORD...",
+		.max_arguments = -1,
+		.summary = "what may come next on a command line, for shells",
+		.examples = EXAMPLES("canaryctl complete -- rollout st"),
+		.run = cmd_complete,
+	},
+	{
 		.name = "version",
 		.arguments = "",
 		.summary = "the version of this program and of its data plane",

@@ -11,6 +11,7 @@
 #include "daemon/explain.h"
 #include "daemon/feedback.h"
 #include "daemon/health.h"
+#include "daemon/metrics.h"
 #include "daemon/status.h"
 #include "io/config.h"
 #include "io/plan_json.h"
@@ -277,6 +278,19 @@ static void get_health(struct http_call *call, void *arg)
 	http_reply(call, 200, keeper_view(daemon->keeper));
 }
 
+static void get_metrics(struct http_call *call, void *arg)
+{
+	char *text;
+	size_t len;
+
+	if (metrics_text(arg, &text, &len)) {
+		http_reply_error(call, 500, "out of memory");
+		return;
+	}
+	http_reply_text(call, 200, EXPOSITION_TYPE, text, len);
+	free(text);
+}
+
 const struct http_route api_routes[] = {
 	{"GET", "/v1/version", false, get_version},
 	{"GET", "/v1/services", true, get_services},
@@ -287,5 +301,6 @@ const struct http_route api_routes[] = {
 	{"POST", "/v1/services/{service}/rollout/{verb}", false, post_verb},
 	{"GET", "/v1/health", false, get_health},
 	{"POST", "/v1/feedback", true, post_feedback},
+	{"GET", "/metrics", true, get_metrics},
 	{},
 };
