@@ -61,16 +61,11 @@ char *breaker_sentence(enum canary_stop_reason reason, const json_t *flows, cons
 			flow[0], comparison);
 }
 
-static bool is_trip(const struct guard *guard)
-{
-	return guard->stopped && (guard->reason == CANARY_STOP_RELATIVE || guard->reason == CANARY_STOP_ABSOLUTE);
-}
-
 static json_t *view_breaker(const struct service_model *service, const struct guard *guard)
 {
 	json_t *flows = view_cohorts(guard->flows[CANARY_STABLE], guard->flows[CANARY_CANARY]);
 	json_t *failures = view_cohorts(guard->failures[CANARY_STABLE], guard->failures[CANARY_CANARY]);
-	char *reason = is_trip(guard) ? breaker_sentence(guard->reason, flows, failures) : NULL;
+	char *reason = guard_has_tripped(guard) ? breaker_sentence(guard->reason, flows, failures) : NULL;
 	json_t *view = json_pack("{s:s, s:o, s:s?, s:s?, s:f, s:I}", "state",
 				 reason		    ? "tripped"
 				 : service->breaker ? "closed"

@@ -140,11 +140,9 @@ WRITER(write_effective_weight)
 
 WRITER(write_tripped)
 {
-	const struct guard *guard = &scrape->service->guard;
-	bool by_breaker = guard->reason == CANARY_STOP_RELATIVE || guard->reason == CANARY_STOP_ABSOLUTE;
 	struct metric_labels labels = of_service(scrape->service->model->name);
 
-	put(out, family, &labels, guard->stopped && by_breaker);
+	put(out, family, &labels, guard_has_tripped(&scrape->service->guard));
 }
 
 WRITER(write_lease)
