@@ -71,6 +71,21 @@ daemon_starts
 wait_for 10 "the daemon to know" is rolled_back .state
 restored
 
+case_ "what was changed after a rollback without a daemon stays, and the rest comes back"
+succeeds ctl rollout start
+wait_for 10 "the weight" becomes 5 weight_in_force
+wait_for 5 "nothing to be pending" is 0 '.pending | length'
+daemon_ends KILL || true
+succeeds ctl rollout rollback web
+sed 's/breaker: {enabled: false}/breaker: {enabled: false, ratio: 12}/' "$work/canary.yaml" >"$work/since.yaml"
+succeeds ctl apply -f "$work/since.yaml"
+daemon_starts
+wait_for 10 "the daemon to know" is rolled_back .state
+wait_for 10 "the rollback" is 0 '.pending | length'
+eq "$(guards)" "off 12 none none" "the guards in force"
+eq "$(ctl apply -f "$work/since.yaml" --dry-run --json | jq -c .operations)" '[]' "what apply would change"
+succeeds ctl apply -f "$work/canary.yaml"
+
 case_ "what was changed right before a start is what comes back"
 sed 's/breaker: {enabled: false}/breaker: {enabled: false, ratio: 15}/' "$work/canary.yaml" >"$work/ratio.yaml"
 succeeds ctl apply -f "$work/ratio.yaml"

@@ -62,11 +62,34 @@ static void test_nothing_given_holds_always_and_changes_nothing(void **state)
 	assert_int_equal(service.breaker_arl, BREAKER_ARL);
 }
 
+static void test_what_somebody_changed_since_does_not_come_back(void **state)
+{
+	const struct guard_settings plan = {
+		.given = BIT(breaker_ratio) | BIT(breaker_arl), .breaker_ratio = 200, .breaker_arl = 5000};
+	struct service_model service = service_defaults();
+	struct guard_settings before = guard_settings_of(&service, plan.given), still;
+
+	(void)state;
+	guard_settings_apply(&plan, &service);
+	still = guard_settings_in_place_of(&before, &plan, &service);
+	assert_int_equal(still.given, plan.given);
+	service.breaker_ratio = 300;
+	still = guard_settings_in_place_of(&before, &plan, &service);
+	assert_int_equal(still.given, BIT(breaker_arl));
+	guard_settings_apply(&still, &service);
+	assert_int_equal(service.breaker_ratio, 300);
+	assert_int_equal(service.breaker_arl, BREAKER_ARL);
+	/* Done once more, after a kill. */
+	still = guard_settings_in_place_of(&before, &plan, &service);
+	assert_int_equal(still.given, 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_not_given_stays),
 		cmocka_unit_test(test_what_was_before_comes_back),
+		cmocka_unit_test(test_what_somebody_changed_since_does_not_come_back),
 		cmocka_unit_test(test_nothing_given_holds_always_and_changes_nothing),
 	};
 

@@ -261,8 +261,8 @@ void supervisor_reassert(struct supervisor *supervisor, const char *why)
 	__u32 assignment = supervisor->running.assignment;
 	struct error error;
 
-	/* The weight that is due is `resume`'s to set. */
-	if (record->rollout.weight_due) {
+	/* Somebody else's weight is left as it is. */
+	if (record->foreign) {
 		begin_elsewhere(supervisor, assignment);
 		note_assignment(supervisor, assignment, supervisor->running.weight, 0);
 		record->foreign = true;

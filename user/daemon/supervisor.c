@@ -341,7 +341,6 @@ static bool weight_is_ours(struct supervisor *supervisor)
 static bool is_stopped(struct supervisor *supervisor)
 {
 	static const struct judgement tripped = {{VERDICT_FAIL, REASON_BREAKER}, -1};
-	const struct rollout *rollout = &supervisor->record.rollout;
 	const struct guard *guard = &supervisor->now.guard;
 
 	/* Before its first weight, what is stopped is not the rollout's. */
@@ -349,7 +348,7 @@ static bool is_stopped(struct supervisor *supervisor)
 		return false;
 	if (guard_has_tripped(guard))
 		ask_itself(supervisor, ROLLOUT_EVENT_TRIP, tripped);
-	else if (!rollout->weight_due && !weight_to_set(rollout))
+	else if (!supervisor->record.foreign)
 		supervisor_reassert(supervisor, "its lease was over");
 	return true;
 }
