@@ -132,15 +132,16 @@ struct macs {
 #define PKT_OFFSET_MASK 0x3ff
 #define pkt_at(ctx, offset, TYPE) ((TYPE *)pkt_pull((ctx), (offset), sizeof(TYPE)))
 
-static __always_inline void *pkt_pull(struct xdp_md *ctx, __u32 offset, __u32 size)
+static __always_inline void *pkt_pull(struct xdp_md *ctx, __u64 offset, __u32 size)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
 
-	offset &= PKT_OFFSET_MASK;
+	offset &= PKT_OFFSET_MASK; /* in 64 bits, or the sum below widens it first */
 	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
 	barrier_var(offset);
 	data += offset;
+	__builtin_assume(data != NULL);
 	return data + size > end ? NULL : data;
 }
 

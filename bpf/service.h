@@ -11,25 +11,30 @@ static __always_inline struct canary_config *config_at(__u32 service, __u32 view
 	return bpf_map_lookup_elem(&configs, &key);
 }
 
-static __always_inline bool service_is(__u32 id, const struct canary_service_key *key)
+static __always_inline bool service_is(__u32 id, const struct canary_tuple *tuple, __u16 port)
 {
 	const struct canary_service *service = bpf_map_lookup_elem(&services, &id);
 
-	return service && *(volatile __u64 *)&service->word && service->key.port == key->port &&
-	       service->key.proto == key->proto && addr_same(&service->key.addr, &key->addr);
+	return service && *(volatile __u64 *)&service->word && service->key.port == port &&
+	       service->key.proto == tuple->proto && addr_same(&service->key.addr, &tuple->service);
 }
 
-static __always_inline __u32 service_with_port(const struct canary_tuple *tuple, __u16 port)
+/* filter_addr: canary_filter_addr() of the service's address */
+static __always_inline __u32 service_with_port(const struct canary_tuple *tuple, __u64 filter_addr, __u16 port)
 {
-	struct canary_service_key key = {.addr = tuple->service, .port = port, .proto = tuple->proto};
-	__u64 hash = canary_filter_hash(CANARY_FILTER_SERVICE, &tuple->service, port, tuple->proto);
-	__u32 place = canary_filter_hint(hash), *hint, *id;
+	__u64 hash = canary_filter_hash(CANARY_FILTER_SERVICE, filter_addr, port, tuple->proto);
+	struct canary_service_key key = {};
+	__u32 place, *hint, *id;
 
 	if (!filter_has(hash))
 		return 0;
+	place = canary_filter_hint(hash);
 	hint = bpf_map_lookup_elem(&service_hints, &place);
-	if (hint && service_is(*hint, &key))
+	if (hint && service_is(*hint, tuple, port))
 		return *hint;
+	key.addr = tuple->service;
+	key.port = port;
+	key.proto = tuple->proto;
 	id = bpf_map_lookup_elem(&service_ids, &key);
 	if (!id)
 		return 0;
@@ -41,9 +46,10 @@ static __always_inline __u32 service_with_port(const struct canary_tuple *tuple,
 /* The service's id, exact port first, then any port; 0: none. */
 static __always_inline __u32 service_find(const struct canary_tuple *tuple)
 {
-	__u32 id = service_with_port(tuple, tuple->port);
+	__u64 filter_addr = canary_filter_addr(&tuple->service);
+	__u32 id = service_with_port(tuple, filter_addr, tuple->port);
 
-	return id ? id : service_with_port(tuple, 0);
+	return id ? id : service_with_port(tuple, filter_addr, 0);
 }
 
 /* Does some service have the packet's address? For packets that are broken before their ports. */
