@@ -109,7 +109,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return XDP_PASS;
 	if (p->flags & PKT_BROKEN)
 		return DROP(MALFORMED);
-	if (frame_expired(ctx, p))
+	if (frame_expired(p))
 		return XDP_PASS;
 	if (!(p->flags & PKT_LATER))
 		verdict = assign(ctx, p, &config);
@@ -184,7 +184,7 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 	}
 	if (p->flags & PKT_BROKEN)
 		return DROP(MALFORMED);
-	if (frame_expired(ctx, p))
+	if (frame_expired(p))
 		return XDP_PASS;
 	verdict = p->flags & PKT_FRAGMENT ? fragment_remember() : 0;
 	if (verdict)

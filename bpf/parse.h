@@ -69,6 +69,7 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 	addr_from_v4(&p->tuple.service, ip->daddr);
 	p->family = 4;
 	p->l4_proto = ip->protocol;
+	p->hop_limit = ip->ttl;
 	p->ip_len = bpf_ntohs(ip->tot_len);
 	header_len = ip->ihl * 4;
 	p->l4 = p->l3 + header_len;
@@ -133,6 +134,7 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, struct pkt *p)
 	addr_from_v6(&p->tuple.service, &ip->daddr);
 	p->family = 6;
 	p->l4_proto = ip->nexthdr;
+	p->hop_limit = ip->hop_limit;
 	p->ip_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	p->l4 = p->l3 + sizeof(*ip);
 	if (!pkt_reaches(ctx, p->l3 + p->ip_len))

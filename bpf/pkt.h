@@ -41,13 +41,14 @@ struct pkt {
 	__u32 ip_len; /* the IP packet's length */
 	__u32 inner_l3; /* of the packet that an ICMP error quotes */
 	__u32 inner_l4;
-	/* What is zero at first: from here ... */
-	__u32 flags; /* enum pkt_flag */
+	__u8 family; /* 4 or 6 */
+	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
+	__u8 hop_limit;
+	/* What is zero at first, in whole 64-bit words: from here ... */
+	__u32 flags __attribute__((aligned(8))); /* enum pkt_flag */
 	__u32 tcp_seq; /* host order */
 	__u32 tcp_ack; /* the same; of packets with the flag ACK */
 	__u32 fragment_id; /* as in the packet; of fragments */
-	__u8 family; /* 4 or 6 */
-	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 tcp_flags;
 	__u8 tag_count;
 	struct canary_tag tag[2];
@@ -141,7 +142,6 @@ static __always_inline void *pkt_pull(struct xdp_md *ctx, __u64 offset, __u32 si
 	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
 	barrier_var(offset);
 	data += offset;
-	__builtin_assume(data != NULL);
 	return data + size > end ? NULL : data;
 }
 
