@@ -80,8 +80,10 @@ static __always_inline int assign(struct xdp_md *ctx, struct pkt *p, struct cana
 	struct assignment a;
 	int verdict;
 
-	if ((*config)->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p)))
+	if ((*config)->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p))) {
+		p->word = 0;
 		*config = service_config(p); /* stopped, as of this packet */
+	}
 	if (!*config)
 		return XDP_PASS;
 	if ((*config)->affinity == CANARY_AFFINITY_QUIC)
@@ -233,7 +235,7 @@ static __always_inline int identify(struct xdp_md *ctx, struct pkt *p)
 		return echo_answer(ctx);
 	if (!p->tuple.proto && icmp_quoted(ctx, p))
 		return XDP_PASS;
-	p->service = service_find(&p->tuple);
+	p->service = service_find(p);
 	return 0;
 }
 

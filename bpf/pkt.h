@@ -57,8 +57,8 @@ struct pkt {
 	__u32 cohort;
 	__u32 backend; /* index, 0: none */
 	__u64 now_ns; /* once a stage needed it: see pkt_now() */
+	__u64 word; /* of the service: the configurations in force. 0: not loaded yet */
 	/* ... to here. */
-	__u64 word; /* of the service: the configurations in force */
 	__u64 idle_ns; /* the service's idle timeout */
 	__u64 hash; /* of the flow: those two are parts of it */
 	__u32 held; /* the flow's bit in `held` */
@@ -110,7 +110,7 @@ static __always_inline struct pkt *pkt_new(void)
 	struct pkt *p = pkt_current();
 
 	if (p)
-		__builtin_memset(&p->flags, 0, offsetof(struct pkt, word) - offsetof(struct pkt, flags));
+		__builtin_memset(&p->flags, 0, offsetof(struct pkt, idle_ns) - offsetof(struct pkt, flags));
 	return p;
 }
 
