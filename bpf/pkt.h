@@ -170,6 +170,12 @@ static __always_inline bool pkt_reaches(struct xdp_md *ctx, __u32 offset)
 	return (long)ctx->data + offset <= (long)ctx->data_end || offset <= pkt_size(ctx);
 }
 
+/* Does the first buffer end there? So it does where the frame is in one piece and has no padding, and no helper need be asked. */
+static __always_inline bool pkt_ends(struct xdp_md *ctx, __u32 offset)
+{
+	return (long)ctx->data + offset == (long)ctx->data_end;
+}
+
 static __always_inline void addr_from_v4(struct canary_addr *addr, __be32 v4)
 {
 	addr->word[0] = 0;

@@ -106,7 +106,7 @@ static __always_inline int tunnel_write_v6(struct xdp_md *ctx, const struct pkt 
 }
 
 /* A function of its own: beside the rest of canary_xdp, its part of the stack is more than kernel 6.1 has. */
-GLOBAL int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
+static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
 			  const struct canary_backend *backend, const struct canary_next_hop *hop)
 {
 	struct tunnel_outer outer = {};
@@ -126,9 +126,11 @@ GLOBAL int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct 
 	if (!tunnel_read_inner(ctx, p, &outer))
 		return DROP(FAULT);
 	/* Padding of a short frame would follow the inner packet into the tunnel. */
-	tail = pkt_size(ctx) - p->l3 - p->ip_len;
-	if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
-		return DROP(FAULT);
+	if (!pkt_ends(ctx, p->l3 + p->ip_len)) {
+		tail = pkt_size(ctx) - p->l3 - p->ip_len;
+		if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
+			return DROP(FAULT);
+	}
 	verdict = frame_rewrite(ctx, p, hop, header + shim, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
 	if (verdict)
 		return verdict;
