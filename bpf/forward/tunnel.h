@@ -105,21 +105,15 @@ static __always_inline int tunnel_write_v6(struct xdp_md *ctx, const struct pkt 
 	return 0;
 }
 
-/* A function of its own: beside the rest of canary_xdp, its part of the stack is more than kernel 6.1 has. */
 static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
-			  const struct canary_backend *backend, const struct canary_next_hop *hop)
+					  const struct canary_backend *backend, const struct canary_next_hop *hop)
 {
 	struct tunnel_outer outer = {};
-	__u8 inner_protocol;
-	__u32 shim, header, tail, l3;
-	bool v4;
+	__u8 inner_protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	__u32 shim = tunnel_shim_len(config), header, tail, l3;
+	bool v4 = addr_v4(&backend->addr);
 	int verdict;
 
-	if (!p || !config || !backend || !hop)
-		return DROP(FAULT);
-	inner_protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-	v4 = addr_v4(&backend->addr);
-	shim = tunnel_shim_len(config);
 	header = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	outer.payload = p->ip_len + shim;
 	outer.protocol = shim ? IPPROTO_UDP : inner_protocol;
