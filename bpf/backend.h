@@ -39,16 +39,17 @@ static __always_inline void backend_take(__u32 arena_word, struct assignment *a)
 {
 	struct canary_backend *backend;
 	__u64 *word = bpf_map_lookup_elem(&arena, &arena_word);
+	__u32 index;
 
 	a->backend = 0;
 	if (!word)
 		return;
-	a->backend = canary_ring_backend(*word, a->slot);
-	backend = backend_at(a->backend);
+	index = canary_ring_backend(*word, a->slot);
+	backend = backend_at(index);
 	if (!backend || !(backend->flags & CANARY_BACKEND_LIVE))
-		a->backend = 0;
-	else
-		a->generation = backend->generation;
+		return;
+	a->backend = index;
+	a->generation = backend->generation;
 }
 
 /* Chooses by a view of a configuration alone, and notes where the flow would be remembered. */

@@ -80,8 +80,10 @@ static __always_inline int assign(struct xdp_md *ctx, struct pkt *p, struct cana
 	struct assignment a;
 	int verdict;
 
-	if ((*config)->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p)))
+	if ((*config)->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p))) {
+		p->word = 0;
 		*config = service_config(p); /* stopped, as of this packet */
+	}
 	if (!*config)
 		return XDP_PASS;
 	if ((*config)->affinity == CANARY_AFFINITY_QUIC)
@@ -109,7 +111,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return XDP_PASS;
 	if (p->flags & PKT_BROKEN)
 		return DROP(MALFORMED);
-	if (frame_expired(ctx, p))
+	if (frame_expired(p))
 		return XDP_PASS;
 	if (!(p->flags & PKT_LATER))
 		verdict = assign(ctx, p, &config);
@@ -184,7 +186,7 @@ static __always_inline int from_backend(struct xdp_md *ctx, struct pkt *p, const
 	}
 	if (p->flags & PKT_BROKEN)
 		return DROP(MALFORMED);
-	if (frame_expired(ctx, p))
+	if (frame_expired(p))
 		return XDP_PASS;
 	verdict = p->flags & PKT_FRAGMENT ? fragment_remember() : 0;
 	if (verdict)
@@ -233,7 +235,7 @@ static __always_inline int identify(struct xdp_md *ctx, struct pkt *p)
 		return echo_answer(ctx);
 	if (!p->tuple.proto && icmp_quoted(ctx, p))
 		return XDP_PASS;
-	p->service = service_find(&p->tuple);
+	p->service = service_find(p);
 	return 0;
 }
 

@@ -14,9 +14,10 @@ static __always_inline bool filter_has(__u64 hash)
 /* May the packet come from a backend? The tuple is that of the way back: see reverse.h. */
 static __always_inline bool filter_from_backend(const struct canary_tuple *tuple)
 {
-	return filter_has(
-		       canary_filter_hash(CANARY_FILTER_BACKEND, &tuple->client, tuple->client_port, tuple->proto)) ||
-	       filter_has(canary_filter_hash(CANARY_FILTER_BACKEND, &tuple->client, 0, tuple->proto));
+	__u64 addr = canary_filter_addr(&tuple->client);
+
+	return filter_has(canary_filter_hash(CANARY_FILTER_BACKEND, addr, tuple->client_port, tuple->proto)) ||
+	       filter_has(canary_filter_hash(CANARY_FILTER_BACKEND, addr, 0, tuple->proto));
 }
 
 #endif

@@ -418,7 +418,6 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 
 	always = canary_remembers_all(udp, now->forward, now->affinity, now->track);
 	opens = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	p->idle_ns = now->idle_timeout * 1000000000ULL;
 	if (now->forward == CANARY_FORWARD_NAT)
 		p->flags |= PKT_NAT;
 	backend_choose(p, now, canary_view_now(p->word), a);
@@ -448,6 +447,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 			return 0;
 		}
 	}
+	p->idle_ns = now->idle_timeout * 1000000000ULL;
 	pkt_now(p);
 	table_key(p);
 	if (udp)

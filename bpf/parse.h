@@ -69,6 +69,7 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 	addr_from_v4(&p->tuple.service, ip->daddr);
 	p->family = 4;
 	p->l4_proto = ip->protocol;
+	p->hop_limit = ip->ttl;
 	p->ip_len = bpf_ntohs(ip->tot_len);
 	header_len = ip->ihl * 4;
 	p->l4 = p->l3 + header_len;
@@ -136,6 +137,7 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, struct pkt *p)
 		return XDP_PASS;
 	p->family = 6;
 	p->l4_proto = ip->nexthdr;
+	p->hop_limit = ip->hop_limit;
 	p->ip_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	p->l4 = p->l3 + sizeof(*ip);
 	if (!pkt_reaches(ctx, p->l3 + p->ip_len))
@@ -183,43 +185,59 @@ static __always_inline bool tcp_flags_valid(__u8 flags)
 	}
 }
 
+static __always_inline void parse_tcp(struct pkt *p, const struct tcphdr *tcp, __u32 l4_len)
+{
+	__u32 header_len;
+
+	if (!tcp) {
+		p->flags |= PKT_BROKEN;
+		return;
+	}
+	header_len = ((const __u8 *)tcp)[12] >> 4 << 2;
+	if (header_len < sizeof(*tcp) || l4_len < header_len) {
+		p->flags |= PKT_BROKEN;
+		return;
+	}
+	p->tcp_flags = ((const __u8 *)tcp)[13];
+	p->tcp_seq = bpf_ntohl(tcp->seq);
+	p->tcp_ack = bpf_ntohl(tcp->ack_seq);
+	if (l4_len > header_len)
+		p->flags |= PKT_DATA;
+	if (!tcp_flags_valid(p->tcp_flags))
+		p->flags |= PKT_BROKEN;
+}
+
+static __always_inline void parse_udp(struct pkt *p, const struct udphdr *udp, __u32 l4_len)
+{
+	/* A first fragment's UDP length speaks of the whole datagram. */
+	if (!udp || l4_len < sizeof(*udp) || bpf_ntohs(udp->len) < sizeof(*udp) ||
+	    (bpf_ntohs(udp->len) > l4_len && !(p->flags & PKT_FRAGMENT)))
+		p->flags |= PKT_BROKEN;
+}
+
 /* Ports, flags, sequence number. `p->tuple.proto` stays 0 for what is neither TCP nor UDP. */
 static __always_inline void parse_transport(struct xdp_md *ctx, struct pkt *p)
 {
-	struct ports *ports = pkt_at(ctx, p->l4, struct ports);
 	__u32 l4_len = p->ip_len - (p->l4 - p->l3);
+	const struct tcphdr *tcp = NULL;
+	const struct ports *ports;
 
 	p->tuple.proto = p->l4_proto;
 	if (p->flags & PKT_NO_PORTS)
 		return;
+	if (p->l4_proto == IPPROTO_TCP)
+		tcp = pkt_at(ctx, p->l4, struct tcphdr);
+	ports = tcp ? (const struct ports *)tcp : pkt_at(ctx, p->l4, struct ports);
 	if (!ports || p->l3 + p->ip_len < p->l4 + 4) {
 		p->flags |= PKT_BROKEN | PKT_NO_PORTS;
 		return;
 	}
 	p->tuple.client_port = ports->source;
 	p->tuple.port = ports->dest;
-	if (p->l4_proto == IPPROTO_TCP) {
-		struct tcphdr *tcp = pkt_at(ctx, p->l4, struct tcphdr);
-
-		if (!tcp || tcp->doff < 5 || l4_len < tcp->doff * 4u) {
-			p->flags |= PKT_BROKEN;
-			return;
-		}
-		p->tcp_flags = ((__u8 *)tcp)[13];
-		p->tcp_seq = bpf_ntohl(tcp->seq);
-		p->tcp_ack = bpf_ntohl(tcp->ack_seq);
-		if (l4_len > tcp->doff * 4u)
-			p->flags |= PKT_DATA;
-		if (!tcp_flags_valid(p->tcp_flags))
-			p->flags |= PKT_BROKEN;
-	} else {
-		struct udphdr *udp = pkt_at(ctx, p->l4, struct udphdr);
-
-		/* A first fragment's UDP length speaks of the whole datagram. */
-		if (!udp || l4_len < sizeof(*udp) || bpf_ntohs(udp->len) < sizeof(*udp) ||
-		    (bpf_ntohs(udp->len) > l4_len && !(p->flags & PKT_FRAGMENT)))
-			p->flags |= PKT_BROKEN;
-	}
+	if (p->l4_proto == IPPROTO_TCP)
+		parse_tcp(p, tcp, l4_len);
+	else
+		parse_udp(p, pkt_at(ctx, p->l4, struct udphdr), l4_len);
 }
 
 /* XDP_PASS: not for us to understand. 0: the tuple is filled in, or p->flags says what is wrong with the packet. */

@@ -41,13 +41,14 @@ struct pkt {
 	__u32 ip_len; /* the IP packet's length */
 	__u32 inner_l3; /* of the packet that an ICMP error quotes */
 	__u32 inner_l4;
-	/* What is zero at first: from here ... */
-	__u32 flags; /* enum pkt_flag */
+	__u8 family; /* 4 or 6 */
+	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
+	__u8 hop_limit;
+	/* What is zero at first, in whole 64-bit words: from here ... */
+	__u32 flags __attribute__((aligned(8))); /* enum pkt_flag */
 	__u32 tcp_seq; /* host order */
 	__u32 tcp_ack; /* the same; of packets with the flag ACK */
 	__u32 fragment_id; /* as in the packet; of fragments */
-	__u8 family; /* 4 or 6 */
-	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 tcp_flags;
 	__u8 tag_count;
 	struct canary_tag tag[2];
@@ -56,8 +57,8 @@ struct pkt {
 	__u32 cohort;
 	__u32 backend; /* index, 0: none */
 	__u64 now_ns; /* once a stage needed it: see pkt_now() */
+	__u64 word; /* of the service: the configurations in force. 0: not loaded yet */
 	/* ... to here. */
-	__u64 word; /* of the service: the configurations in force */
 	__u64 idle_ns; /* the service's idle timeout */
 	__u64 hash; /* of the flow: those two are parts of it */
 	__u32 held; /* the flow's bit in `held` */
@@ -109,7 +110,7 @@ static __always_inline struct pkt *pkt_new(void)
 	struct pkt *p = pkt_current();
 
 	if (p)
-		__builtin_memset(&p->flags, 0, offsetof(struct pkt, word) - offsetof(struct pkt, flags));
+		__builtin_memset(&p->flags, 0, offsetof(struct pkt, idle_ns) - offsetof(struct pkt, flags));
 	return p;
 }
 
@@ -132,12 +133,12 @@ struct macs {
 #define PKT_OFFSET_MASK 0x3ff
 #define pkt_at(ctx, offset, TYPE) ((TYPE *)pkt_pull((ctx), (offset), sizeof(TYPE)))
 
-static __always_inline void *pkt_pull(struct xdp_md *ctx, __u32 offset, __u32 size)
+static __always_inline void *pkt_pull(struct xdp_md *ctx, __u64 offset, __u32 size)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
 
-	offset &= PKT_OFFSET_MASK;
+	offset &= PKT_OFFSET_MASK; /* in 64 bits, or the sum below widens it first */
 	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
 	barrier_var(offset);
 	data += offset;
@@ -167,6 +168,12 @@ static __always_inline __u32 pkt_size(struct xdp_md *ctx)
 static __always_inline bool pkt_reaches(struct xdp_md *ctx, __u32 offset)
 {
 	return (long)ctx->data + offset <= (long)ctx->data_end || offset <= pkt_size(ctx);
+}
+
+/* Does the first buffer end there? So it does where the frame is in one piece and has no padding, and no helper need be asked. */
+static __always_inline bool pkt_ends(struct xdp_md *ctx, __u32 offset)
+{
+	return (long)ctx->data + offset == (long)ctx->data_end;
 }
 
 static __always_inline void addr_from_v4(struct canary_addr *addr, __be32 v4)

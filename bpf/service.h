@@ -11,25 +11,34 @@ static __always_inline struct canary_config *config_at(__u32 service, __u32 view
 	return bpf_map_lookup_elem(&configs, &key);
 }
 
-static __always_inline bool service_is(__u32 id, const struct canary_service_key *key)
+/* Is that service, with `port`, the packet's? Then its word is noted. */
+static __always_inline bool service_is(__u32 id, struct pkt *p, __u16 port)
 {
 	const struct canary_service *service = bpf_map_lookup_elem(&services, &id);
 
-	return service && *(volatile __u64 *)&service->word && service->key.port == key->port &&
-	       service->key.proto == key->proto && addr_same(&service->key.addr, &key->addr);
+	if (!service || service->key.port != port || service->key.proto != p->tuple.proto ||
+	    !addr_same(&service->key.addr, &p->tuple.service))
+		return false;
+	p->word = *(volatile __u64 *)&service->word;
+	return p->word;
 }
 
-static __always_inline __u32 service_with_port(const struct canary_tuple *tuple, __u16 port)
+/* filter_addr: canary_filter_addr() of the service's address */
+static __always_inline __u32 service_with_port(struct pkt *p, __u64 filter_addr, __u16 port)
 {
-	struct canary_service_key key = {.addr = tuple->service, .port = port, .proto = tuple->proto};
-	__u64 hash = canary_filter_hash(CANARY_FILTER_SERVICE, &tuple->service, port, tuple->proto);
-	__u32 place = canary_filter_hint(hash), *hint, *id;
+	__u64 hash = canary_filter_hash(CANARY_FILTER_SERVICE, filter_addr, port, p->tuple.proto);
+	struct canary_service_key key = {};
+	__u32 place, *hint, *id;
 
 	if (!filter_has(hash))
 		return 0;
+	place = canary_filter_hint(hash);
 	hint = bpf_map_lookup_elem(&service_hints, &place);
-	if (hint && service_is(*hint, &key))
+	if (hint && service_is(*hint, p, port))
 		return *hint;
+	key.addr = p->tuple.service;
+	key.port = port;
+	key.proto = p->tuple.proto;
 	id = bpf_map_lookup_elem(&service_ids, &key);
 	if (!id)
 		return 0;
@@ -39,11 +48,17 @@ static __always_inline __u32 service_with_port(const struct canary_tuple *tuple,
 }
 
 /* The service's id, exact port first, then any port; 0: none. */
-static __always_inline __u32 service_find(const struct canary_tuple *tuple)
+static __always_inline __u32 service_find(struct pkt *p)
 {
-	__u32 id = service_with_port(tuple, tuple->port);
+	__u64 filter_addr = canary_filter_addr(&p->tuple.service);
+	__u32 id = service_with_port(p, filter_addr, p->tuple.port);
 
-	return id ? id : service_with_port(tuple, 0);
+	if (id)
+		return id;
+	id = service_with_port(p, filter_addr, 0);
+	if (id)
+		p->flags |= PKT_ANY_PORT;
+	return id;
 }
 
 /* Does some service have the packet's address? For packets that are broken before their ports. */
@@ -57,16 +72,15 @@ static __always_inline bool service_has_address(const struct canary_tuple *tuple
 /* The record in force, NULL where the service is being added or deleted. The word is loaded once for all stages. */
 static __always_inline struct canary_config *service_config(struct pkt *p)
 {
-	struct canary_service *service = bpf_map_lookup_elem(&services, &p->service);
+	const struct canary_service *service;
 
-	if (!service)
-		return NULL;
-	p->word = *(volatile __u64 *)&service->word;
-	if (!p->word)
-		return NULL;
-	if (!service->key.port)
-		p->flags |= PKT_ANY_PORT;
-	return config_at(p->service, canary_word_now(p->word));
+	if (!p->word) {
+		service = bpf_map_lookup_elem(&services, &p->service);
+		if (!service)
+			return NULL;
+		p->word = *(volatile __u64 *)&service->word;
+	}
+	return p->word ? config_at(p->service, canary_word_now(p->word)) : NULL;
 }
 
 #endif

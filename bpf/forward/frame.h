@@ -4,17 +4,9 @@
 #define BPF_FORWARD_FRAME_H
 
 /* Has the packet come as far as it may? The stack knows how to answer that. */
-static __always_inline bool frame_expired(struct xdp_md *ctx, const struct pkt *p)
+static __always_inline bool frame_expired(const struct pkt *p)
 {
-	if (p->family == 4) {
-		struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
-
-		return !ip || ip->ttl <= 1;
-	} else {
-		struct ipv6hdr *ip = pkt_at(ctx, p->l3, struct ipv6hdr);
-
-		return !ip || ip->hop_limit <= 1;
-	}
+	return p->hop_limit <= 1;
 }
 
 static __always_inline int frame_age(struct xdp_md *ctx, const struct pkt *p)
@@ -46,15 +38,14 @@ static __always_inline int frame_age(struct xdp_md *ctx, const struct pkt *p)
 static __always_inline int frame_rewrite(struct xdp_md *ctx, const struct pkt *p, const struct canary_next_hop *hop,
 					 __u32 outer, __be16 ethertype, __u32 *ret_l3)
 {
-	struct canary_tag tags[2] = {hop->tag[0], hop->tag[1]};
+	const struct canary_tag *tags = hop->tag;
 	__u32 count = hop->tag_count;
 	struct macs *macs;
 	__be16 *type;
 	__u32 l3;
 
 	if (!count && hop->ifindex == ctx->ingress_ifindex) {
-		tags[0] = p->tag[0];
-		tags[1] = p->tag[1];
+		tags = p->tag;
 		count = p->tag_count;
 	}
 	l3 = sizeof(struct ethhdr) + count * sizeof(struct vlan_hdr);

@@ -134,18 +134,30 @@ static __always_inline int nat_icmp_error(struct xdp_md *ctx, const struct pkt *
 }
 
 /* To the backend: the destination was the service's. */
-GLOBAL int nat_to_backend(struct xdp_md *ctx, const struct pkt *p, const struct canary_backend *backend)
+static __always_inline struct nat nat_there(const struct pkt *p, const struct canary_backend *backend)
 {
-	struct nat nat = {};
+	return (struct nat){.from = &p->tuple.service,
+			    .to = &backend->addr,
+			    .from_port = p->tuple.port,
+			    .to_port = backend->port ? backend->port : p->tuple.port};
+}
+
+GLOBAL int nat_error_to_backend(struct xdp_md *ctx, const struct pkt *p, const struct canary_backend *backend)
+{
+	struct nat nat;
 
 	if (!p || !backend)
 		return DROP(FAULT);
-	nat.from = &p->tuple.service;
-	nat.to = &backend->addr;
-	nat.from_port = p->tuple.port;
-	nat.to_port = backend->port ? backend->port : p->tuple.port;
+	nat = nat_there(p, backend);
+	return nat_icmp_error(ctx, p, &nat, true);
+}
+
+static __always_inline int nat_to_backend(struct xdp_md *ctx, const struct pkt *p, const struct canary_backend *backend)
+{
+	struct nat nat = nat_there(p, backend);
+
 	if (p->flags & PKT_ICMP_ERROR)
-		return nat_icmp_error(ctx, p, &nat, true);
+		return nat_error_to_backend(ctx, p, backend);
 	return nat_packet(ctx, p, &nat);
 }
 

@@ -63,25 +63,23 @@ static __always_inline int tunnel_write_v4(struct xdp_md *ctx, const struct cana
 					   const struct tunnel_outer *outer, __u32 l3)
 {
 	struct iphdr *ip = pkt_at(ctx, l3, struct iphdr);
+	__u32 word[sizeof(*ip) / 4];
 	__u64 sum = 0;
 
 	if (!ip)
 		return DROP(FAULT);
-	ip->version = 4;
-	ip->ihl = sizeof(*ip) / 4;
-	ip->tos = outer->traffic_class;
-	ip->tot_len = bpf_htons(outer->payload + sizeof(*ip));
+	/* By words, summed before they are written: the CPU would wait for a sum over fields that it has just written. */
+	word[0] = bpf_htonl(0x45U << 24 | (__u32)outer->traffic_class << 16 | (__u16)(outer->payload + sizeof(*ip)));
 	/* An identification matters only to fragments (RFC 6864). */
-	ip->id = outer->dont_fragment ? 0 : (__u16)bpf_get_prandom_u32();
-	ip->frag_off = outer->dont_fragment ? bpf_htons(IP_DF) : 0;
-	ip->ttl = TUNNEL_HOP_LIMIT;
-	ip->protocol = outer->protocol;
-	ip->check = 0;
-	ip->saddr = backend->tunnel_source.word[3];
-	ip->daddr = backend->addr.word[3];
+	word[1] = outer->dont_fragment ? bpf_htonl(IP_DF) : bpf_htonl(bpf_get_prandom_u32() << 16);
+	word[2] = bpf_htonl((__u32)TUNNEL_HOP_LIMIT << 24 | (__u32)outer->protocol << 16);
+	word[3] = backend->tunnel_source.word[3];
+	word[4] = backend->addr.word[3];
 #pragma unroll
-	for (int i = 0; i < (int)sizeof(*ip) / 4; i++)
-		sum += ((__u32 *)ip)[i];
+	for (int i = 0; i < (int)sizeof(*ip) / 4; i++) {
+		sum += word[i];
+		((__u32 *)ip)[i] = word[i];
+	}
 	ip->check = ~csum_fold(sum);
 	return 0;
 }
@@ -107,30 +105,26 @@ static __always_inline int tunnel_write_v6(struct xdp_md *ctx, const struct pkt 
 	return 0;
 }
 
-/* A function of its own: beside the rest of canary_xdp, its part of the stack is more than kernel 6.1 has. */
-GLOBAL int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
-			  const struct canary_backend *backend, const struct canary_next_hop *hop)
+static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
+					  const struct canary_backend *backend, const struct canary_next_hop *hop)
 {
 	struct tunnel_outer outer = {};
-	__u8 inner_protocol;
-	__u32 shim, header, tail, l3;
-	bool v4;
+	__u8 inner_protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	__u32 shim = tunnel_shim_len(config), header, tail, l3;
+	bool v4 = addr_v4(&backend->addr);
 	int verdict;
 
-	if (!p || !config || !backend || !hop)
-		return DROP(FAULT);
-	inner_protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-	v4 = addr_v4(&backend->addr);
-	shim = tunnel_shim_len(config);
 	header = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	outer.payload = p->ip_len + shim;
 	outer.protocol = shim ? IPPROTO_UDP : inner_protocol;
 	if (!tunnel_read_inner(ctx, p, &outer))
 		return DROP(FAULT);
 	/* Padding of a short frame would follow the inner packet into the tunnel. */
-	tail = pkt_size(ctx) - p->l3 - p->ip_len;
-	if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
-		return DROP(FAULT);
+	if (!pkt_ends(ctx, p->l3 + p->ip_len)) {
+		tail = pkt_size(ctx) - p->l3 - p->ip_len;
+		if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
+			return DROP(FAULT);
+	}
 	verdict = frame_rewrite(ctx, p, hop, header + shim, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
 	if (verdict)
 		return verdict;

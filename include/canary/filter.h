@@ -14,13 +14,20 @@ enum canary_filter_role {
 	CANARY_FILTER_BACKEND = 2, /* ... or a backend's */
 };
 
-CANARY_INLINE __u64 canary_filter_hash(enum canary_filter_role role, const struct canary_addr *addr, __u16 port,
-				       __u8 proto)
+/* Of an address alone: it is the same for every port that is tried with it. */
+CANARY_INLINE __u64 canary_filter_addr(const struct canary_addr *addr)
 {
 	__u64 x = ((__u64)addr->word[0] << 32 | addr->word[1]) * 0x9e3779b97f4a7c15ULL;
 
 	x = (x ^ x >> 32 ^ ((__u64)addr->word[2] << 32 | addr->word[3])) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ x >> 32 ^ ((__u64)port << 16 | (__u64)proto << 8 | role)) * 0x94d049bb133111ebULL;
+	return x ^ x >> 32;
+}
+
+/* addr: canary_filter_addr() */
+CANARY_INLINE __u64 canary_filter_hash(enum canary_filter_role role, __u64 addr, __u16 port, __u8 proto)
+{
+	__u64 x = (addr ^ ((__u64)port << 16 | (__u64)proto << 8 | role)) * 0x94d049bb133111ebULL;
+
 	return x ^ x >> 32;
 }
 

@@ -141,7 +141,7 @@ void datapath_steer(struct datapath_packet *packet)
 	p->tcp_flags = packet->tcp_flags;
 	p->tcp_seq = packet->tcp_seq;
 	p->flags = (packet->icmp_error ? PKT_ICMP_ERROR : 0) | (packet->data ? PKT_DATA : 0);
-	p->service = service_find(&p->tuple);
+	p->service = service_find(p);
 	packet->backend = 0;
 	packet->verdict = XDP_PASS;
 	packet->service = p->service;
@@ -149,8 +149,10 @@ void datapath_steer(struct datapath_packet *packet)
 	if (!p->service || !config)
 		return;
 	if (config->lease_ns && !packet->lease_unchecked && flow_may_open(p) &&
-	    guard_lease(p->service, p->word, pkt_now(p)))
+	    guard_lease(p->service, p->word, pkt_now(p))) {
+		p->word = 0;
 		config = service_config(p);
+	}
 	name_backend(p, packet->named);
 	packet->verdict = flow_steer(p, config, &a);
 	if (packet->verdict)

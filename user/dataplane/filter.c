@@ -12,7 +12,7 @@
 
 static void set(__u64 *words, enum canary_filter_role role, const struct canary_addr *addr, __u16 port, __u8 proto)
 {
-	__u32 bit = canary_filter_bit(canary_filter_hash(role, addr, port, proto));
+	__u32 bit = canary_filter_bit(canary_filter_hash(role, canary_filter_addr(addr), port, proto));
 
 	words[bit / 64] |= 1ULL << bit % 64;
 }
