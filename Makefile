@@ -7,7 +7,10 @@
 #   make fuzz          the fuzzers, FUZZ_TIME=60 seconds each: FUZZ='packet api' for some
 #   make test-kernels  the bpf tests and traffic on this kernel and, in emulated machines, on Debian's 6.1 and 6.12 (root; about
 #                      an hour): KERNELS=6.1 for one of them (here: this one), PARTS=load for less, see scripts/vm-test
-#   make bench         ns per packet, beside floors (root): BENCH='ipip v4 ack' for some rows, BENCH=--help for more
+#   make bench         ns per packet, beside floors, with observing off (root; ten minutes): BENCH='ipip v4 ack' for some rows,
+#                      BENCH=--help for more. Also writes $(BUILD)/bench.json and a picture, $(BUILD)/bench.svg
+#   make bench-full    the same of all rows, in runs of five million packets (two hours)
+#   make bench-control what commands cost with a thousand services, and how large program and maps are (root; half a minute)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
 #
@@ -81,7 +84,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
+.PHONY: all bench bench-control bench-full demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
 .PHONY: check clean fuzzers helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -247,8 +250,15 @@ test-kernels:
 check: all
 	scripts/check $(BUILD)
 
+BENCH ?= --repeat 1000000 off
 bench: $(BENCH_PROGRAM)
-	$(BENCH_PROGRAM) $(BENCH)
+	$(BENCH_PROGRAM) --json $(BUILD)/bench.json --plot $(BUILD)/bench.svg $(BENCH)
+
+bench-control: all
+	BUILD=$(BUILD) tests/bench/control $(BUILD)/bench-control.json
+
+bench-full:
+	$(MAKE) bench BENCH='--repeat 5000000'
 
 demo:
 	scripts/deps

@@ -146,5 +146,7 @@ void bench_print_group(FILE *to, const struct bench_result *result);
 /* 0 or -errno. */
 int bench_write_json(FILE *to, const struct bench_options *options, int cpu, const struct bench_result *results,
 		     size_t count);
+/* As SVG. 0 or -errno. */
+int bench_write_plot(FILE *to, const struct bench_result *results, size_t count);
 
 #endif

@@ -13,7 +13,7 @@
 #include "core/text.h"
 
 static const char usage[] =
-	"bench [--repeat N] [--rounds N] [--cpu N] [--json FILE] [WORD...]\n"
+	"bench [--repeat N] [--rounds N] [--cpu N] [--json FILE] [--plot FILE] [WORD...]\n"
 	"\n"
 	"ns per packet of the data plane. As root; in a network namespace of its own.\n"
 	"\n"
@@ -21,6 +21,7 @@ static const char usage[] =
 	"  --rounds N   rounds, beside one that warms up (9)\n"
 	"  --cpu N      the CPU to run on (the last one)\n"
 	"  --json FILE  the results as JSON as well; -: to standard output, and the table to standard error\n"
+	"  --plot FILE  and as a picture (SVG): ns against flows\n"
 	"\n"
 	"Words select rows; those of one line are alternatives, a line without any takes all:\n"
 	"\n";
@@ -28,7 +29,7 @@ static const char usage[] =
 struct task {
 	struct bench_options options;
 	struct bench_selection selection;
-	const char *json;
+	const char *json, *plot;
 	unsigned cpu;
 	bool cpu_given;
 };
@@ -48,9 +49,13 @@ static void print_usage(FILE *to)
 static int parse_arguments(int argc, char **argv, struct task *task)
 {
 	static const struct option options[] = {
-		{"repeat", required_argument, NULL, 'r'}, {"rounds", required_argument, NULL, 'n'},
-		{"cpu", required_argument, NULL, 'c'},	  {"json", required_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},	  {},
+		{"repeat", required_argument, NULL, 'r'},
+		{"rounds", required_argument, NULL, 'n'},
+		{"cpu", required_argument, NULL, 'c'},
+		{"json", required_argument, NULL, 'j'},
+		{"plot", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{},
 	};
 	int option, bad = 0;
 
@@ -69,6 +74,9 @@ static int parse_arguments(int argc, char **argv, struct task *task)
 			break;
 		case 'j':
 			task->json = optarg;
+			break;
+		case 'p':
+			task->plot = optarg;
 			break;
 		case 'h':
 			print_usage(stdout);
@@ -127,6 +135,18 @@ static int write_json(const struct task *task, int cpu, const struct bench_resul
 	return result;
 }
 
+static int write_plot(const char *path, const struct bench_result *results, size_t count)
+{
+	FILE *to = fopen(path, "we");
+	int result = to ? bench_write_plot(to, results, count) : -errno;
+
+	if (to && fclose(to) && !result)
+		result = -errno;
+	if (result)
+		fprintf(stderr, "bench: cannot write %s: %s\n", path, strerror(-result));
+	return result;
+}
+
 static int measure(void *arg)
 {
 	static struct bench_result results[BENCH_MAX_GROUPS];
@@ -149,7 +169,9 @@ static int measure(void *arg)
 		hide_progress();
 		bench_print_group(table, &results[done]);
 	}
-	return task->json ? write_json(task, cpu, results, done) : 0;
+	if (task->json && write_json(task, cpu, results, done))
+		return 1;
+	return task->plot && write_plot(task->plot, results, done);
 }
 
 int main(int argc, char **argv)

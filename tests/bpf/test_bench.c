@@ -4,6 +4,9 @@
 
 #include "../bench/bench.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /*
  * A group takes a second, most of it to set up: of IPv6 and of windows, ACKs stand for all packets; what is observed and
  * what not is worth a look in each way of forwarding, with IPv6 in one.
@@ -46,6 +49,34 @@ static void rows_do_what_they_are_timed_for(void **state)
 	}
 	/* All packets where there is a service, those of no connection where there is none, and in the windows of all but nat. */
 	assert_int_equal(groups, BENCH_FAMILIES * (4 * BENCH_PACKETS + 3 + 3 * 3 + 2 * 4 * 3));
+}
+
+static void the_picture_has_a_line_for_each_group(void **state)
+{
+	static const struct bench_result results[2] = {
+		{.group = {.forward = BENCH_FORWARD_IPIP},
+		 .floor = {[BENCH_FLOOR_TX] = {1, {20}}, [BENCH_FLOOR_ADJUST] = {1, {30}}},
+		 .row = {[BENCH_FLOWS_1] = {1, {65}}, [BENCH_FLOWS_1M] = {1, {85}}}},
+		{.group = {.forward = BENCH_FORWARD_L2},
+		 .floor = {[BENCH_FLOOR_TX] = {1, {20}}},
+		 .row = {[BENCH_FLOWS_1] = {1, {60}}}},
+	};
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	(void)state;
+	assert_non_null(to);
+	assert_int_equal(bench_write_plot(to, results, 2), 0);
+	fclose(to);
+	assert_int_equal(strncmp(text, "<svg ", 5), 0);
+	/* Up to 80 ns, from 490 up to 40; in the first column and the last. */
+	assert_non_null(strstr(text, "points='60.0,265.0 700.0,152.5 '"));
+	assert_non_null(strstr(text, "points='60.0,265.0 '"));
+	assert_non_null(strstr(text, ">ipip v4 ack settled off<"));
+	assert_non_null(strstr(text, ">l2 v4 ack settled off<"));
+	assert_string_equal(text + len - 7, "</svg>\n");
+	free(text);
 }
 
 static void figures_are_net_of_what_is_not_the_program(void **state)
@@ -116,6 +147,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(rows_do_what_they_are_timed_for),
+		TEST(the_picture_has_a_line_for_each_group),
 		TEST(figures_are_net_of_what_is_not_the_program),
 		TEST(words_select_rows),
 	};
