@@ -176,7 +176,7 @@ $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 
-$(BUILD)/tests/bpf/test_bench $(BUILD)/tests/bpf/test_bench_flows: $(BENCH_LIB)
+$(BUILD)/tests/bpf/test_bench $(BUILD)/tests/bpf/test_bench_cost: $(BENCH_LIB)
 
 $(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o $(BENCH_LIB) $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
