@@ -50,7 +50,6 @@ wait_for 10 "it to be carried out" is 0 '.pending | length'
 # The next release: the new version is stable, and the old one's hosts have the next, at first with no release of its own.
 sed 's/^    stable:/    X:/; s/^    canary:/    stable:/; s/^    X:/    canary:/' "$work/canary.yaml" >"$work/next.yaml"
 sed '/^    canary:/d' "$work/next.yaml" >"$work/without.yaml"
-before=$(ctl backend list web --json | jq -c '[.backends[] | [.cohort, .address, .state]] | sort')
 succeeds ctl apply -f "$work/next.yaml" # what drains may be the next release's canary
 succeeds ctl apply -f "$work/without.yaml"
 succeeds ctl apply -f "$work/next.yaml"
