@@ -303,7 +303,9 @@ const char *external_text(const struct supervisor *supervisor, size_t gate)
 
 const char *external_clause(const struct supervisor *supervisor, int gate, enum reason reason)
 {
-	const char *text = gate >= 0 ? external_text(supervisor, (size_t)gate) : "";
+	/* An answer that came since was not judged yet. */
+	bool told = gate >= 0 && reason != REASON_UNASKED;
+	const char *text = told ? external_text(supervisor, (size_t)gate) : "";
 
 	return *text ? text : reason_text(reason);
 }
