@@ -98,9 +98,6 @@ char *rollout_because(const json_t *transition)
 	case ROLLOUT_CAUSE_DEADLINE:
 		ret = text("the deadline is over; %s", judgement);
 		break;
-	case ROLLOUT_CAUSE_BREAKER:
-		ret = text("%s", reason_text(REASON_BREAKER));
-		break;
 	case ROLLOUT_CAUSE_OVERRIDE:
 		ret = text("another weight was set by force");
 		break;

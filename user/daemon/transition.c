@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/breaker.h"
+#include "core/text.h"
 #include "daemon/log.h"
 
 #define MAX_ENTRIES (ROLLOUT_MAX_GATES + 2)
+#define WHY_TEXT_LEN (BREAKER_TEXT_LEN + 128)
 
 struct entries {
 	struct entries *next; /* of those that are owed to the history: the next younger ones */
@@ -44,23 +47,67 @@ static const char *gate_name(const struct record *record, const struct judgement
 	return judgement->gate >= 0 ? record->plan.gates[judgement->gate].name : NULL;
 }
 
+static bool is_trip(const struct judgement *judgement)
+{
+	return judgement->finding.reason == REASON_BREAKER;
+}
+
+/* Why, in a sentence; of the breaker's trip with the numbers behind it. */
+static const char *format_why(const struct supervisor *supervisor, const struct judgement *judgement,
+			      char buf[WHY_TEXT_LEN])
+{
+	const struct guard *guard = &supervisor->now.guard;
+	bool relative = guard->reason == CANARY_STOP_RELATIVE;
+	char numbers[BREAKER_TEXT_LEN];
+
+	if (!is_trip(judgement))
+		return external_clause(supervisor, judgement->gate, judgement->finding.reason);
+	snprintf(buf, WHY_TEXT_LEN, "%s: %s (%s rule, sum %.3g, limit %.3g)", reason_text(REASON_BREAKER),
+		 format_breaker(relative, guard->flows, guard->failures, numbers), relative ? "relative" : "absolute",
+		 guard->sum, guard->limit);
+	return buf;
+}
+
+static json_t *breaker_view(const struct guard *guard)
+{
+	json_t *flows = json_object(), *failures = json_object();
+
+	for (int i = 0; i < CANARY_COHORTS; i++) {
+		const char *cohort = cohort_name((enum canary_cohort)i);
+
+		json_object_set_new(flows, cohort, json_integer(guard->flows[i]));
+		json_object_set_new(failures, cohort, json_integer(guard->failures[i]));
+	}
+	return json_pack("{s:s, s:f, s:f, s:o, s:o}", "rule",
+			 guard->reason == CANARY_STOP_RELATIVE ? "relative" : "absolute", "sum", guard->sum, "limit",
+			 guard->limit, "flows", flows, "failures", failures);
+}
+
+static json_t *judgement_view(const struct supervisor *supervisor, const struct record *record,
+			      const struct judgement *judgement)
+{
+	char why[WHY_TEXT_LEN];
+	json_t *view = json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict), "reason",
+				 reason_name(judgement->finding.reason), "text", format_why(supervisor, judgement, why),
+				 "gate", gate_name(record, judgement));
+
+	if (is_trip(judgement))
+		json_object_set_new(view, "breaker", breaker_view(&supervisor->now.guard));
+	return view;
+}
+
 /* What was judged, beside the state: {"judgement": ..., "plan": ..., ...}. */
 static char *state_text(const struct supervisor *supervisor, const struct record *record,
 			const struct judgement *judgement, bool judged)
 {
 	char *text = record_text(record, true), *whole;
-	const char *gate = gate_name(record, judgement);
 	json_t *view;
 
 	if (!text || !judged)
 		return text;
 	view = json_loads(text, 0, NULL);
 	free(text);
-	json_object_set_new(view, "judgement",
-			    json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict),
-				      "reason", reason_name(judgement->finding.reason), "text",
-				      external_clause(supervisor, judgement->gate, judgement->finding.reason), "gate",
-				      gate));
+	json_object_set_new(view, "judgement", judgement_view(supervisor, record, judgement));
 	whole = json_dumps(view, JSON_COMPACT);
 	json_decref(view);
 	return whole;
@@ -241,6 +288,7 @@ void transition_announce(struct supervisor *supervisor, const struct rollout_tra
 	const struct record *record = &supervisor->record;
 	const struct judgement *judgement = &transition->judgement;
 	const char *gate = gate_name(record, judgement);
+	char why[WHY_TEXT_LEN];
 	bool judged = transition->cause != ROLLOUT_CAUSE_REQUEST && transition->cause != ROLLOUT_CAUSE_OVERRIDE &&
 		      transition->cause != ROLLOUT_CAUSE_HOOK && transition->cause != ROLLOUT_CAUSE_BROKEN;
 	enum log_level level = transition->to == ROLLOUT_ROLLED_BACK || transition->to == ROLLOUT_FAILED
@@ -251,5 +299,5 @@ void transition_announce(struct supervisor *supervisor, const struct rollout_tra
 		 rollout_state_name(transition->to), transition->to_step + 1, record->plan.step_count,
 		 weight_after(record) / 100, weight_after(record) % 100, rollout_cause_name(transition->cause),
 		 judged && gate ? " " : "", judged && gate ? gate : "", judged ? ": " : "",
-		 judged ? external_clause(supervisor, judgement->gate, judgement->finding.reason) : "");
+		 judged ? format_why(supervisor, judgement, why) : "");
 }
