@@ -59,6 +59,8 @@ case_ "a weight set by force pauses the rollout; resume sets the step's again"
 succeeds ctl set-weight 30 --force
 wait_for 10 "the pause" is paused .state
 eq "$(rollout '.last_transition.cause') $(weight_in_force)" "override 30" "the cause, and the weight in force"
+eq "$(rollout '.last_transition | [.event, .forced_weight] | join(" ")')" "manual_weight 30" "the event, and the weight"
+contains "$(ctl rollout history)" 'paused +from progressing.*: the weight was set to 30% by hand' "the history"
 succeeds ctl rollout resume
 carried_out
 eq "$(stands)" "progressing 2 20 20" "afterwards"
@@ -99,6 +101,11 @@ carried_out
 succeeds ctl rollout promote --full
 carried_out
 eq "$(stands)" "baking 3 100 99" "after promote --full"
+eq "$(recorded '[.[] | select(.kind == "transition") | .event] | .[-4:]')" '["promote","rollback","start","promote_full"]' \
+	"what was asked for"
+contains "$(ctl rollout history)" 'baking +from progressing, step 3, weight 100%: rollout promote --full' "the history"
+contains "$(ctl rollout status)" 'since .* baking: rollout promote --full' "the status"
+contains "$(ctl rollout explain)" 'from progressing to baking at step 3 of 3: promote --full' "the explanation"
 
 case_ "rollback is possible in every state, and --reset ends the canary's connections"
 hold held -t 10000 -s 198.51.100.201/20 -p 40000-40001 "$vip" 80
@@ -196,6 +203,7 @@ daemon_starts
 wait_for 10 "the daemon to know" is rolled_back .state
 sleep 2
 eq "$(stands)" "rolled_back 2 0 0" "the rollout, with the daemon back"
+contains "$(ctl rollout status)" 'rolled back: the weight was set to 0% by hand' "why"
 
 case_ "a daemon that hangs does not keep a rollback waiting"
 succeeds ctl rollout start

@@ -96,18 +96,27 @@ static json_t *judgement_view(const struct supervisor *supervisor, const struct 
 	return view;
 }
 
-/* What was judged, beside the state: {"judgement": ..., "plan": ..., ...}. */
-static char *state_text(const struct supervisor *supervisor, const struct record *record,
-			const struct judgement *judgement, bool judged)
+static bool is_judged(const struct request *request)
+{
+	return request->type == ROLLOUT_EVENT_TICK || request->type == ROLLOUT_EVENT_TRIP;
+}
+
+/* What happened, beside the state: {"event": ..., "judgement": ..., "plan": ..., ...}. */
+static char *state_text(const struct supervisor *supervisor, const struct record *record, const struct request *request,
+			const struct judgement *judgement)
 {
 	char *text = record_text(record, true), *whole;
 	json_t *view;
 
-	if (!text || !judged)
-		return text;
+	if (!text)
+		return NULL;
 	view = json_loads(text, 0, NULL);
 	free(text);
-	json_object_set_new(view, "judgement", judgement_view(supervisor, record, judgement));
+	json_object_set_new(view, "event", json_string(rollout_event_name(request->type)));
+	if (request->by_hand)
+		json_object_set_new(view, "forced_weight", json_real(supervisor->running.weight / 100.0));
+	if (is_judged(request))
+		json_object_set_new(view, "judgement", judgement_view(supervisor, record, judgement));
 	whole = json_dumps(view, JSON_COMPACT);
 	json_decref(view);
 	return whole;
@@ -218,8 +227,8 @@ static int keep(struct supervisor *supervisor, struct entries *entries, bool owe
 int transition_keep(struct supervisor *supervisor, const struct record *record, const struct request *request,
 		    const struct rollout_transition *transition, struct error *error)
 {
-	bool judged = request->type == ROLLOUT_EVENT_TICK || request->type == ROLLOUT_EVENT_TRIP;
-	char *state = state_text(supervisor, record, &transition->judgement, judged);
+	bool judged = is_judged(request) && supervisor->judged;
+	char *state = state_text(supervisor, record, request, &transition->judgement);
 	struct entries *entries = calloc(1, sizeof(*entries));
 	struct history_entry *entry;
 
@@ -240,7 +249,7 @@ int transition_keep(struct supervisor *supervisor, const struct record *record, 
 		.uid = request->uid,
 		.state = state,
 	};
-	for (size_t i = 0; judged && supervisor->judged && i < supervisor->record.plan.gate_count; i++)
+	for (size_t i = 0; judged && i < supervisor->record.plan.gate_count; i++)
 		add_verdict(entries, supervisor, i);
 	return keep(supervisor, entries, transition->to == ROLLOUT_ROLLED_BACK, error);
 }
