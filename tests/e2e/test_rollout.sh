@@ -139,6 +139,7 @@ case_ "a canary without traffic is inconclusive: it is neither promoted nor roll
 succeeds ctl rollout start
 reaches inconclusive 20
 eq "$(rollout '[.step, .weight, .judgement.verdict, .judgement.reason] | join(" ")')" "1 5 inconclusive no_traffic" "the status"
+eq "$(rollout '.gates[0] | [.name, .verdict, .reason] | join(" ")')" "errors inconclusive too_few_flows" "its gate on failures"
 eq "$(weight_in_force)" 5 "the weight in force"
 sleep 3
 eq "$(rollout .state)" inconclusive "the state later"
