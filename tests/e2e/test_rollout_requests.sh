@@ -88,6 +88,16 @@ succeeds ctl rollout resume
 carried_out
 eq "$(affinity_in_force) $(stands)" "flow progressing 2 20 20" "with the affinity of before"
 
+case_ "a service is not deleted during its rollout, by a command or by a file without it"
+gone='would delete web, whose weight belongs to its rollout.*rollback.*--force'
+refused 1 "$gone" ctl service del web
+sed 's/name: web/name: other/' "$work/canary.yaml" >"$work/without.yaml"
+refused 1 "$gone" ctl apply -f "$work/without.yaml"
+refused 1 "$gone" ctl apply -f "$work/without.yaml" --dry-run
+sed "s/$vip/203.0.113.99/" "$work/canary.yaml" >"$work/address.yaml"
+refused 1 "$gone" ctl apply -f "$work/address.yaml"
+eq "$(stands)" "progressing 2 20 20" "afterwards"
+
 case_ "promote takes the next step now, and --full the last"
 succeeds ctl rollout promote
 carried_out
@@ -267,3 +277,8 @@ carried_out
 daemon_ends || fail "the daemon's exit code: $?"
 eq "$(weight_in_force)" 5 "the weight in force"
 [ ! -e "$CANARYD_SOCKET" ] || fail "its socket is left"
+
+case_ "by force a service is deleted during its rollout"
+refused 1 "$gone" ctl service del web
+contains "$(ctl service del web --force)" 'web: deleted' "what it says"
+eq "$(ctl status --json | jq '.services | length')" 0 "the services that are left"
