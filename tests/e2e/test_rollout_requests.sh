@@ -131,7 +131,7 @@ at_least "$(broken_on canary held)" 30 "the canary's connections that ended"
 
 case_ "a blocked service is not started, and says why"
 succeeds ctl rollout block --reason 'the database moves'
-refused 1 'blocked' ctl rollout start
+refused 1 'rollouts are blocked \(the database moves\): unblock first' ctl rollout start
 contains "$(ctl rollout status)" 'blocked +the database moves' "the status"
 refused 2 'needs --reason' ctl rollout block
 succeeds ctl rollout unblock

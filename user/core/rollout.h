@@ -144,6 +144,7 @@ struct rollout_event {
 	unsigned week_minute; /* of local time, see week_minute(): for freeze windows */
 	struct judgement judgement; /* TICK */
 	bool reset; /* ROLLBACK */
+	const char *block_reason; /* why rollouts are blocked, where they are and it is known; or NULL or "" */
 };
 
 /* For the history. `number` is unique in a service and has no gaps. */

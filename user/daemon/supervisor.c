@@ -228,6 +228,7 @@ static int apply_event(const struct request *request, struct record *record, str
 		.week_minute = local_week_minute(),
 		.judgement = request->judgement,
 		.reset = request->reset,
+		.block_reason = record->block_reason,
 	};
 
 	return rollout_apply(&record->plan, &record->rollout, &event, transition, error);
