@@ -115,3 +115,12 @@ case_ "what is in the way of a directory is named"
 touch "$work/file"
 refused 1 "cannot make $work/file: it is there and is no directory" \
 	on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/file/state" --socket "$CANARYD_SOCKET"
+
+case_ "with several services, feedback says how to name the one it is about"
+sed "1d; s/name: web/name: second/; s/$vip/203.0.113.99/" "$work/canary.yaml" >"$work/second.yaml"
+cat "$work/second.yaml" >>"$work/canary.yaml"
+begins "$work/several" "$work/run/several.sock"
+refused 1 'which service\? There are web, second: name one with --service' ctl feedback 198.51.100.1 bad
+refused 1 'there is no service "third"' ctl feedback 198.51.100.1 bad --service third
+contains "$(ctl feedback 198.51.100.1 bad --service second)" '^second: bad, noted' "what it says where it is named"
+daemon_ends || fail "the daemon's exit code: $?"

@@ -247,15 +247,19 @@ static void post_feedback(struct http_call *call, void *arg)
 {
 	struct supervisor *supervisor = pick(call, arg);
 	const char *client = body_text(call, "client"), *verdict = body_text(call, "verdict");
+	const char *service = body_text(call, "service");
 	bool good = verdict && !strcmp(verdict, "good"), bad = verdict && !strcmp(verdict, "bad");
 	const struct word word = {client, good, body_text(call, "note"), http_uid(call)};
 	struct feedback_result result;
 	struct error error;
 	int err;
 
+	if (!supervisor && service) {
+		http_reply_error(call, 404, "there is no service \"%s\"", service);
+		return;
+	}
 	if (!supervisor) {
-		http_reply_error(call, body_text(call, "service") ? 404 : 400,
-				 "say which service this is about: {\"service\": NAME, ...}");
+		http_reply_error(call, 400, "say which service this is about: {\"service\": NAME, ...}");
 		return;
 	}
 	if (!client || (!good && !bad)) {
