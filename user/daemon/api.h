@@ -8,7 +8,8 @@
  *                                                     (60), until there are more transitions than N: {service}'s
  *                                                     "transitions", so that nothing is missed between two questions
  *   POST /v1/services/{service}/rollout/{verb}        STATUS, after: start pause resume promote rollback finish undo
- *                                                     retry block unblock. The body may be left out. Its keys:
+ *                                                     retry block unblock. The body may be left out. Its keys, with any
+ *                                                     other refused:
  *                                                       start:    "plan": text of a plan's file (YAML); left out: the
  *                                                                 service's own
  *                                                       promote:  "full": true: to the last step
