@@ -115,3 +115,29 @@ case_ "what is in the way of a directory is named"
 touch "$work/file"
 refused 1 "cannot make $work/file: it is there and is no directory" \
 	on balancer timeout 10 "$canaryd" -f "$work/canary.yaml" --state-dir "$work/file/state" --socket "$CANARYD_SOCKET"
+
+case_ "a body with a member that the verb does not have is refused, and so is one of another type"
+begins "$work/deep/er/state" "$work/run/deep/er/canaryd.sock"
+posting() { # VERB BODY: "STATUS ERROR"
+	on balancer curl -s -m 5 -w '%{http_code}\n' -H 'Content-Type: application/json' -d "$2" --unix-socket "$CANARYD_SOCKET" \
+		"http://localhost/v1/services/web/rollout/$1" | jq -rs '[.[1], .[0].error] | join(" ")'
+}
+for verb in start pause resume promote rollback finish undo retry block unblock; do
+	eq "$(posting "$verb" '{"plam": "x"}')" "400 the body of '$verb' has no member \"plam\"" "the answer to $verb"
+done
+eq "$(posting start '{"plan": {"steps": []}}')" "400 \"plan\" of 'start' is a text" "the answer to an object as plan"
+eq "$(posting promote '{"full": "yes"}')" "400 \"full\" of 'promote' is true or false" "the answer to a text as flag"
+eq "$(posting rollback '{"full": true}')" "400 the body of 'rollback' has no member \"full\"" "the answer to another verb's"
+eq "$(ctl rollout status web --json | jq -r '[.state, .release] | join(" ")')" "idle 0" "the rollout afterwards"
+eq "$(posting block '{"reason": "x"}')" "200 " "the answer to what is right"
+eq "$(posting unblock '{}')" "200 " "the answer to an empty one"
+daemon_ends || fail "the daemon's exit code: $?"
+
+case_ "with several services, feedback says how to name the one it is about"
+sed "1d; s/name: web/name: second/; s/$vip/203.0.113.99/" "$work/canary.yaml" >"$work/second.yaml"
+cat "$work/second.yaml" >>"$work/canary.yaml"
+begins "$work/several" "$work/run/several.sock"
+refused 1 'which service\? There are web, second: name one with --service' ctl feedback 198.51.100.1 bad
+refused 1 'there is no service "third"' ctl feedback 198.51.100.1 bad --service third
+contains "$(ctl feedback 198.51.100.1 bad --service second)" '^second: bad, noted' "what it says where it is named"
+daemon_ends || fail "the daemon's exit code: $?"

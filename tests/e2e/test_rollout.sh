@@ -124,6 +124,12 @@ traffic 200
 succeeds ctl rollout start
 reaches rolled_back 20
 eq "$(rollout '[.last_transition.cause, .weight] | join(" ")') $(weight_in_force)" "breaker 0 0" "the cause, and the weight"
+eq "$(rollout '.last_transition.judgement.breaker | [.rule, .flows.canary >= .failures.canary, .failures.canary >= 5, .failures.stable, .sum >= 7, .limit > 0] | join(" ")')" \
+	"absolute true true 0 true true" "the numbers of the trip"
+said='took the canary out: canary [1-9][0-9]* failures in [1-9][0-9]* flows, stable 0 in [1-9][0-9]*: .*absolute rule, sum [0-9.]*, limit'
+contains "$(ctl rollout history)" "$said" "the history"
+contains "$(ctl rollout explain)" "$said" "the explanation"
+contains "$(ctl rollout status)" "$said" "the status"
 traffic_ends
 succeeds ctl apply -f "$work/canary.yaml"
 behave canary1
@@ -133,6 +139,7 @@ case_ "a canary without traffic is inconclusive: it is neither promoted nor roll
 succeeds ctl rollout start
 reaches inconclusive 20
 eq "$(rollout '[.step, .weight, .judgement.verdict, .judgement.reason] | join(" ")')" "1 5 inconclusive no_traffic" "the status"
+eq "$(rollout '.gates[0] | [.name, .verdict, .reason] | join(" ")')" "errors inconclusive too_few_flows" "its gate on failures"
 eq "$(weight_in_force)" 5 "the weight in force"
 sleep 3
 eq "$(rollout .state)" inconclusive "the state later"

@@ -59,6 +59,8 @@ case_ "a weight set by force pauses the rollout; resume sets the step's again"
 succeeds ctl set-weight 30 --force
 wait_for 10 "the pause" is paused .state
 eq "$(rollout '.last_transition.cause') $(weight_in_force)" "override 30" "the cause, and the weight in force"
+eq "$(rollout '.last_transition | [.event, .forced_weight] | join(" ")')" "manual_weight 30" "the event, and the weight"
+contains "$(ctl rollout history)" 'paused +from progressing.*: the weight was set to 30% by hand' "the history"
 succeeds ctl rollout resume
 carried_out
 eq "$(stands)" "progressing 2 20 20" "afterwards"
@@ -86,6 +88,16 @@ succeeds ctl rollout resume
 carried_out
 eq "$(affinity_in_force) $(stands)" "flow progressing 2 20 20" "with the affinity of before"
 
+case_ "a service is not deleted during its rollout, by a command or by a file without it"
+gone='would delete web, whose weight belongs to its rollout.*rollback.*--force'
+refused 1 "$gone" ctl service del web
+sed 's/name: web/name: other/' "$work/canary.yaml" >"$work/without.yaml"
+refused 1 "$gone" ctl apply -f "$work/without.yaml"
+refused 1 "$gone" ctl apply -f "$work/without.yaml" --dry-run
+sed "s/$vip/203.0.113.99/" "$work/canary.yaml" >"$work/address.yaml"
+refused 1 "$gone" ctl apply -f "$work/address.yaml"
+eq "$(stands)" "progressing 2 20 20" "afterwards"
+
 case_ "promote takes the next step now, and --full the last"
 succeeds ctl rollout promote
 carried_out
@@ -99,6 +111,11 @@ carried_out
 succeeds ctl rollout promote --full
 carried_out
 eq "$(stands)" "baking 3 100 99" "after promote --full"
+eq "$(recorded '[.[] | select(.kind == "transition") | .event] | .[-4:]')" '["promote","rollback","start","promote_full"]' \
+	"what was asked for"
+contains "$(ctl rollout history)" 'baking +from progressing, step 3, weight 100%: rollout promote --full' "the history"
+contains "$(ctl rollout status)" 'since .* baking: rollout promote --full' "the status"
+contains "$(ctl rollout explain)" 'from progressing to baking at step 3 of 3: promote --full' "the explanation"
 
 case_ "rollback is possible in every state, and --reset ends the canary's connections"
 hold held -t 10000 -s 198.51.100.201/20 -p 40000-40001 "$vip" 80
@@ -114,7 +131,7 @@ at_least "$(broken_on canary held)" 30 "the canary's connections that ended"
 
 case_ "a blocked service is not started, and says why"
 succeeds ctl rollout block --reason 'the database moves'
-refused 1 'blocked' ctl rollout start
+refused 1 'rollouts are blocked \(the database moves\): unblock first' ctl rollout start
 contains "$(ctl rollout status)" 'blocked +the database moves' "the status"
 refused 2 'needs --reason' ctl rollout block
 succeeds ctl rollout unblock
@@ -196,6 +213,7 @@ daemon_starts
 wait_for 10 "the daemon to know" is rolled_back .state
 sleep 2
 eq "$(stands)" "rolled_back 2 0 0" "the rollout, with the daemon back"
+contains "$(ctl rollout status)" 'rolled back: the weight was set to 0% by hand' "why"
 
 case_ "a daemon that hangs does not keep a rollback waiting"
 succeeds ctl rollout start
@@ -259,3 +277,8 @@ carried_out
 daemon_ends || fail "the daemon's exit code: $?"
 eq "$(weight_in_force)" 5 "the weight in force"
 [ ! -e "$CANARYD_SOCKET" ] || fail "its socket is left"
+
+case_ "by force a service is deleted during its rollout"
+refused 1 "$gone" ctl service del web
+contains "$(ctl service del web --force)" 'web: deleted' "what it says"
+eq "$(ctl status --json | jq '.services | length')" 0 "the services that are left"

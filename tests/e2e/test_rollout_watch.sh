@@ -127,7 +127,7 @@ eq "$(grep -aoP '\x1b\[[0-9;?]*[a-zA-Z]' "$work/watch-plain.out" | sort -u | tr 
 
 case_ "in a file it is a line for each change, and nothing is drawn"
 eq "$(grep -c $'\x1b' "$work/watch-file.out")" 0 "lines with an escape"
-eq "$(sed 's/^20[^ ]*Z  //' "$work/watch-file.out")" "web: progressing, step 1 of 2, weight 5%: asked for
+eq "$(sed 's/^20[^ ]*Z  //' "$work/watch-file.out")" "web: progressing, step 1 of 2, weight 5%: rollout start
 web: baking, step 2 of 2, weight 100%: the step passed
 web: succeeded, step 2 of 2, weight 100%: the step passed" "the lines"
 

@@ -276,6 +276,24 @@ static void test_times_within_the_tolerance_are_rolled_back_no_more_than_alpha(v
 	assert_true(sim_times_rollbacks(&random, 1.5, 2, 100, 50) > 0.95);
 }
 
+static void test_a_gate_on_failures_says_nothing_without_flows_of_the_canary(void **state)
+{
+	struct eprocess process = eprocess_new(1.2, 0.01);
+	struct finding silent = failures_finding(&process, 0), fine = failures_finding(&process, 1);
+	struct finding unsaid = feedback_finding(&process), failed;
+
+	(void)state;
+	assert_int_equal(silent.verdict, VERDICT_INCONCLUSIVE);
+	assert_int_equal(silent.reason, REASON_TOO_FEW_FLOWS);
+	assert_int_equal(fine.verdict, VERDICT_PASS);
+	assert_int_equal(unsaid.verdict, VERDICT_PASS);
+	/* What it has found before stays so in a step without traffic. */
+	process.failed = true;
+	failed = failures_finding(&process, 0);
+	assert_int_equal(failed.verdict, VERDICT_FAIL);
+	assert_int_equal(failed.reason, REASON_WORSE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_a_canary_50_ms_slower_fails_after_few_samples),
 		cmocka_unit_test(test_a_bunch_of_delays_does_not_decide_alone_and_microseconds_do_not_at_all),
 		cmocka_unit_test(test_times_within_the_tolerance_are_rolled_back_no_more_than_alpha),
+		cmocka_unit_test(test_a_gate_on_failures_says_nothing_without_flows_of_the_canary),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

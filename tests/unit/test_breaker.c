@@ -384,6 +384,22 @@ static void test_clients_with_many_failures_trip_nothing_if_first_failures_count
 	assert_true(every > 100); /* else the simulation shows nothing */
 }
 
+static void test_a_trip_is_told_with_the_numbers_of_both_cohorts(void **state)
+{
+	const __u32 flows[CANARY_COHORTS] = {[CANARY_STABLE] = 100, [CANARY_CANARY] = 20};
+	const __u32 none[CANARY_COHORTS] = {}, one[CANARY_COHORTS] = {[CANARY_STABLE] = 1, [CANARY_CANARY] = 10};
+	char text[BREAKER_TEXT_LEN];
+
+	(void)state;
+	assert_string_equal(format_breaker(true, flows, one, text),
+			    "canary 10 failures in 20 flows, stable 1 in 100: 50 times stable's rate");
+	assert_string_equal(format_breaker(true, none, none, text),
+			    "canary 0 failures in 0 flows, stable 0 in 0: stable has none");
+	assert_string_equal(
+		format_breaker(false, flows, one, text),
+		"canary 10 failures in 20 flows, stable 1 in 100: more than may fail, whatever stable's rate");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_usual_failure_rates_do_not_trip_the_absolute_rule),
 		cmocka_unit_test(test_a_flood_that_meets_both_cohorts_hardly_ever_trips),
 		cmocka_unit_test(test_clients_with_many_failures_trip_nothing_if_first_failures_count),
+		cmocka_unit_test(test_a_trip_is_told_with_the_numbers_of_both_cohorts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -279,6 +279,26 @@ static void test_no_step_forward_in_a_freeze_window_and_rollback_always(void **t
 	assert_int_equal(transition.to, ROLLOUT_ROLLED_BACK);
 }
 
+static void test_what_is_refused_says_why_in_the_words_of_the_command_line(void **test)
+{
+	const struct rollout_plan plan = rollout_plan_default();
+	struct rollout rollout = {};
+	struct rollout_event event = event_of(ROLLOUT_EVENT_PROMOTE_FULL, 1000);
+	struct rollout_transition transition;
+	struct error error;
+
+	(void)test;
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), -EBUSY);
+	assert_string_equal(error.text, "the rollout is idle, so 'promote --full' means nothing: start one");
+	apply(&plan, &rollout, ROLLOUT_EVENT_BLOCK, 1000);
+	event = event_of(ROLLOUT_EVENT_START, 1000);
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), -EBUSY);
+	assert_string_equal(error.text, "rollouts are blocked: unblock first");
+	event.block_reason = "the database moves";
+	assert_int_equal(rollout_apply(&plan, &rollout, &event, &transition, &error), -EBUSY);
+	assert_string_equal(error.text, "rollouts are blocked (the database moves): unblock first");
+}
+
 static void test_blocked_rollouts_neither_start_nor_go_on(void **test)
 {
 	const struct rollout_plan plan = rollout_plan_default();
@@ -573,6 +593,7 @@ int main(void)
 		cmocka_unit_test(test_pauses_do_not_count_and_downtime_does),
 		cmocka_unit_test(test_approval_waits_for_a_person_and_stops_the_deadline),
 		cmocka_unit_test(test_no_step_forward_in_a_freeze_window_and_rollback_always),
+		cmocka_unit_test(test_what_is_refused_says_why_in_the_words_of_the_command_line),
 		cmocka_unit_test(test_blocked_rollouts_neither_start_nor_go_on),
 		cmocka_unit_test(test_the_deadline_does_what_the_plan_says),
 		cmocka_unit_test(test_another_weight_pauses_and_resume_begins_the_step_again),

@@ -201,6 +201,20 @@ static int check_affinity(struct apply *apply, bool force, struct error *error)
 	return 0;
 }
 
+/* A service with another address is another one, too. */
+static int check_deletions(const struct apply *apply, struct error *error)
+{
+	const struct change *change = &apply->change;
+
+	for (size_t i = 0; i < change->actual.service_count; i++) {
+		const struct service_model *service = &change->actual.services[i];
+
+		if (!model_find_same(&change->desired, service) && owners_find(&apply->owners, service->name))
+			return owner_refuse_deletion(service->name, error);
+	}
+	return 0;
+}
+
 int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error)
 {
 	const struct instance instance = {apply->cli->dir, apply->cli->key_file};
@@ -229,7 +243,9 @@ int apply_begin(struct apply *apply, enum dataplane_access access, bool force, s
 	err = check_affinity(apply, force, error);
 	if (err || force)
 		return err;
-	err = check_finished(apply, error);
+	err = check_deletions(apply, error);
+	if (!err)
+		err = check_finished(apply, error);
 	return err ? err : check_canaries(change, error);
 }
 

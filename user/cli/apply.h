@@ -22,8 +22,8 @@ struct apply {
 int apply_load(struct apply *apply, const struct cli *cli, const char *file, struct error *error);
 /*
  * Begins a change whose `desired` is the file's, and plans it. 0 or -errno; -EBUSY, unless `force`, where the last canary
- * backend of a service would go while its weight stays above 0, and where the affinity would change during a rollout, which
- * `force` pauses.
+ * backend of a service would go while its weight stays above 0, where a service would go whose weight is a rollout's, and
+ * where the affinity would change during a rollout, which `force` pauses.
  */
 int apply_begin(struct apply *apply, enum dataplane_access access, bool force, struct error *error);
 /* Makes it real. Services that come back after a reboot have their windows opened again. */

@@ -127,6 +127,7 @@ const struct command cli_commands[] = {
 		.arguments = "NAME",
 		.min_arguments = 1,
 		.max_arguments = 1,
+		.options = OPT(FORCE),
 		.summary = "delete a service with its backends and segments",
 		.examples = EXAMPLES("canaryctl service del web"),
 		.run = cmd_service_del,

@@ -10,9 +10,9 @@
 #include "cli/change.h"
 #include "ops/clock.h"
 #include "cli/events.h"
-#include "cli/guard.h"
 #include "cli/output.h"
 #include "cli/view.h"
+#include "core/breaker.h"
 #include "core/text.h"
 
 #define OVERWRITTEN "overwritten"
@@ -137,15 +137,16 @@ static void add_trip(json_t *view, const __u64 *value)
 static void print_trip(const json_t *view)
 {
 	bool relative = !strcmp(text_of(view, "reason"), "relative");
-	const json_t *stable = json_object_get(view, "stable"), *canary = json_object_get(view, "canary");
-	json_t *flows = view_cohorts(integer_of(stable, "flows"), integer_of(canary, "flows"));
-	json_t *failures = view_cohorts(integer_of(stable, "failures"), integer_of(canary, "failures"));
-	char *text = breaker_sentence(relative ? CANARY_STOP_RELATIVE : CANARY_STOP_ABSOLUTE, flows, failures);
+	__u32 flows[CANARY_COHORTS], failures[CANARY_COHORTS];
+	char text[BREAKER_TEXT_LEN];
 
-	printf("%s; new flows go to stable, ", text);
-	json_decref(flows);
-	json_decref(failures);
-	free(text);
+	for (int i = 0; i < CANARY_COHORTS; i++) {
+		const json_t *cohort = json_object_get(view, cohort_name(i));
+
+		flows[i] = (__u32)integer_of(cohort, "flows");
+		failures[i] = (__u32)integer_of(cohort, "failures");
+	}
+	printf("%s; new flows go to stable, ", format_breaker(relative, flows, failures, text));
 }
 
 static void add_expiry(json_t *view, const __u64 *value)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <linux/types.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "canary/select.h"
@@ -12,20 +10,10 @@
 #include "cli/guard.h"
 #include "cli/output.h"
 #include "cli/view.h"
+#include "core/breaker.h"
 #include "core/text.h"
 
 #define NSEC_PER_MSEC 1000000ULL
-
-__attribute__((format(printf, 1, 2))) static char *sentence(const char *format, ...)
-{
-	va_list args;
-	char *text;
-
-	va_start(args, format);
-	text = format_text(format, args);
-	va_end(args);
-	return text;
-}
 
 static json_t *view_time(__u64 monotonic_ns)
 {
@@ -39,41 +27,22 @@ json_t *view_cohorts(json_int_t stable, json_int_t canary)
 	return json_pack("{s:I, s:I}", "stable", stable, "canary", canary);
 }
 
-/* How the canary's rate of failures compares with stable's. */
-static void compare_rates(double stable_rate, double canary_rate, char *buf, size_t size)
-{
-	if (stable_rate > 0)
-		snprintf(buf, size, "%.3g times stable's rate", canary_rate / stable_rate);
-	else
-		snprintf(buf, size, "stable has none");
-}
-
-char *breaker_sentence(enum canary_stop_reason reason, const json_t *flows, const json_t *failures)
-{
-	long long flow[] = {integer_of(flows, "stable"), integer_of(flows, "canary")};
-	long long failed[] = {integer_of(failures, "stable"), integer_of(failures, "canary")};
-	char comparison[64] = "more than may fail, whatever stable's rate";
-
-	if (reason == CANARY_STOP_RELATIVE)
-		compare_rates(flow[0] ? (double)failed[0] / (double)flow[0] : 0,
-			      flow[1] ? (double)failed[1] / (double)flow[1] : 0, comparison, sizeof(comparison));
-	return sentence("canary %lld failures in %lld flows, stable %lld in %lld: %s", failed[1], flow[1], failed[0],
-			flow[0], comparison);
-}
-
 static json_t *view_breaker(const struct service_model *service, const struct guard *guard)
 {
 	json_t *flows = view_cohorts(guard->flows[CANARY_STABLE], guard->flows[CANARY_CANARY]);
 	json_t *failures = view_cohorts(guard->failures[CANARY_STABLE], guard->failures[CANARY_CANARY]);
-	char *reason = guard_has_tripped(guard) ? breaker_sentence(guard->reason, flows, failures) : NULL;
+	bool relative = guard->reason == CANARY_STOP_RELATIVE;
+	char text[BREAKER_TEXT_LEN];
+	const char *reason =
+		guard_has_tripped(guard) ? format_breaker(relative, guard->flows, guard->failures, text) : NULL;
 	json_t *view = json_pack("{s:s, s:o, s:s?, s:s?, s:f, s:I}", "state",
 				 reason		    ? "tripped"
 				 : service->breaker ? "closed"
 						    : "off",
 				 "tripped_at", view_time(reason ? guard->stopped_ns : 0), "reason", reason, "rule",
-				 !reason				 ? NULL
-				 : guard->reason == CANARY_STOP_RELATIVE ? "relative"
-									 : "absolute",
+				 !reason    ? NULL
+				 : relative ? "relative"
+					    : "absolute",
 				 "ratio", service->breaker_ratio / 100.0, "arl", (json_int_t)service->breaker_arl);
 
 	json_object_set_new(view, "epoch", reason ? json_integer((json_int_t)guard->stopped_epoch) : json_null());
@@ -83,7 +52,6 @@ static json_t *view_breaker(const struct service_model *service, const struct gu
 	json_object_set(view, "failures", reason ? failures : json_null());
 	json_decref(flows);
 	json_decref(failures);
-	free(reason);
 	return view;
 }
 

@@ -24,9 +24,4 @@ void guard_print(const json_t *view);
 /* {"stable": N, "canary": N} */
 json_t *view_cohorts(json_int_t stable, json_int_t canary);
 
-/*
- * Why the breaker tripped: "canary 12 failures in 12 flows, stable 0 in 48: ...", of two objects by cohort. To be freed.
- */
-char *breaker_sentence(enum canary_stop_reason reason, const json_t *flows, const json_t *failures);
-
 #endif

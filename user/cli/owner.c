@@ -23,6 +23,15 @@ int owner_read(const struct cli *cli, struct owners *ret, struct error *error)
 	return err ? err : owners_load(path, ret, error);
 }
 
+int owner_refuse_deletion(const char *service, struct error *error)
+{
+	return fail(
+		error, -EBUSY,
+		"this would delete %s, whose weight belongs to its rollout, see canaryctl rollout status: finish it or "
+		"roll back with canaryctl rollout rollback, or give --force",
+		service);
+}
+
 void owner_override(const struct cli *cli, struct owners *owners, const char *service, int weight)
 {
 	struct error error;

@@ -12,6 +12,9 @@
 /* To be called with the data plane's lock before a weight is set; owners_free() is due. 0 or -errno. */
 int owner_read(const struct cli *cli, struct owners *ret, struct error *error);
 
+/* -EBUSY with a sentence: the weight is a rollout's, so the service is not deleted unless by force. */
+int owner_refuse_deletion(const char *service, struct error *error);
+
 /*
  * With the lock: a weight that belongs to a rollout is set all the same. Above 0 it stays the rollout's, which is paused
  * when the daemon sees it; at 0 it is nobody's any more. What goes wrong is a warning: this must not stop an emergency brake.

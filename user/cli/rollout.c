@@ -38,27 +38,30 @@ static int only_service(const json_t *services, char ret[CANARY_NAME_LEN], struc
 	return fail(error, -EINVAL, "which service? There are %s", names);
 }
 
-/* timeout_ms: as of a daemon_request. */
-static int find_service(const struct cli *cli, int timeout_ms, char ret[CANARY_NAME_LEN], struct error *error)
+int rollout_only_service(const struct cli *cli, int timeout_ms, char ret[CANARY_NAME_LEN], struct error *error)
 {
 	const struct daemon_request request = {
 		.socket = cli->socket, .method = "GET", .path = "/v1/services", .timeout_ms = timeout_ms};
 	json_t *answer;
-	int err;
+	int err = daemon_ask(&request, &answer, NULL, error);
 
-	if (cli->argument_count) {
-		if (!name_is_valid(cli->arguments[0]))
-			return fail(error, -EINVAL, "\"%s\" is not a service's name", cli->arguments[0]);
-		snprintf(ret, CANARY_NAME_LEN, "%s", cli->arguments[0]);
-		return 0;
-	}
-	err = daemon_ask(&request, &answer, NULL, error);
 	if (err)
 		return err;
 	make_harmless(answer);
 	err = only_service(json_object_get(answer, "services"), ret, error);
 	json_decref(answer);
 	return err;
+}
+
+/* timeout_ms: as of a daemon_request. */
+static int find_service(const struct cli *cli, int timeout_ms, char ret[CANARY_NAME_LEN], struct error *error)
+{
+	if (!cli->argument_count)
+		return rollout_only_service(cli, timeout_ms, ret, error);
+	if (!name_is_valid(cli->arguments[0]))
+		return fail(error, -EINVAL, "\"%s\" is not a service's name", cli->arguments[0]);
+	snprintf(ret, CANARY_NAME_LEN, "%s", cli->arguments[0]);
+	return 0;
 }
 
 int rollout_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct error *error)

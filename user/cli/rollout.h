@@ -12,6 +12,9 @@
 /* The service that the argument names, or the only one that the daemon knows. 0 or -errno. */
 int rollout_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct error *error);
 
+/* The latter. -EINVAL: there are several, which the sentence names. timeout_ms: as of a daemon_request. */
+int rollout_only_service(const struct cli *cli, int timeout_ms, char ret[CANARY_NAME_LEN], struct error *error);
+
 /* A question about a service's rollout; `tail` as in "/history?limit=1" is added to its path. */
 struct rollout_question {
 	const char *method;

@@ -81,6 +81,28 @@ static char *judged(const json_t *judgement)
 	return *gate ? text("gate %s: %s", gate, clause) : text("%s", clause);
 }
 
+static char *weight_by_hand(const json_t *transition)
+{
+	char weight[WEIGHT_TEXT_LEN];
+
+	/* An older version has not written down which. */
+	if (!json_is_number(json_object_get(transition, "forced_weight")))
+		return text("another weight was set by hand");
+	return text("the weight was set to %s by hand", weight_of(transition, "forced_weight", weight));
+}
+
+/* By which command: "rollout promote --full". */
+static char *asked(const json_t *transition)
+{
+	enum rollout_event_type type;
+
+	if (json_is_number(json_object_get(transition, "forced_weight")))
+		return weight_by_hand(transition);
+	if (parse_rollout_event(text_of(transition, "event"), &type))
+		return text("asked for");
+	return text("rollout %s", rollout_event_verb(type));
+}
+
 char *rollout_because(const json_t *transition)
 {
 	char *judgement = judged(json_object_get(transition, "judgement")), *ret;
@@ -90,7 +112,7 @@ char *rollout_because(const json_t *transition)
 		cause = ROLLOUT_CAUSE_COUNT;
 	switch (cause) {
 	case ROLLOUT_CAUSE_REQUEST:
-		ret = text("asked for");
+		ret = asked(transition);
 		break;
 	case ROLLOUT_CAUSE_PASSED:
 		ret = text("the step passed");
@@ -98,11 +120,8 @@ char *rollout_because(const json_t *transition)
 	case ROLLOUT_CAUSE_DEADLINE:
 		ret = text("the deadline is over; %s", judgement);
 		break;
-	case ROLLOUT_CAUSE_BREAKER:
-		ret = text("%s", reason_text(REASON_BREAKER));
-		break;
 	case ROLLOUT_CAUSE_OVERRIDE:
-		ret = text("another weight was set by force");
+		ret = weight_by_hand(transition);
 		break;
 	case ROLLOUT_CAUSE_HOOK:
 		ret = text("the hook before the step failed");

@@ -111,6 +111,21 @@ int cmd_service_add(const struct cli *cli, struct error *error)
 	return err ? CLI_FAILED : CLI_DONE;
 }
 
+/* A rollout's service stays while that is under way, unless somebody insists. */
+static int check_owner(const struct cli *cli, const char *service, struct error *error)
+{
+	struct owners owners;
+	int err;
+
+	if (cli->values[OPT_FORCE])
+		return 0;
+	err = owner_read(cli, &owners, error);
+	if (!err && owners_find(&owners, service))
+		err = owner_refuse_deletion(service, error);
+	owners_free(&owners);
+	return err;
+}
+
 int cmd_service_del(const struct cli *cli, struct error *error)
 {
 	const char *name = cli->arguments[0];
@@ -118,6 +133,8 @@ int cmd_service_del(const struct cli *cli, struct error *error)
 	int err;
 
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, name, error);
+	if (!err)
+		err = check_owner(cli, name, error);
 	if (!err) {
 		model_remove_service(&change.desired, change.desired.services);
 		err = change_commit(&change, error);

@@ -114,7 +114,15 @@ static struct finding found(enum verdict verdict, enum reason reason)
 	return (struct finding){verdict, reason};
 }
 
-struct finding failures_finding(const struct eprocess *process)
+struct finding failures_finding(const struct eprocess *process, __u64 canary_flows)
+{
+	struct finding finding = feedback_finding(process);
+
+	return finding.verdict == VERDICT_PASS && !canary_flows ? found(VERDICT_INCONCLUSIVE, REASON_TOO_FEW_FLOWS)
+								: finding;
+}
+
+struct finding feedback_finding(const struct eprocess *process)
 {
 	return process->failed ? found(VERDICT_FAIL, REASON_WORSE) : found(VERDICT_PASS, REASON_NONE);
 }

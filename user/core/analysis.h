@@ -94,7 +94,9 @@ void times_gate_add(struct times_gate *gate, double w, const __u32 canary[CANARY
 double times_gate_log(const struct times_gate *gate); /* ln E */
 
 /* What gates say by themselves. Those that compare hold until they fail; whether that is enough is analysis_judge()'s. */
-struct finding failures_finding(const struct eprocess *process);
+struct finding failures_finding(const struct eprocess *process,
+				__u64 canary_flows); /* ... in the step: none say nothing */
+struct finding feedback_finding(const struct eprocess *process); /* nobody need say anything: silence is a pass */
 struct finding times_finding(const struct times_gate *gate);
 /* A value with bounds, NAN where there is none: drops in percent, a metric. -INFINITY, INFINITY: no such bound. */
 struct finding value_finding(bool available, double value, double min, double max);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "core/model.h"
 
@@ -41,4 +42,31 @@ int breaker_rule(const struct observed_buckets *observed, unsigned ratio, unsign
 	}
 	*ret = rule;
 	return 0;
+}
+
+static double rate_of(__u32 failures, __u32 flows)
+{
+	return flows ? (double)failures / flows : 0;
+}
+
+/* How the canary's rate of failures compares with stable's. */
+static void compare_rates(double stable_rate, double canary_rate, char *buf, size_t size)
+{
+	if (stable_rate > 0)
+		snprintf(buf, size, "%.3g times stable's rate", canary_rate / stable_rate);
+	else
+		snprintf(buf, size, "stable has none");
+}
+
+const char *format_breaker(bool relative, const __u32 flows[CANARY_COHORTS], const __u32 failures[CANARY_COHORTS],
+			   char buf[BREAKER_TEXT_LEN])
+{
+	char comparison[64] = "more than may fail, whatever stable's rate";
+
+	if (relative)
+		compare_rates(rate_of(failures[CANARY_STABLE], flows[CANARY_STABLE]),
+			      rate_of(failures[CANARY_CANARY], flows[CANARY_CANARY]), comparison, sizeof(comparison));
+	snprintf(buf, BREAKER_TEXT_LEN, "canary %u failures in %u flows, stable %u in %u: %s", failures[CANARY_CANARY],
+		 flows[CANARY_CANARY], failures[CANARY_STABLE], flows[CANARY_STABLE], comparison);
+	return buf;
 }

@@ -34,4 +34,12 @@ struct observed_buckets observed_buckets(__u32 threshold, unsigned cap, bool all
 int breaker_rule(const struct observed_buckets *observed, unsigned ratio, unsigned arl,
 		 struct canary_breaker_rule *ret);
 
+#define BREAKER_TEXT_LEN 160
+/*
+ * Why it tripped: "canary 12 failures in 12 flows, stable 0 in 48: ...", of the numbers at that time. relative: by the rule
+ * that compares. buf.
+ */
+const char *format_breaker(bool relative, const __u32 flows[CANARY_COHORTS], const __u32 failures[CANARY_COHORTS],
+			   char buf[BREAKER_TEXT_LEN]);
+
 #endif

@@ -347,7 +347,7 @@ int rollout_apply(const struct rollout_plan *plan, struct rollout *rollout, cons
 
 	if (!handle)
 		return fail(error, -EBUSY, "the rollout is %s, so '%s' means nothing: %s",
-			    rollout_state_name(rollout->state), rollout_event_name(event->type),
+			    rollout_state_name(rollout->state), rollout_event_verb(event->type),
 			    what_to_do(rollout->state));
 	turn_advance(&next, event->now_ms);
 	result = handle(&turn);

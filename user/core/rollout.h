@@ -100,6 +100,8 @@ int parse_rollout_cause(const char *text, enum rollout_cause *ret);
 int parse_rollout_action(const char *text, enum rollout_action_type *ret);
 const char *rollout_state_name(enum rollout_state state); /* never NULL; so all */
 const char *rollout_event_name(enum rollout_event_type type);
+const char *
+rollout_event_verb(enum rollout_event_type type); /* as it is asked for on the command line: "promote --full" */
 const char *rollout_wait_name(enum rollout_wait wait);
 const char *rollout_cause_name(enum rollout_cause cause);
 const char *rollout_action_name(enum rollout_action_type type);
@@ -142,6 +144,7 @@ struct rollout_event {
 	unsigned week_minute; /* of local time, see week_minute(): for freeze windows */
 	struct judgement judgement; /* TICK */
 	bool reset; /* ROLLBACK */
+	const char *block_reason; /* why rollouts are blocked, where they are and it is known; or NULL or "" */
 };
 
 /* For the history. `number` is unique in a service and has no gaps. */

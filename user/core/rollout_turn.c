@@ -206,13 +206,22 @@ enum rollout_wait turn_obstacle(const struct turn *turn)
 	return ROLLOUT_WAIT_NOTHING;
 }
 
+static int refuse_blocked(const struct turn *turn)
+{
+	const char *reason = turn->event->block_reason;
+	bool known = reason && *reason;
+
+	return fail(turn->error, -EBUSY, "rollouts are blocked%s%s%s: unblock first", known ? " (" : "",
+		    known ? reason : "", known ? ")" : "");
+}
+
 int turn_check_way(const struct turn *turn)
 {
 	char text[FREEZE_TEXT_LEN];
 	int window;
 
 	if (turn->rollout->blocked)
-		return fail(turn->error, -EBUSY, "rollouts are blocked: unblock first");
+		return refuse_blocked(turn);
 	window = freeze_holds(turn->plan->freezes, turn->plan->freeze_count, turn->event->week_minute);
 	if (window >= 0)
 		return fail(turn->error, -EBUSY, "this is in the freeze window %s: no step forward until it is over",

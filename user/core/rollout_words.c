@@ -59,3 +59,8 @@ const char *otherwise_names(void)
 {
 	return "hold or rollback";
 }
+
+const char *rollout_event_verb(enum rollout_event_type type)
+{
+	return type == ROLLOUT_EVENT_PROMOTE_FULL ? "promote --full" : rollout_event_name(type);
+}

@@ -114,6 +114,53 @@ static bool may_be_asked(enum rollout_event_type type)
 	       type != ROLLOUT_EVENT_HOOK_FAILED && type != ROLLOUT_EVENT_ERROR && type != ROLLOUT_EVENT_PROMOTE_FULL;
 }
 
+enum member_kind { MEMBER_TEXT, MEMBER_FLAG };
+
+/* The members that bodies may have, of each verb one at most. */
+static const struct member {
+	enum rollout_event_type type;
+	const char *key;
+	enum member_kind kind;
+} members[] = {
+	{ROLLOUT_EVENT_START, "plan", MEMBER_TEXT},
+	{ROLLOUT_EVENT_PROMOTE, "full", MEMBER_FLAG},
+	{ROLLOUT_EVENT_ROLLBACK, "reset", MEMBER_FLAG},
+	{ROLLOUT_EVENT_BLOCK, "reason", MEMBER_TEXT},
+};
+
+static const struct member *find_member(enum rollout_event_type type, const char *key)
+{
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		if (members[i].type == type && !strcmp(members[i].key, key))
+			return &members[i];
+	}
+	return NULL;
+}
+
+/* What is misspelt must not be done without it. false: answered. */
+static bool check_body(struct http_call *call, enum rollout_event_type type)
+{
+	json_t *body = json_deep_copy(http_body(call)),
+	       *value; /* a call that is answered is gone, and its body with it */
+	const char *verb = rollout_event_name(type), *key;
+	bool fine = true;
+
+	json_object_foreach (body, key, value) {
+		const struct member *member = find_member(type, key);
+
+		fine = member && (member->kind == MEMBER_TEXT ? json_is_string(value) : json_is_boolean(value));
+		if (!member)
+			http_reply_error(call, 400, "the body of '%s' has no member \"%s\"", verb, key);
+		else if (!fine)
+			http_reply_error(call, 400, "\"%s\" of '%s' is %s", key, verb,
+					 member->kind == MEMBER_TEXT ? "a text" : "true or false");
+		if (!fine)
+			break;
+	}
+	json_decref(body);
+	return fine;
+}
+
 static void post_verb(struct http_call *call, void *arg)
 {
 	struct supervisor *supervisor = find(call, arg);
@@ -134,6 +181,8 @@ static void post_verb(struct http_call *call, void *arg)
 		http_reply_error(call, 404, "there is no '%s' of a rollout", verb);
 		return;
 	}
+	if (!check_body(call, request.type))
+		return;
 	if (request.type == ROLLOUT_EVENT_PROMOTE && body_flag(call, "full"))
 		request.type = ROLLOUT_EVENT_PROMOTE_FULL;
 	if (request.type == ROLLOUT_EVENT_START && text) {
@@ -247,15 +296,19 @@ static void post_feedback(struct http_call *call, void *arg)
 {
 	struct supervisor *supervisor = pick(call, arg);
 	const char *client = body_text(call, "client"), *verdict = body_text(call, "verdict");
+	const char *service = body_text(call, "service");
 	bool good = verdict && !strcmp(verdict, "good"), bad = verdict && !strcmp(verdict, "bad");
 	const struct word word = {client, good, body_text(call, "note"), http_uid(call)};
 	struct feedback_result result;
 	struct error error;
 	int err;
 
+	if (!supervisor && service) {
+		http_reply_error(call, 404, "there is no service \"%s\"", service);
+		return;
+	}
 	if (!supervisor) {
-		http_reply_error(call, body_text(call, "service") ? 404 : 400,
-				 "say which service this is about: {\"service\": NAME, ...}");
+		http_reply_error(call, 400, "say which service this is about: {\"service\": NAME, ...}");
 		return;
 	}
 	if (!client || (!good && !bad)) {

@@ -8,7 +8,8 @@
  *                                                     (60), until there are more transitions than N: {service}'s
  *                                                     "transitions", so that nothing is missed between two questions
  *   POST /v1/services/{service}/rollout/{verb}        STATUS, after: start pause resume promote rollback finish undo
- *                                                     retry block unblock. The body may be left out. Its keys:
+ *                                                     retry block unblock. The body may be left out. Its keys, with any
+ *                                                     other refused:
  *                                                       start:    "plan": text of a plan's file (YAML); left out: the
  *                                                                 service's own
  *                                                       promote:  "full": true: to the last step
@@ -65,7 +66,11 @@
  *            "handshake_p99", "response_p50", "response_p99" (ms or null)} of the step; packets, bytes and drops ever
  * PLAN      the keys of `rollout:` in the configuration, as text: it parses back. Each step with its "weight", "bake", ...
  * ENTRY     {"time", "kind", "release", "uid" (null: the daemon itself), and by kind:
- *            transition: "number", "before", "after", "step", "weight", "cause", "judgement"
+ *            transition: "number", "before", "after", "step", "weight", "cause", "event": what was asked for
+ *                        ("promote_full"), or happened ("tick"), or null: an older version wrote it, "forced_weight":
+ *                        that somebody set past the rollout, or null, "judgement": as above, or null; of a trip of the
+ *                        breaker with "breaker": {"rule": "relative" | "absolute", "sum", "limit", "flows": {"stable",
+ *                        "canary"}, "failures": {"stable", "canary"}}
  *            verdict:    "step", "gate", "verdict", "reason", "canary_flows", "canary_failures", "stable_flows",
  *                        "stable_failures", "log_e", "w", "text": what a command, a webhook or a query said with it, or
  *                        null, "value": that was held against a bound, or null

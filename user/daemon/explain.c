@@ -281,6 +281,18 @@ static const json_t *find_decision(const json_t *transitions)
 	return json_array_get(transitions, count - 1);
 }
 
+/* A person's request by its verb. */
+static const char *cause_of(const json_t *transition)
+{
+	enum rollout_event_type type;
+	const char *cause = text_of(transition, "cause");
+
+	if (strcmp(cause, rollout_cause_name(ROLLOUT_CAUSE_REQUEST)) ||
+	    parse_rollout_event(text_of(transition, "event"), &type))
+		return cause;
+	return rollout_event_verb(type);
+}
+
 static json_t *sentence(const struct supervisor *supervisor, const struct replay *replay, const json_t *decision)
 {
 	const json_t *judgement = json_object_get(decision, "judgement");
@@ -289,7 +301,7 @@ static json_t *sentence(const struct supervisor *supervisor, const struct replay
 	return json_sprintf("%s went from %s to %s at step %lld of %zu: %s%s%s%s", supervisor->name,
 			    text_of(decision, "before"), text_of(decision, "after"),
 			    (long long)json_integer_value(json_object_get(decision, "step")), replay->plan->step_count,
-			    *gate ? "gate " : text_of(decision, "cause"), gate,
+			    *gate ? "gate " : cause_of(decision), gate,
 			    judgement && !json_is_null(judgement) ? ", " : "", text_of(judgement, "text"));
 }
 

@@ -42,7 +42,7 @@ static struct finding judge_failures(const struct supervisor *supervisor, size_t
 	struct tally canary = tally_of(supervisor, CANARY_CANARY);
 
 	if (gate->compare)
-		return failures_finding(&supervisor->measure.gates[at].process);
+		return failures_finding(&supervisor->measure.gates[at].process, canary.finished);
 	return judge_part(gate, canary.bad, canary.finished, VALUE_MIN_FLOWS, value);
 }
 
@@ -93,23 +93,30 @@ static struct finding judge_feedback(const struct supervisor *supervisor, size_t
 	const struct rollout_gate *gate = &supervisor->record.plan.gates[at];
 	const struct gate_measure *measure = &supervisor->measure.gates[at];
 
-	/* Nobody need say anything: silence is no reason to hold. */
 	if (gate->compare)
-		return failures_finding(&measure->process);
+		return feedback_finding(&measure->process);
 	return judge_part(gate, measure->events[CANARY_CANARY], measure->units[CANARY_CANARY], VALUE_MIN_WORDS, value);
+}
+
+/* Of a gate that compares, before the first sample of a run. */
+static struct finding judge_nothing(const struct rollout_gate *gate)
+{
+	static const struct gate_measure none;
+
+	if (gate_has_times(gate))
+		return times_finding(&none.times);
+	return gate->type == GATE_TYPE_FAILURES ? failures_finding(&none.process, 0) : feedback_finding(&none.process);
 }
 
 static struct finding judge_gate(const struct supervisor *supervisor, size_t at, double *value)
 {
-	static const struct gate_measure none;
 	const struct rollout_gate *gate = &supervisor->record.plan.gates[at];
 
 	*value = NAN;
 	if (!supervisor_is_observed(supervisor) && (gate->type == GATE_TYPE_FAILURES || gate_has_times(gate)))
 		return unobserved;
-	/* Before the first sample of a run nothing has been measured. */
 	if (supervisor->measure.run != supervisor->record.run && gate->compare && gate->type != GATE_TYPE_PROMETHEUS)
-		return gate_has_times(gate) ? times_finding(&none.times) : failures_finding(&none.process);
+		return judge_nothing(gate);
 	switch (gate->type) {
 	case GATE_TYPE_FAILURES:
 		return judge_failures(supervisor, at, value);

@@ -50,10 +50,17 @@ static json_t *step_view(__s64 step)
 	return step == HISTORY_NO_STEP ? json_null() : json_integer(step + 1);
 }
 
+/* null where there is none: of what an older version has written, or of nothing that was judged. */
+static void take_member(json_t *view, const json_t *from, const char *key)
+{
+	json_t *member = json_object_get(from, key);
+
+	json_object_set_new(view, key, member ? json_incref(member) : json_null());
+}
+
 static void add_transition(json_t *view, const struct history_transition *transition)
 {
 	json_t *state = json_loads(transition->state, 0, NULL);
-	json_t *judgement = json_object_get(state, "judgement");
 
 	json_object_set_new(view, "number", json_integer(transition->number));
 	json_object_set_new(view, "before", text_view(transition->before));
@@ -62,7 +69,9 @@ static void add_transition(json_t *view, const struct history_transition *transi
 	json_object_set_new(view, "weight", percent_view((int)transition->weight));
 	json_object_set_new(view, "cause", text_view(transition->cause));
 	json_object_set_new(view, "uid", uid_view(transition->uid));
-	json_object_set_new(view, "judgement", judgement ? json_incref(judgement) : json_null());
+	take_member(view, state, "event");
+	take_member(view, state, "forced_weight");
+	take_member(view, state, "judgement");
 	json_decref(state);
 }
 

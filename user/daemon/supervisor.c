@@ -228,6 +228,7 @@ static int apply_event(const struct request *request, struct record *record, str
 		.week_minute = local_week_minute(),
 		.judgement = request->judgement,
 		.reset = request->reset,
+		.block_reason = record->block_reason,
 	};
 
 	return rollout_apply(&record->plan, &record->rollout, &event, transition, error);
@@ -267,15 +268,22 @@ int supervisor_request(struct supervisor *supervisor, const struct request *requ
 	return 0;
 }
 
-/* What the daemon asks itself. It is no error if it means nothing in this state. */
-static void ask_itself(struct supervisor *supervisor, enum rollout_event_type type, struct judgement judgement)
+/* It is no error if it means nothing in this state. */
+static void ask(struct supervisor *supervisor, const struct request *request)
 {
-	const struct request request = {.type = type, .uid = HISTORY_NO_UID, .judgement = judgement};
 	struct error error;
-	int err = supervisor_request(supervisor, &request, &error);
+	int err = supervisor_request(supervisor, request, &error);
 
 	if (err && err != -EBUSY)
 		supervisor_note_error(supervisor, &error);
+}
+
+/* What the daemon asks itself. */
+static void ask_itself(struct supervisor *supervisor, enum rollout_event_type type, struct judgement judgement)
+{
+	const struct request request = {.type = type, .uid = HISTORY_NO_UID, .judgement = judgement};
+
+	ask(supervisor, &request);
 }
 
 /* The action under way that sets a weight; NULL: there is none. */
@@ -317,8 +325,13 @@ static bool is_owned(struct supervisor *supervisor, bool *ret_known)
 /* Another weight than ours, or none of ours any more? Then the step's is not what is measured. */
 static bool weight_is_ours(struct supervisor *supervisor)
 {
-	static const struct judgement none = {.gate = -1};
 	const struct record *record = &supervisor->record;
+	const struct request request = {
+		.type = supervisor->running.weight ? ROLLOUT_EVENT_MANUAL_WEIGHT : ROLLOUT_EVENT_ROLLBACK,
+		.uid = HISTORY_NO_UID,
+		.judgement = {.gate = -1},
+		.by_hand = true,
+	};
 	bool known = true;
 
 	if (strcmp(record->boot, supervisor->daemon->boot) || supervisor->running.assignment < record->assignment) {
@@ -333,7 +346,7 @@ static bool weight_is_ours(struct supervisor *supervisor)
 		return false;
 	log_warning("%s: somebody set the weight to %d.%02d%% during the rollout", supervisor->name,
 		    supervisor->running.weight / 100, supervisor->running.weight % 100);
-	ask_itself(supervisor, supervisor->running.weight ? ROLLOUT_EVENT_MANUAL_WEIGHT : ROLLOUT_EVENT_ROLLBACK, none);
+	ask(supervisor, &request);
 	return false;
 }
 

@@ -80,6 +80,7 @@ struct request {
 	enum rollout_event_type type;
 	__s64 uid; /* HISTORY_NO_UID: nobody's */
 	bool reset; /* ROLLBACK */
+	bool by_hand; /* MANUAL_WEIGHT, ROLLBACK: by the weight that somebody has set, which is the one that runs */
 	const struct rollout_plan *plan; /* START: NULL: the configuration's */
 	const char *reason; /* BLOCK */
 	struct judgement judgement; /* TICK, TRIP */

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/breaker.h"
+#include "core/text.h"
 #include "daemon/log.h"
 
 #define MAX_ENTRIES (ROLLOUT_MAX_GATES + 2)
+#define WHY_TEXT_LEN (BREAKER_TEXT_LEN + 128)
 
 struct entries {
 	struct entries *next; /* of those that are owed to the history: the next younger ones */
@@ -44,23 +47,76 @@ static const char *gate_name(const struct record *record, const struct judgement
 	return judgement->gate >= 0 ? record->plan.gates[judgement->gate].name : NULL;
 }
 
-/* What was judged, beside the state: {"judgement": ..., "plan": ..., ...}. */
-static char *state_text(const struct supervisor *supervisor, const struct record *record,
-			const struct judgement *judgement, bool judged)
+static bool is_trip(const struct judgement *judgement)
+{
+	return judgement->finding.reason == REASON_BREAKER;
+}
+
+/* Why, in a sentence; of the breaker's trip with the numbers behind it. */
+static const char *format_why(const struct supervisor *supervisor, const struct judgement *judgement,
+			      char buf[WHY_TEXT_LEN])
+{
+	const struct guard *guard = &supervisor->now.guard;
+	bool relative = guard->reason == CANARY_STOP_RELATIVE;
+	char numbers[BREAKER_TEXT_LEN];
+
+	if (!is_trip(judgement))
+		return external_clause(supervisor, judgement->gate, judgement->finding.reason);
+	snprintf(buf, WHY_TEXT_LEN, "%s: %s (%s rule, sum %.3g, limit %.3g)", reason_text(REASON_BREAKER),
+		 format_breaker(relative, guard->flows, guard->failures, numbers), relative ? "relative" : "absolute",
+		 guard->sum, guard->limit);
+	return buf;
+}
+
+static json_t *breaker_view(const struct guard *guard)
+{
+	json_t *flows = json_object(), *failures = json_object();
+
+	for (int i = 0; i < CANARY_COHORTS; i++) {
+		const char *cohort = cohort_name((enum canary_cohort)i);
+
+		json_object_set_new(flows, cohort, json_integer(guard->flows[i]));
+		json_object_set_new(failures, cohort, json_integer(guard->failures[i]));
+	}
+	return json_pack("{s:s, s:f, s:f, s:o, s:o}", "rule",
+			 guard->reason == CANARY_STOP_RELATIVE ? "relative" : "absolute", "sum", guard->sum, "limit",
+			 guard->limit, "flows", flows, "failures", failures);
+}
+
+static json_t *judgement_view(const struct supervisor *supervisor, const struct record *record,
+			      const struct judgement *judgement)
+{
+	char why[WHY_TEXT_LEN];
+	json_t *view = json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict), "reason",
+				 reason_name(judgement->finding.reason), "text", format_why(supervisor, judgement, why),
+				 "gate", gate_name(record, judgement));
+
+	if (is_trip(judgement))
+		json_object_set_new(view, "breaker", breaker_view(&supervisor->now.guard));
+	return view;
+}
+
+static bool is_judged(const struct request *request)
+{
+	return request->type == ROLLOUT_EVENT_TICK || request->type == ROLLOUT_EVENT_TRIP;
+}
+
+/* What happened, beside the state: {"event": ..., "judgement": ..., "plan": ..., ...}. */
+static char *state_text(const struct supervisor *supervisor, const struct record *record, const struct request *request,
+			const struct judgement *judgement)
 {
 	char *text = record_text(record, true), *whole;
-	const char *gate = gate_name(record, judgement);
 	json_t *view;
 
-	if (!text || !judged)
-		return text;
+	if (!text)
+		return NULL;
 	view = json_loads(text, 0, NULL);
 	free(text);
-	json_object_set_new(view, "judgement",
-			    json_pack("{s:s, s:s, s:s, s:s?}", "verdict", verdict_name(judgement->finding.verdict),
-				      "reason", reason_name(judgement->finding.reason), "text",
-				      external_clause(supervisor, judgement->gate, judgement->finding.reason), "gate",
-				      gate));
+	json_object_set_new(view, "event", json_string(rollout_event_name(request->type)));
+	if (request->by_hand)
+		json_object_set_new(view, "forced_weight", json_real(supervisor->running.weight / 100.0));
+	if (is_judged(request))
+		json_object_set_new(view, "judgement", judgement_view(supervisor, record, judgement));
 	whole = json_dumps(view, JSON_COMPACT);
 	json_decref(view);
 	return whole;
@@ -171,8 +227,8 @@ static int keep(struct supervisor *supervisor, struct entries *entries, bool owe
 int transition_keep(struct supervisor *supervisor, const struct record *record, const struct request *request,
 		    const struct rollout_transition *transition, struct error *error)
 {
-	bool judged = request->type == ROLLOUT_EVENT_TICK || request->type == ROLLOUT_EVENT_TRIP;
-	char *state = state_text(supervisor, record, &transition->judgement, judged);
+	bool judged = is_judged(request) && supervisor->judged;
+	char *state = state_text(supervisor, record, request, &transition->judgement);
 	struct entries *entries = calloc(1, sizeof(*entries));
 	struct history_entry *entry;
 
@@ -193,7 +249,7 @@ int transition_keep(struct supervisor *supervisor, const struct record *record, 
 		.uid = request->uid,
 		.state = state,
 	};
-	for (size_t i = 0; judged && supervisor->judged && i < supervisor->record.plan.gate_count; i++)
+	for (size_t i = 0; judged && i < supervisor->record.plan.gate_count; i++)
 		add_verdict(entries, supervisor, i);
 	return keep(supervisor, entries, transition->to == ROLLOUT_ROLLED_BACK, error);
 }
@@ -241,6 +297,7 @@ void transition_announce(struct supervisor *supervisor, const struct rollout_tra
 	const struct record *record = &supervisor->record;
 	const struct judgement *judgement = &transition->judgement;
 	const char *gate = gate_name(record, judgement);
+	char why[WHY_TEXT_LEN];
 	bool judged = transition->cause != ROLLOUT_CAUSE_REQUEST && transition->cause != ROLLOUT_CAUSE_OVERRIDE &&
 		      transition->cause != ROLLOUT_CAUSE_HOOK && transition->cause != ROLLOUT_CAUSE_BROKEN;
 	enum log_level level = transition->to == ROLLOUT_ROLLED_BACK || transition->to == ROLLOUT_FAILED
@@ -251,5 +308,5 @@ void transition_announce(struct supervisor *supervisor, const struct rollout_tra
 		 rollout_state_name(transition->to), transition->to_step + 1, record->plan.step_count,
 		 weight_after(record) / 100, weight_after(record) % 100, rollout_cause_name(transition->cause),
 		 judged && gate ? " " : "", judged && gate ? gate : "", judged ? ": " : "",
-		 judged ? external_clause(supervisor, judgement->gate, judgement->finding.reason) : "");
+		 judged ? format_why(supervisor, judgement, why) : "");
 }
