@@ -170,10 +170,14 @@ static __always_inline bool pkt_reaches(struct xdp_md *ctx, __u32 offset)
 	return (long)ctx->data + offset <= (long)ctx->data_end || offset <= pkt_size(ctx);
 }
 
-/* Does the first buffer end there? So it does where the frame is in one piece and has no padding, and no helper need be asked. */
-static __always_inline bool pkt_ends(struct xdp_md *ctx, __u32 offset)
+/*
+ * Is there surely nothing behind the IP packet? Where the first buffer ends with a packet of ordinary size, it is the only
+ * one: no helper need be asked. A jumbo frame may go on in other buffers.
+ */
+#define PKT_ORDINARY 1500
+static __always_inline bool pkt_ends(struct xdp_md *ctx, const struct pkt *p)
 {
-	return (long)ctx->data + offset == (long)ctx->data_end;
+	return p->ip_len <= PKT_ORDINARY && (long)ctx->data + p->l3 + p->ip_len == (long)ctx->data_end;
 }
 
 static __always_inline void addr_from_v4(struct canary_addr *addr, __be32 v4)

@@ -120,7 +120,7 @@ static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *
 	if (!tunnel_read_inner(ctx, p, &outer))
 		return DROP(FAULT);
 	/* Padding of a short frame would follow the inner packet into the tunnel. */
-	if (!pkt_ends(ctx, p->l3 + p->ip_len)) {
+	if (!pkt_ends(ctx, p)) {
 		tail = pkt_size(ctx) - p->l3 - p->ip_len;
 		if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
 			return DROP(FAULT);
