@@ -140,8 +140,8 @@ static const struct member *find_member(enum rollout_event_type type, const char
 /* What is misspelt must not be done without it. false: answered. */
 static bool check_body(struct http_call *call, enum rollout_event_type type)
 {
-	json_t *body = json_deep_copy(http_body(call)),
-	       *value; /* a call that is answered is gone, and its body with it */
+	/* A copy: with a call that is answered its body is gone. */
+	json_t *body = json_deep_copy(http_body(call)), *value;
 	const char *verb = rollout_event_name(type), *key;
 	bool fine = true;
 
