@@ -81,6 +81,7 @@ is_rolled_back() {
 	contains "$(cat "$work/complaint")" "was rolled back at step 1 of 3: gate $2: " "what the command says"
 	eq "$(transitions "$1")" "progressing 1, rolled_back 1" "transitions"
 	eq "$(rollout '[.weight, .effective_weight] | join(" ")') $(weight_in_force)" "0 0 0" "the weight"
+	eq "$(rollout ".gates[] | select(.name == \"$2\") | [.verdict, .reason] | join(\" \")")" "fail worse" "the gate's verdict in the status"
 	at_least "$(rollout .cohorts.canary.flows)" 1 "flows of the canary that the status shows at the end"
 	ctl rollout explain web --json >"$work/explain.json"
 	eq "$(jq -c '[.release, .state, .gate]' "$work/explain.json")" "[$1,\"rolled_back\",\"$2\"]" "what explain says"

@@ -22,6 +22,7 @@ is_rolled_back() {
 	eq "$(ctl rollout explain web --json | jq -c --arg gate "$2" '[.release, .state, .gate, (.gates[] | select(.name == $gate) | .failed)]')" \
 		"[$1,\"rolled_back\",\"$2\",true]" "what explain says"
 	contains "$(ctl rollout explain web)" "gate $2 \\($3\\): failed" "the same as text"
+	contains "$(ctl rollout status)" " $2 +fail +" "its verdict in the status"
 }
 
 case_ "nothing is dropped of a healthy canary: the gate passes"
@@ -42,6 +43,16 @@ at_least "$(recorded '[.[] | select(.kind == "verdict" and .gate == "lost" and .
 	"percent that were dropped"
 at_least "$(stats '.services[0].cohorts.canary.drops.no_neighbour' 2>"$work/complaint")" 10 "packets dropped as no_neighbour"
 note "drops: $(ctl rollout history web | grep -o 'fail of lost.*' | tail -n 1)"
+
+case_ "the status shows the verdict and the value that were recorded, and so it does with another daemon"
+shown='[.gates[0] | .verdict, .reason, .value]'
+recorded_last=$(recorded '[.[] | select(.kind == "verdict" and .gate == "lost" and .release == 2)] | last | [.verdict, .reason, .value]')
+contains "$recorded_last" '^\["fail","above_max",[0-9.]+\]$' "what was recorded"
+eq "$(ctl rollout status --json | jq -c "$shown")" "$recorded_last" "what the status has"
+daemon_ends KILL || true
+daemon_starts
+eq "$(ctl rollout status --json | jq -c "$shown")" "$recorded_last" "what it has after a restart"
+contains "$(ctl rollout status)" 'lost +fail +value [0-9.]+ +the value is outside its bound' "the same as text"
 
 case_ "the same beside stable, of whose packets none are dropped"
 printf '%s\n' 'steps: [ {weight: 20, bake: 60s, warmup: 0, min_flows: 20} ]' \

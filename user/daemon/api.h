@@ -62,6 +62,8 @@
  *            "value", "min", "max"          those with a bound; null: none, or not known
  *            "canary": {"flows", "failures"}, "stable": {...}    events in the release, or null
  *            "age"                          seconds since an external gate's last answer; null}
+ *           When the rollout has ended, verdict, reason, text and value are those that were recorded with its last
+ *           transition, or null: nothing was judged then.
  * COHORT    {"flows", "failures", "failure_rate" (percent), "packets", "bytes", "drops", "handshake_p50",
  *            "handshake_p99", "response_p50", "response_p99" (ms or null)} of the step; packets, bytes and drops ever
  * PLAN      the keys of `rollout:` in the configuration, as text: it parses back. Each step with its "weight", "bake", ...

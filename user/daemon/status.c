@@ -141,24 +141,58 @@ json_t *entry_view(const struct history_entry *entry)
 	return view;
 }
 
-static int keep_entry(const struct history_entry *entry, void *arg)
-{
-	json_t **ret = arg;
+struct last_transition {
+	json_t *view; /* or null */
+	__s64 time;
+};
 
-	json_decref(*ret);
-	*ret = entry_view(entry);
+static int keep_last(const struct history_entry *entry, void *arg)
+{
+	struct last_transition *last = arg;
+
+	json_decref(last->view);
+	*last = (struct last_transition){entry_view(entry), entry->time};
 	return 0;
 }
 
-static json_t *last_transition(const struct supervisor *supervisor)
+static struct last_transition last_transition(const struct supervisor *supervisor)
 {
 	const struct history_filter filter = {.service = supervisor->name, .latest = true};
-	json_t *view = json_null();
+	struct last_transition last = {.view = json_null()};
 	struct error error;
 
 	if (supervisor->record.rollout.transitions)
-		history_list(supervisor->daemon->history, HISTORY_TRANSITION, &filter, keep_entry, &view, &error);
-	return view;
+		history_list(supervisor->daemon->history, HISTORY_TRANSITION, &filter, keep_last, &last, &error);
+	return last;
+}
+
+static bool has_ended(const struct supervisor *supervisor)
+{
+	const struct rollout *rollout = &supervisor->record.rollout;
+
+	return !rollout_owns_weight(rollout) || rollout->state == ROLLOUT_SUCCEEDED;
+}
+
+static int keep_verdict(const struct history_entry *entry, void *arg)
+{
+	json_object_set_new(arg, entry->verdict.gate, entry_view(entry));
+	return 0;
+}
+
+/* By gate, what was recorded with the transition that ended the rollout; of one under way, nothing. */
+static json_t *last_verdicts(const struct supervisor *supervisor, const struct last_transition *last)
+{
+	const struct history_filter filter = {
+		.service = supervisor->name,
+		.rollout = (__s64)supervisor->record.rollout.release,
+		.since = last->time,
+	};
+	json_t *verdicts = json_object();
+	struct error error;
+
+	if (has_ended(supervisor) && json_is_object(json_object_get(last->view, "judgement")))
+		history_list(supervisor->daemon->history, HISTORY_VERDICT, &filter, keep_verdict, verdicts, &error);
+	return verdicts;
 }
 
 static json_t *pending_view(const struct rollout *rollout)
@@ -215,7 +249,33 @@ static json_t *events_view(const struct gate_measure *measure, enum canary_cohor
 			 integer_view(measure->events[cohort]));
 }
 
-static json_t *gate_view(const struct supervisor *supervisor, size_t at)
+/* What the gate says now. */
+static void add_finding(json_t *view, const struct supervisor *supervisor, size_t at)
+{
+	const struct finding *finding = &supervisor->findings[at].finding;
+
+	json_object_set_new(view, "verdict", json_string(verdict_name(finding->verdict)));
+	json_object_set_new(view, "reason", json_string(reason_name(finding->reason)));
+	json_object_set_new(view, "text", json_string(external_clause(supervisor, (int)at, finding->reason)));
+	json_object_set_new(view, "value", number_view(supervisor->values[at]));
+}
+
+/* What it said when the rollout ended. NULL: nothing. */
+static void add_recorded(json_t *view, const struct supervisor *supervisor, size_t at, const json_t *recorded)
+{
+	const char *word = json_string_value(json_object_get(recorded, "reason"));
+	const char *text = json_string_value(json_object_get(recorded, "text"));
+	enum reason reason;
+
+	if (!text)
+		text = word && !parse_reason(word, &reason) ? reason_text(reason) : external_text(supervisor, at);
+	take_member(view, recorded, "verdict");
+	take_member(view, recorded, "reason");
+	json_object_set_new(view, "text", json_string(text));
+	take_member(view, recorded, "value");
+}
+
+static json_t *gate_view(const struct supervisor *supervisor, size_t at, const json_t *verdicts)
 {
 	static const struct gate_measure none;
 	const struct rollout_plan *plan = &supervisor->record.plan;
@@ -223,20 +283,17 @@ static json_t *gate_view(const struct supervisor *supervisor, size_t at)
 	const struct external *external = &supervisor->externals[at];
 	bool has = supervisor->measure.run == supervisor->record.run;
 	const struct gate_measure *measure = has ? &supervisor->measure.gates[at] : &none;
-	bool process = gate_has_process(gate) || gate_has_times(gate), judged = is_judged(supervisor);
-	const struct finding *finding = &supervisor->findings[at].finding;
+	bool process = gate_has_process(gate) || gate_has_times(gate);
 	json_t *view = json_pack("{s:s, s:s, s:s}", "name", gate->name, "type", gate_type_name(gate->type), "mode",
 				 gate_mode_name(gate->mode));
 
-	json_object_set_new(view, "verdict", judged ? json_string(verdict_name(finding->verdict)) : json_null());
-	json_object_set_new(view, "reason", judged ? json_string(reason_name(finding->reason)) : json_null());
-	json_object_set_new(view, "text",
-			    json_string(judged ? external_clause(supervisor, (int)at, finding->reason)
-					       : external_text(supervisor, at)));
+	if (is_judged(supervisor))
+		add_finding(view, supervisor, at);
+	else
+		add_recorded(view, supervisor, at, json_object_get(verdicts, gate->name));
 	json_object_set_new(view, "log_e", number_view(has ? measure_log(&supervisor->measure, plan, at) : NAN));
 	json_object_set_new(view, "bound", number_view(measure_bound(plan, at)));
 	json_object_set_new(view, "w", number_view(process && has ? supervisor->measure.w : NAN));
-	json_object_set_new(view, "value", number_view(judged ? supervisor->values[at] : NAN));
 	json_object_set_new(view, "min", number_view(gate->min));
 	json_object_set_new(view, "max", number_view(gate->max));
 	json_object_set_new(view, "canary", process ? events_view(measure, CANARY_CANARY) : json_null());
@@ -247,22 +304,21 @@ static json_t *gate_view(const struct supervisor *supervisor, size_t at)
 	return view;
 }
 
-static json_t *gates_view(const struct supervisor *supervisor)
+static json_t *gates_view(const struct supervisor *supervisor, const struct last_transition *last)
 {
-	json_t *view = json_array();
+	json_t *view = json_array(), *verdicts = last_verdicts(supervisor, last);
 
 	for (size_t i = 0; i < supervisor->record.plan.gate_count; i++)
-		json_array_append_new(view, gate_view(supervisor, i));
+		json_array_append_new(view, gate_view(supervisor, i, verdicts));
+	json_decref(verdicts);
 	return view;
 }
 
 /* Of a rollout that has ended, what was measured last tells why. */
 static bool shows_measure(const struct supervisor *supervisor)
 {
-	const struct rollout *rollout = &supervisor->record.rollout;
-	bool ended = !rollout_owns_weight(rollout) || rollout->state == ROLLOUT_SUCCEEDED;
-
-	return supervisor_has_measure(supervisor) || (ended && supervisor->measure.run == supervisor->record.run);
+	return supervisor_has_measure(supervisor) ||
+	       (has_ended(supervisor) && supervisor->measure.run == supervisor->record.run);
 }
 
 static json_t *cohort_view(const struct supervisor *supervisor, enum canary_cohort cohort)
@@ -311,7 +367,7 @@ static json_t *feedback_view(const struct supervisor *supervisor)
 }
 
 /* Where the rollout is. */
-static void add_place(json_t *view, const struct supervisor *supervisor)
+static void add_place(json_t *view, const struct supervisor *supervisor, const struct last_transition *last)
 {
 	const struct record *record = &supervisor->record;
 	const struct rollout *rollout = &record->rollout;
@@ -333,30 +389,32 @@ static void add_place(json_t *view, const struct supervisor *supervisor)
 	json_object_set_new(view, "block_reason", text_view(record->block_reason[0] ? record->block_reason : NULL));
 	json_object_set_new(view, "finished", json_boolean(rollout->finished));
 	json_object_set_new(view, "transitions", integer_view(rollout->transitions));
-	json_object_set_new(view, "last_transition", last_transition(supervisor));
+	json_object_set(view, "last_transition", last->view);
 	json_object_set_new(view, "pending", pending_view(rollout));
 	json_object_set_new(view, "error", text_view(supervisor->error[0] ? supervisor->error : NULL));
 }
 
 json_t *status_view(struct supervisor *supervisor)
 {
+	struct last_transition last = last_transition(supervisor);
 	bool present = supervisor->present;
 	json_t *view = json_object();
 
 	json_object_set_new(view, "service", json_string(supervisor->name));
 	json_object_set_new(view, "present", json_boolean(present));
-	add_place(view, supervisor);
+	add_place(view, supervisor, &last);
 	json_object_set_new(view, "weight", present ? percent_view(supervisor_weight(supervisor)) : json_null());
 	json_object_set_new(view, "effective_weight",
 			    present ? percent_view(supervisor_effective_weight(supervisor)) : json_null());
 	json_object_set_new(view, "holdback", percent_view(supervisor_holdback(supervisor)));
 	json_object_set_new(view, "judgement", judgement_view(supervisor));
 	json_object_set_new(view, "facts", facts_view(supervisor));
-	json_object_set_new(view, "gates", gates_view(supervisor));
+	json_object_set_new(view, "gates", gates_view(supervisor, &last));
 	json_object_set_new(view, "cohorts",
 			    json_pack("{s:o, s:o}", "canary", cohort_view(supervisor, CANARY_CANARY), "stable",
 				      cohort_view(supervisor, CANARY_STABLE)));
 	json_object_set_new(view, "feedback", feedback_view(supervisor));
 	json_object_set_new(view, "plan", plan_json(&supervisor->record.plan));
+	json_decref(last.view);
 	return view;
 }
