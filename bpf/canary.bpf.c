@@ -245,11 +245,10 @@ static __always_inline int steer(struct xdp_md *ctx, struct pkt *p, const struct
 
 	if (!verdict)
 		verdict = identify(ctx, p);
-	if (verdict)
-		return verdict;
-	if (p->service && !(p->flags & PKT_FROM_BACKEND))
+	if (!verdict && p->service && !(p->flags & PKT_FROM_BACKEND))
 		return to_backend(ctx, p, interface);
-	verdict = from_backend(ctx, p, interface);
+	if (!verdict)
+		verdict = from_backend(ctx, p, interface);
 	return verdict == XDP_PASS && p->flags & PKT_FRAGMENT ? fragment_forget() : verdict;
 }
 

@@ -284,6 +284,16 @@ static void case06_a_first_fragment_that_passes_takes_the_number(void **state)
 		in.dport = 81;
 		passed_up("a first fragment to another port", in);
 		passed_up("what follows it", later_part(&rows[i], LATER_OFFSET, 7));
+		if (!is_v6(rows[i].vip))
+			continue;
+		/* IPv6's numbers are of all protocols. */
+		env_fresh(state);
+		service_of(&rows[i]);
+		send_first(&rows[i], 8);
+		in = first_part(&rows[i], 8);
+		in.proto = IPPROTO_ICMPV6;
+		passed_up("a first fragment of a ping", in);
+		passed_up("what follows that", later_part(&rows[i], LATER_OFFSET, 8));
 	}
 }
 
