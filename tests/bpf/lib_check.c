@@ -65,13 +65,19 @@ static bool is_for_us(const struct check_run *run)
 	return run->in.len >= 6 && !memcmp(run->in.data, run->world->mac[run->interface], 6);
 }
 
+/* IPv6 from or to what stands for an IPv4 address: nobody's service (RFC 4291, 2.5.5.2). */
+static bool is_mapped(const struct frame *frame)
+{
+	return frame->family == 6 && (addr_is_v4(&frame->src) || addr_is_v4(&frame->dst));
+}
+
 /* Nothing in the packet has to do with a service: no address of one, no backend's answer, no error that may quote it. */
 static bool not_for_a_service(const struct check_run *run, const struct frame *frame, bool ip)
 {
 	/* Beyond what is looked through, the address alone says whom a packet is for. */
 	bool deep = frame->extensions > PARSED_EXTENSIONS || frame->l4 > PARSED_DEPTH;
 
-	if (!ip || !is_for_us(run))
+	if (!ip || !is_for_us(run) || is_mapped(frame))
 		return true;
 	if (frame->later && !deep) /* follows its packet's first one, where that was for a service or from a backend */
 		return !is_service(run, &frame->dst) && !check_is_backend(run->world, &frame->src);
@@ -89,8 +95,8 @@ static bool not_for_a_service(const struct check_run *run, const struct frame *f
 
 static bool for_a_service(const struct check_run *run, const struct frame *frame, bool ip)
 {
-	return ip && is_for_us(run) && frame->sound && has_ports(frame) && !frame->routed && frame->ttl > 1 &&
-	       check_service(run->world, &frame->dst, frame->proto, frame->dport);
+	return ip && is_for_us(run) && !is_mapped(frame) && frame->sound && has_ports(frame) && !frame->routed &&
+	       frame->ttl > 1 && check_service(run->world, &frame->dst, frame->proto, frame->dport);
 }
 
 /* May this byte of the IP packet, counted from its header, change on the way? */

@@ -51,6 +51,7 @@ static bool read_ipv4(const __u8 *data, unsigned len, struct frame *frame)
 	frame->header_len = (ip[0] & 15) * 4;
 	frame->ip_len = get16(ip + 2);
 	frame->fragment = get16(ip + 6) & IPV4_MF;
+	frame->id = get16(ip + 4);
 	frame->ttl = ip[8];
 	frame->proto = ip[9];
 	frame->src = frame->dst = (struct canary_addr){.word = {0, 0, htonl(0xffff)}};
@@ -87,6 +88,8 @@ static bool read_ipv6(const __u8 *data, unsigned len, struct frame *frame)
 
 		if (frame->l4 + 8 > len)
 			return true;
+		if (frame->proto == IPPROTO_FRAGMENT && get16(ext + 2) & 0xfff9)
+			memcpy(&frame->id, ext + 4, sizeof(frame->id));
 		frame->later |= frame->proto == IPPROTO_FRAGMENT && get16(ext + 2) & 0xfff8;
 		frame->fragment |= frame->proto == IPPROTO_FRAGMENT && get16(ext + 2) & 1;
 		frame->routed |= frame->proto == IPPROTO_ROUTING && ext[3];

@@ -23,6 +23,7 @@ struct frame {
 	unsigned tcp_flags;
 	struct canary_addr src, dst;
 	bool fragment; /* first of several */
+	__u32 id; /* of fragments: which packet they are of */
 	bool later; /* a fragment that is not the first: what follows its header is not read */
 	bool routed; /* a routing header says that it is not at its destination */
 	bool sound; /* lengths fit together and into the frame */

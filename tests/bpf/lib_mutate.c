@@ -21,6 +21,19 @@ unsigned random_below(unsigned n)
 	return (canary_mix64(random_state) >> 32) % n;
 }
 
+/* A fragment's offset and flags: its packet's first part, another that fits to that, or anything. */
+static unsigned random_part(unsigned offset, unsigned more)
+{
+	switch (random_below(3)) {
+	case 0:
+		return more;
+	case 1:
+		return offset;
+	default:
+		return random_below(65536);
+	}
+}
+
 static void random_extensions(struct spec *spec)
 {
 	static const unsigned types[] = {IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT};
@@ -32,7 +45,8 @@ static void random_extensions(struct spec *spec)
 		ext->type = RANDOM_OF(types);
 		ext->len = ext->type == IPPROTO_FRAGMENT ? 8 : 8 * (1 + random_below(4));
 		ext->segments_left = !random_below(20);
-		ext->fragment = random_below(8) ? 0 : random_below(65536);
+		ext->fragment = random_below(4) ? 0 : random_part(1400, 1);
+		ext->id = random_below(4);
 	}
 }
 
@@ -46,7 +60,7 @@ void random_details(struct spec *spec)
 	spec->seq = random_below(4);
 	spec->payload = random_below(RANDOM_OF(sizes));
 	spec->filler = random_below(256);
-	spec->id = random_below(65536);
+	spec->id = random_below(random_below(2) ? 4 : 65536);
 	spec->tos = random_below(256);
 	spec->tcp_options = 4 * random_below(random_below(4) ? 2 : 11);
 	spec->ttl = random_below(16) ? 2 + random_below(254) : random_below(3);
@@ -56,7 +70,7 @@ void random_details(struct spec *spec)
 	else if (!random_below(10))
 		spec->check = random_below(2) ? CHECK_PARTIAL : CHECK_VALUE;
 	if (!v6)
-		spec->frag = random_below(20) ? random_below(2) * IPV4_DF : random_below(65536);
+		spec->frag = random_below(10) ? random_below(2) * IPV4_DF : random_part(1400 / 8, IPV4_MF);
 	if (!v6 && !random_below(6))
 		spec->ip_options = 4 * random_below(11);
 	if (v6 && !random_below(5))

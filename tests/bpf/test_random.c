@@ -13,12 +13,14 @@
 
 #include "io/config.h"
 #include "lib_check.h"
+#include "lib_follow.h"
 #include "lib_traffic.h"
 
 enum { PACKETS = 1000000, PHASES = 12 };
 
 static const char *const side_names[] = {"front", "back"};
 static struct check_world world;
+static unsigned long long followed; /* later fragments that went where the first one had gone */
 
 static void fail_packet(const char *what, enum side side, const struct packet *in, const struct outcome *out)
 {
@@ -48,11 +50,15 @@ static void run_one(enum side side, const struct packet *in, bool partial, struc
 	static struct outcome out;
 	struct check_run run = {.world = &world, .interface = side, .partial = partial, .in = {in->data, in->len}};
 	const char *problem;
+	bool follows = false;
 
 	run_packet(side, in, &out);
 	run.verdict = out.verdict;
 	run.out = (struct check_bytes){out.packet.data, out.packet.len};
 	problem = check_packet(&run, tally);
+	if (!problem)
+		problem = follow_check(&run, &follows);
+	followed += follows;
 	if (problem)
 		fail_packet(problem, side, in, &out);
 	if (out.verdict == XDP_TX || out.verdict == XDP_REDIRECT)
@@ -191,8 +197,8 @@ static void random_packets_are_passed_forwarded_or_dropped_for_a_reason(void **s
 	}
 	fprintf(stderr, "  %llu packets, %llu of them sound and for a service: %llu passed, %llu forwarded, ",
 		tally.run, tally.ours, tally.passed, tally.forwarded);
-	fprintf(stderr, "%llu dropped, %llu reset, %llu told the MTU, %llu echoes; %.0f/s\n", tally.dropped,
-		tally.resets, tally.told, tally.echoes, tally.run / (seconds() - began));
+	fprintf(stderr, "%llu dropped, %llu reset, %llu told the MTU, %llu echoes, %llu fragments followed; %.0f/s\n",
+		tally.dropped, tally.resets, tally.told, tally.echoes, followed, tally.run / (seconds() - began));
 	/* A test that reaches nothing finds nothing. */
 	assert_true(tally.forwarded > tally.run / 4);
 	assert_true(tally.dropped > tally.run / 20);
@@ -200,6 +206,7 @@ static void random_packets_are_passed_forwarded_or_dropped_for_a_reason(void **s
 	assert_true(tally.resets > tally.run / 10000);
 	assert_true(tally.told > tally.run / 10000);
 	assert_true(tally.echoes > tally.run / 10000);
+	assert_true(followed > tally.run / 10000);
 }
 
 int main(void)
