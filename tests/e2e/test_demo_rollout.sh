@@ -24,7 +24,7 @@ TMPDIR=$work/tmp scripts/demo-rollout >"$work/demo" 2>&1 || code=$?
 eq "$code" 0 "the exit code ($(tail -n 5 "$work/demo"))"
 good=$(sed -n '/^1\. /,/^2\. /p' "$work/demo") bad=$(sed -n '/^2\. /,$p' "$work/demo")
 contains "$good" 'The good version is out, after [0-9]+ s\.' "the good one's end"
-eq "$(grep -Eo 'stream: (progressing|baking|succeeded), step [0-9] of 4, weight [0-9]+%: (asked for|the step passed)' <<<"$good" |
+eq "$(grep -Eo 'stream: (progressing|baking|succeeded), step [0-9] of 4, weight [0-9]+%: (rollout start|the step passed)' <<<"$good" |
 	grep -Eo '(progressing|baking|succeeded).*%' | uniq)" "progressing, step 1 of 4, weight 5%
 progressing, step 2 of 4, weight 25%
 progressing, step 3 of 4, weight 50%

@@ -45,7 +45,7 @@ hook_ends() {
 
 is_rolled_back() { # CAUSE
 	wait_for 10 "the rollback" is rolled_back .state
-	eq "$(rollout '.last_transition | [.cause, .before] | join(" ")')" "$1" "what the history says"
+	eq "$(rollout '.last_transition | [.cause, .before, .uid // "none"] | join(" ")')" "$1 ${2-0}" "what the history says, and of whom"
 	hook_ends
 	eq "$(weight_in_force) $(rollout .state)" "0 rolled_back" "what is in force when the hook is over"
 }
@@ -139,7 +139,7 @@ trips_in_hook
 misbehave canary1 --reset 1/1
 misbehave canary2 --reset 1/1
 wait_for 20 "the breaker" becomes 0 weight_in_force
-is_rolled_back "breaker progressing"
+is_rolled_back "breaker progressing" none
 
 case_ "the breaker trips in a hook with no daemon there: the one that comes back rolls back"
 trips_in_hook
@@ -149,7 +149,7 @@ misbehave canary2 --reset 1/1
 wait_for 20 "the breaker" becomes tripped breaker
 rm -f "$work/hold"
 daemon_starts
-is_rolled_back "breaker progressing"
+is_rolled_back "breaker progressing" none
 behave canary1
 behave canary2
 
@@ -162,7 +162,7 @@ reboots() {
 	attach -f "$work/canary.yaml"
 	printf '00000000-0000-4000-8000-%012d\n' "$boots" >"$work/boot_id"
 	# shellcheck disable=SC2016  # for the inner shell
-	start canaryd balancer sh -c 'mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"' sh "$work/boot_id" \
+	start canaryd balancer unshare --mount sh -c 'mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"' sh "$work/boot_id" \
 		"$canaryd" -f "$work/canary.yaml" --state-dir "$work/state" --socket "$CANARYD_SOCKET"
 	daemon_pid=$started_pid
 	wait_for 10 "canaryd to answer" daemon_answers
@@ -200,7 +200,7 @@ for command in "rollout rollback web" stop; do
 	# shellcheck disable=SC2086
 	succeeds ctl $command
 	reboots
-	is_rolled_back "request progressing"
+	is_rolled_back "request progressing" none # what the kernel had is gone, also who asked
 done
 
 case_ "a weight set by force without a daemon, then a reboot: it stays, and the rollout is paused"

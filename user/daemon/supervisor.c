@@ -326,15 +326,16 @@ static bool is_owned(struct supervisor *supervisor, bool *ret_known)
 static bool weight_is_ours(struct supervisor *supervisor)
 {
 	const struct record *record = &supervisor->record;
-	const struct request request = {
+	struct request request = {
 		.type = supervisor->running.weight ? ROLLOUT_EVENT_MANUAL_WEIGHT : ROLLOUT_EVENT_ROLLBACK,
-		.uid = HISTORY_NO_UID,
 		.judgement = {.gate = -1},
 		.by_hand = true,
 	};
+	bool elsewhere =
+		strcmp(record->boot, supervisor->daemon->boot) || supervisor->running.assignment < record->assignment;
 	bool known = true;
 
-	if (strcmp(record->boot, supervisor->daemon->boot) || supervisor->running.assignment < record->assignment) {
+	if (elsewhere) {
 		if (is_owned(supervisor, &known)) {
 			supervisor_reassert(supervisor, "the data plane is a new one");
 			return false;
@@ -346,6 +347,10 @@ static bool weight_is_ours(struct supervisor *supervisor)
 		return false;
 	log_warning("%s: somebody set the weight to %d.%02d%% during the rollout", supervisor->name,
 		    supervisor->running.weight / 100, supervisor->running.weight % 100);
+	/* Of before a reboot nobody knows. */
+	if (!elsewhere)
+		request.uid = weight_asker(&supervisor->daemon->options.instance, supervisor->name,
+					   supervisor->running.assignment);
 	ask(supervisor, &request);
 	return false;
 }

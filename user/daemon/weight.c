@@ -7,6 +7,7 @@
 #include "core/text.h"
 #include "daemon/edit.h"
 #include "daemon/log.h"
+#include "io/history.h"
 #include "io/owners.h"
 
 /* With the lock: a command that changes weights reads it under the same. */
@@ -50,6 +51,36 @@ int weight_owned(const struct instance *instance, const char *service, int *ret,
 	*ret = owner ? owner->weight : -1;
 	owners_free(&owners);
 	return 0;
+}
+
+struct asker {
+	const char *service;
+	__u32 assignment;
+	__s64 uid;
+};
+
+static int find_asker(const struct canary_event *event, void *arg)
+{
+	struct asker *asker = arg;
+
+	if (event->type == CANARY_EVENT_WEIGHT_CHANGED && event->value[2] == asker->assignment &&
+	    event->uid != CANARY_UID_KERNEL && !strcmp(event->name, asker->service))
+		asker->uid = event->uid;
+	return 0;
+}
+
+__s64 weight_asker(const struct instance *instance, const char *service, __u32 assignment)
+{
+	struct asker asker = {service, assignment, HISTORY_NO_UID};
+	struct dataplane *dataplane;
+	struct error error;
+	__u64 last, lost;
+
+	if (dataplane_open(instance->dir, DATAPLANE_READ, &dataplane, &error))
+		return HISTORY_NO_UID;
+	dataplane_events(dataplane, 0, find_asker, &asker, &last, &lost);
+	dataplane_close(dataplane);
+	return asker.uid;
 }
 
 /* Another weight, or the same by somebody else: in any case an assignment of its own. */
@@ -149,7 +180,10 @@ int weight_prepare(const struct instance *instance, const char *service, unsigne
 	int err = edit_begin(&edit, instance, service, DATAPLANE_READ, error);
 
 	if (!err && !service_backends_up(edit.service, CANARY_CANARY))
-		err = fail(error, -EBUSY, "%s has no canary backend that takes new flows: add one first", service);
+		err = fail(error, -EBUSY,
+			   "%s has no canary backend that takes new flows: add one, or see in canaryctl status what "
+			   "drains them",
+			   service);
 	if (!err) {
 		*ret_guards = guard_settings_of(edit.service, guards);
 		*ret_assignment = edit.service->assignment;

@@ -44,6 +44,9 @@ int weight_prepare(const struct instance *instance, const char *service, unsigne
 /* The weight that a rollout of the service asks for, as is written down of it; -1: it owns none. 0 or -errno. */
 int weight_owned(const struct instance *instance, const char *service, int *ret, struct error *error);
 
+/* Who made an assignment, if that is still among the data plane's events; else HISTORY_NO_UID. */
+__s64 weight_asker(const struct instance *instance, const char *service, __u32 assignment);
+
 /* {"promoted": [...], "retired": [...]}: what becomes stable, and what is so now. */
 int swap_plan(const struct instance *instance, const char *service, json_t **ret, struct error *error);
 
