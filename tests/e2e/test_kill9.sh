@@ -115,3 +115,12 @@ for ((i = 0; kills < 40 && i < 300; i++)); do
 done
 at_least "$kills" 40 "commands that were killed in time"
 gone
+
+case_ "what a command left that was killed while it took all away is taken away by the next that changes something"
+succeeds ctl attach eth0 eth1
+rm "$CANARYCTL_BPFFS/settings" "$CANARYCTL_BPFFS/services"
+refused 1 'no' ctl set-weight 5
+eq "$(find "$CANARYCTL_BPFFS" -name 'xdp_*' | wc -l)" 2 "interfaces that are attached, whatever is missing beside them"
+rm "$CANARYCTL_BPFFS"/xdp_*
+refused 1 'no' ctl set-weight 5
+gone

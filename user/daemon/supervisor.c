@@ -327,6 +327,7 @@ static bool weight_is_ours(struct supervisor *supervisor)
 {
 	const struct record *record = &supervisor->record;
 	struct request request = {
+		.uid = HISTORY_NO_UID,
 		.type = supervisor->running.weight ? ROLLOUT_EVENT_MANUAL_WEIGHT : ROLLOUT_EVENT_ROLLBACK,
 		.judgement = {.gate = -1},
 		.by_hand = true,

@@ -45,10 +45,21 @@ static int lock(struct dataplane *dataplane, struct error *error)
 	return fd < 0 ? fd : 0;
 }
 
+/* A command that was killed while it took all away leaves pins. */
+static void tidy_up(const struct dataplane *dataplane)
+{
+	if (dataplane->fd[MAP_settings] >= 0 || !object_is_abandoned(dataplane->dir))
+		return;
+	object_unlink_pins(dataplane->dir);
+	rmdir(dataplane->dir);
+}
+
 static int open_state(struct dataplane *dataplane, struct error *error)
 {
 	int result = object_open_maps(dataplane, error);
 
+	if (result == -ENOENT && dataplane->access == DATAPLANE_CHANGE)
+		tidy_up(dataplane);
 	if (result == -ENOENT && dataplane->access == DATAPLANE_CREATE) {
 		/* Nothing, or what a killed command left half made: nothing can be attached to that. */
 		object_unlink_pins(dataplane->dir);

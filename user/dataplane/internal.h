@@ -78,6 +78,8 @@ int object_open_maps(struct dataplane *dataplane, struct error *error);
 int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error);
 int object_create(struct dataplane *dataplane, struct error *error); /* loads, pins; a half-made state is replaced */
 int object_open_program(const struct dataplane *dataplane, const char *name, struct error *error); /* fd or -errno */
+/* Where there are no settings: are there pins of ours that no interface is attached to? The programs' names are surely ours. */
+bool object_is_abandoned(const char *dir);
 void object_unlink_pins(const char *dir); /* all that the directory holds */
 int object_pin_path(const struct dataplane *dataplane, const char *name, char path[320]);
 

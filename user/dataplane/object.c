@@ -155,6 +155,22 @@ static bool is_ours(const char *name)
 	return is_of_interface(name, "xdp") || is_of_interface(name, "chain") || is_of_interface(name, "device");
 }
 
+bool object_is_abandoned(const char *dir)
+{
+	DIR *entries = opendir(dir);
+	bool ours = false, attached = false;
+	struct dirent *entry;
+
+	if (!entries)
+		return false;
+	while ((entry = readdir(entries))) {
+		ours |= !strcmp(entry->d_name, programs[0]);
+		attached |= is_of_interface(entry->d_name, "xdp") || is_of_interface(entry->d_name, "chain");
+	}
+	closedir(entries);
+	return ours && !attached;
+}
+
 void object_unlink_pins(const char *dir)
 {
 	DIR *entries = opendir(dir);
