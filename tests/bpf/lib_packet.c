@@ -389,6 +389,17 @@ static void finish_outer(struct packet *p, const struct spec *spec)
 		finish_ipv4(p, &plain, p->l3, p->len - p->l3);
 }
 
+void set_fragment(struct spec *spec, unsigned offset, bool more, unsigned id)
+{
+	if (is_v6(spec->src)) {
+		spec->ext[0] =
+			(struct extension){.type = IPPROTO_FRAGMENT, .len = 8, .fragment = offset | more, .id = id};
+	} else {
+		spec->frag = offset / 8 | (more ? IPV4_MF : 0);
+		spec->id = id;
+	}
+}
+
 void packet_build(const struct spec *spec, const struct packet *like, struct packet *ret)
 {
 	struct packet *p = ret;

@@ -118,6 +118,9 @@ struct packet {
 	unsigned mark_count;
 };
 
+/* Makes it a part of the packet `id`, `offset` bytes (a multiple of 8) from its beginning. */
+void set_fragment(struct spec *spec, unsigned offset, bool more, unsigned id);
+
 /* `like`: where fields that a sender may choose are taken from; may be NULL. */
 void packet_build(const struct spec *spec, const struct packet *like, struct packet *ret);
 

@@ -62,17 +62,6 @@ static void service_of(const struct row *row)
 		   .stable = row->forward == CANARY_FORWARD_NAT ? backend : row->backend});
 }
 
-static void set_fragment(struct spec *spec, unsigned offset, bool more, unsigned id)
-{
-	if (is_v6(spec->src)) {
-		spec->ext[0] =
-			(struct extension){.type = IPPROTO_FRAGMENT, .len = 8, .fragment = offset | more, .id = id};
-	} else {
-		spec->frag = offset / 8 | (more ? IPV4_MF : 0);
-		spec->id = id;
-	}
-}
-
 /* The first part of a packet of a client's: a datagram, or the data in a SYN. */
 static struct spec first_part(const struct row *row, unsigned id)
 {

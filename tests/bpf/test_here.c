@@ -86,17 +86,6 @@ static void passes(const struct spec *in, bool counted)
 	assert_int_equal(packets(), before + counted);
 }
 
-static void set_fragment(struct spec *spec, unsigned offset, bool more, unsigned id)
-{
-	if (is_v6(spec->src)) {
-		spec->ext[0] =
-			(struct extension){.type = IPPROTO_FRAGMENT, .len = 8, .fragment = offset | more, .id = id};
-	} else {
-		spec->frag = offset / 8 | (more ? IPV4_MF : 0);
-		spec->id = id;
-	}
-}
-
 static void what_is_for_it_goes_up_as_it_came(void **state)
 {
 	(void)state;
