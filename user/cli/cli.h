@@ -109,6 +109,7 @@ int cmd_decap_attach(const struct cli *cli, struct error *error);
 int cmd_decap_detach(const struct cli *cli, struct error *error);
 int cmd_decap_status(const struct cli *cli, struct error *error);
 int cmd_detach(const struct cli *cli, struct error *error);
+int cmd_doctor(const struct cli *cli, struct error *error);
 int cmd_events(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);
 int cmd_feedback(const struct cli *cli, struct error *error);

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/interface.h"
+#include "core/text.h"
 #include "io/netlink.h"
 
 int interface_mode(const char *text, enum attach_mode *ret, struct error *error)
@@ -46,4 +47,9 @@ int interface_find(struct netlink *netlink, const char *name, struct interface *
 	memcpy(ret->name, link.name, sizeof(ret->name));
 	memcpy(ret->mac, link.mac, sizeof(ret->mac));
 	return 0;
+}
+
+const char *copyable(const char *name)
+{
+	return name_is_valid(name) ? name : "IFACE";
 }

@@ -13,4 +13,7 @@ int interface_mode(const char *text, enum attach_mode *ret, struct error *error)
 /* An Ethernet interface by its name, as it is now: 0 or -errno. */
 int interface_find(struct netlink *netlink, const char *name, struct interface *ret, struct error *error);
 
+/* The name where a command to copy may have it, else "IFACE": it may hold what a shell would run. */
+const char *copyable(const char *name);
+
 #endif
