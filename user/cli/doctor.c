@@ -90,44 +90,63 @@ static void read_dataplane(struct doctor *doctor)
 	doctor->dataplane = NULL;
 }
 
-static const struct interface *find_attached(const struct doctor *doctor, unsigned ifindex)
+static void read_decap(struct doctor *doctor)
 {
-	__u32 here = netns_inode();
+	char dir[PATH_MAX];
+	struct error ignored;
 
-	for (size_t i = 0; i < doctor->attached_count; i++) {
-		const struct interface *interface = &doctor->attached[i];
-
-		if (interface->ifindex == ifindex && interface->netns == here && !interface->gone)
-			return interface;
-	}
-	return NULL;
+	decap_dir(doctor->cli, dir);
+	if (decap_list(dir, &doctor->decaps, &doctor->decap_count, &ignored))
+		doctor->decap_count = 0;
 }
 
-static void add_patient(struct doctor *doctor, const struct link *link)
+static bool is_here(const struct interface *interface)
 {
+	return !interface->gone && interface->netns == netns_inode();
+}
+
+static void add_patient(struct doctor *doctor, unsigned ifindex)
+{
+	struct patient patient = {};
+
+	if (netlink_link_by_index(doctor->netlink, ifindex, &patient.link))
+		return; /* it has gone this moment */
+	for (size_t i = 0; i < doctor->decap_count; i++) {
+		const struct interface *interface = &doctor->decaps[i].interface;
+
+		if (is_here(interface) && interface->ifindex == ifindex) {
+			patient.attached = interface;
+			patient.decap = true;
+		}
+	}
+	for (size_t i = 0; i < doctor->attached_count; i++) {
+		if (is_here(&doctor->attached[i]) && doctor->attached[i].ifindex == ifindex) {
+			patient.attached = &doctor->attached[i];
+			patient.decap = false;
+		}
+	}
 	doctor->patients = must(reallocarray(doctor->patients, doctor->patient_count + 1, sizeof(*doctor->patients)));
-	doctor->patients[doctor->patient_count++] = (struct patient){*link, find_attached(doctor, link->ifindex)};
+	doctor->patients[doctor->patient_count++] = patient;
 }
 
 static int find_patients(struct doctor *doctor, struct error *error)
 {
-	__u32 here = netns_inode();
-	struct link link;
-
 	for (int i = 0; i < doctor->cli->argument_count; i++) {
 		struct interface interface;
 		int err = interface_find(doctor->netlink, doctor->cli->arguments[i], &interface, error);
 
-		if (!err)
-			err = netlink_link_by_index(doctor->netlink, interface.ifindex, &link);
 		if (err)
 			return err;
-		add_patient(doctor, &link);
+		add_patient(doctor, interface.ifindex);
 	}
-	for (size_t i = 0; !doctor->cli->argument_count && i < doctor->attached_count; i++)
-		if (!doctor->attached[i].gone && doctor->attached[i].netns == here &&
-		    !netlink_link_by_index(doctor->netlink, doctor->attached[i].ifindex, &link))
-			add_patient(doctor, &link);
+	if (doctor->cli->argument_count)
+		return 0;
+	for (size_t i = 0; i < doctor->attached_count; i++)
+		if (is_here(&doctor->attached[i]))
+			add_patient(doctor, doctor->attached[i].ifindex);
+	for (size_t i = 0; i < doctor->decap_count; i++)
+		if (is_here(&doctor->decaps[i].interface))
+			add_patient(doctor, doctor->decaps[i].interface.ifindex);
 	return 0;
 }
 
@@ -203,10 +222,12 @@ int cmd_doctor(const struct cli *cli, struct error *error)
 	if (!doctor.netlink)
 		return fail(error, CLI_FAILED, "cannot open a netlink socket: %s", strerror(errno));
 	read_dataplane(&doctor);
+	read_decap(&doctor);
 	if (!find_patients(&doctor, error))
 		code = examine(&doctor, error);
 	free(doctor.patients);
 	free(doctor.attached);
+	decap_free(doctor.decaps, doctor.decap_count);
 	json_decref(doctor.findings);
 	model_free(&doctor.model);
 	dataplane_close(doctor.dataplane);

@@ -9,6 +9,7 @@
 #include "cli/doctor_checks.h"
 #include "core/model.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/decap.h"
 #include "io/netlink.h"
 
 enum finding { FINDING_OK, FINDING_WARNING, FINDING_PROBLEM, FINDING_NOT_APPLICABLE, FINDINGS };
@@ -17,6 +18,7 @@ enum finding { FINDING_OK, FINDING_WARNING, FINDING_PROBLEM, FINDING_NOT_APPLICA
 struct patient {
 	struct link link;
 	const struct interface *attached; /* NULL: it is not */
+	bool decap; /* it is a backend's, attached by decap */
 };
 
 struct doctor {
@@ -30,6 +32,8 @@ struct doctor {
 	struct model model;
 	struct interface *attached; /* in all network namespaces */
 	size_t attached_count;
+	struct decap *decaps; /* the same of a backend */
+	size_t decap_count;
 
 	struct patient *patients;
 	size_t patient_count;

@@ -9,7 +9,7 @@
 	X(btf, "has the kernel type information (BTF), without which the program is not loaded")                       \
 	X(jit, "are BPF programs compiled, or interpreted, which is slow")                                             \
 	X(bpf_stats, "does the kernel time every run of a program, which costs more than the run")                     \
-	X(clock, "is the clock set and synchronised: times, freeze windows and a fleet go by it")                      \
+	X(clock, "is the clock set and synchronised: times and freeze windows go by it")                               \
 	X(capabilities, "may the caller do what commands do")                                                          \
 	X(pins, "is there a bpf file system, and are the pins in it readable, of this version and nobody else's")      \
 	X(keys, "is the key file for its owner alone: who reads it can choose its cohort")                             \
@@ -20,7 +20,8 @@
 	X(programs, "which other XDP programs are there")                                                              \
 	X(queues, "do as many queues receive as there are CPUs (RSS)")                                                 \
 	X(offloads, "does the device merge packets (LRO, in generic mode GRO) or take off VLAN tags that are needed")  \
-	X(forwarding, "may the kernel forward, without which it gives no routes")                                      \
+	X(losses, "do packets get lost in drivers after the program has sent them on")                                 \
+	X(forwarding, "may the kernel forward, without which it gives no routes; on a backend, may it not")            \
 	X(rp_filter, "does a strict reverse path filter drop what goes up the stack")                                  \
 	X(routes, "is there a way to each backend that fits the way of forwarding")                                    \
 	X(neighbours, "are the link-layer addresses of the backends' next hops known")                                 \

@@ -11,6 +11,7 @@
 #include "io/ethtool.h"
 
 #define RP_FILTER_STRICT 1
+#define LOSS_BEARABLE 1000 /* one in so many: a queue is full for a moment */
 
 /* Are there interfaces to look at? */
 static bool any(struct doctor *doctor)
@@ -57,7 +58,7 @@ static void check_link(struct doctor *doctor, const struct patient *patient)
 	} else if (attached && memcmp(attached->mac, patient->link.mac, sizeof(attached->mac)) != 0) {
 		found(doctor, FINDING_PROBLEM, name,
 		      "its MAC address has changed since it was attached, so packets to it are passed unsteered");
-		advise(doctor, "run canaryctl attach %s", copyable(name));
+		advise(doctor, "run canaryctl %sattach %s", patient->decap ? "decap " : "", copyable(name));
 	} else {
 		found(doctor, FINDING_OK, name, "up, MTU %u%s", patient->link.mtu, attached ? "" : ", not attached");
 	}
@@ -245,6 +246,17 @@ static void check_one_forwarding(struct doctor *doctor, const char *name, int fa
 	}
 }
 
+/* A backend is better off without: else it passes on what comes in a tunnel and is not for it. */
+static void check_backend_forwarding(struct doctor *doctor, const char *name)
+{
+	if (forwarding_enabled(name, AF_INET) <= 0 && forwarding_enabled(name, AF_INET6) <= 0) {
+		found(doctor, FINDING_OK, name, "off, and it takes packets out of tunnels");
+		return;
+	}
+	found(doctor, FINDING_WARNING, name, "on, and it takes packets out of tunnels: those for others are passed on");
+	advise(doctor, "if this host is no router, run sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+}
+
 void check_forwarding(struct doctor *doctor)
 {
 	bool v4, v6;
@@ -253,11 +265,44 @@ void check_forwarding(struct doctor *doctor)
 		return;
 	find_families(&doctor->model, &v4, &v6);
 	for (size_t i = 0; i < doctor->patient_count; i++) {
-		if (v4)
-			check_one_forwarding(doctor, doctor->patients[i].link.name, AF_INET);
-		if (v6)
-			check_one_forwarding(doctor, doctor->patients[i].link.name, AF_INET6);
+		const struct patient *patient = &doctor->patients[i];
+
+		if (patient->decap)
+			check_backend_forwarding(doctor, patient->link.name);
+		if (v4 && !patient->decap)
+			check_one_forwarding(doctor, patient->link.name, AF_INET);
+		if (v6 && !patient->decap)
+			check_one_forwarding(doctor, patient->link.name, AF_INET6);
 	}
+}
+
+static void check_one_loss(struct doctor *doctor, const struct patient *patient)
+{
+	struct canary_interface_counters counters;
+	const char *name = patient->link.name;
+	double sent, lost;
+
+	if (!patient->attached || patient->decap ||
+	    dataplane_interface_counters(doctor->dataplane, patient->link.ifindex, &counters)) {
+		found(doctor, FINDING_NOT_APPLICABLE, name, "nothing is sent on from here");
+		return;
+	}
+	sent = (double)counters.count[CANARY_INTERFACE_FORWARDED];
+	lost = (double)counters.count[CANARY_INTERFACE_TX_ERRORS];
+	found(doctor, lost > sent / LOSS_BEARABLE ? FINDING_WARNING : FINDING_OK, name,
+	      "%.0f packets sent on, of which drivers lost %.0f", sent, lost);
+	if (lost > sent / LOSS_BEARABLE)
+		advise(doctor, "see ethtool -S of where they leave; a veth's peer takes them in only with an XDP "
+			       "program of its "
+			       "own, or with GRO on");
+}
+
+void check_losses(struct doctor *doctor)
+{
+	if (!any(doctor))
+		return;
+	for (size_t i = 0; i < doctor->patient_count; i++)
+		check_one_loss(doctor, &doctor->patients[i]);
 }
 
 void check_rp_filter(struct doctor *doctor)

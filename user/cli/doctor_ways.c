@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The checks of `canaryctl doctor` that look at the ways to backends. */
+#include <linux/if_ether.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,14 +144,23 @@ void check_neighbours(struct doctor *doctor)
 	free(hops.items);
 }
 
-/* The largest packets that clients' interfaces take. */
-static unsigned largest(const struct doctor *doctor)
+/*
+ * The largest packets that clients send, as far as that can be told: those that the other interfaces take or, where they
+ * come in by the one that they leave by, and routers may have made the network wider for tunnels, those of Ethernet.
+ */
+static unsigned largest(const struct doctor *doctor, const struct link *way)
 {
 	unsigned mtu = 0;
 
-	for (size_t i = 0; i < doctor->patient_count; i++)
-		if (doctor->patients[i].attached && mtu < doctor->patients[i].link.mtu)
-			mtu = doctor->patients[i].link.mtu;
+	for (size_t i = 0; i < doctor->patient_count; i++) {
+		const struct patient *patient = &doctor->patients[i];
+
+		if (patient->attached && !patient->decap && patient->link.ifindex != way->ifindex &&
+		    mtu < patient->link.mtu)
+			mtu = patient->link.mtu;
+	}
+	if (!mtu)
+		mtu = way->mtu < ETH_DATA_LEN ? way->mtu : ETH_DATA_LEN;
 	return mtu;
 }
 
@@ -182,8 +192,9 @@ static void find_narrow(struct doctor *doctor, struct narrow *narrow)
 }
 
 /* Returns whether all is well. */
-static bool judge_room(struct doctor *doctor, const struct narrow *narrow, unsigned wanted)
+static bool judge_room(struct doctor *doctor, const struct narrow *narrow)
 {
+	unsigned wanted = largest(doctor, &narrow->link);
 	bool v4 = addr_is_v4(&narrow->service->addr);
 	const struct link *link = &narrow->link;
 	char header[64] = "";
@@ -209,7 +220,6 @@ static bool judge_room(struct doctor *doctor, const struct narrow *narrow, unsig
 
 void check_mtu(struct doctor *doctor)
 {
-	unsigned wanted = largest(doctor);
 	size_t good = 0;
 
 	if (!doctor_sees_ways(doctor))
@@ -218,9 +228,8 @@ void check_mtu(struct doctor *doctor)
 		struct narrow narrow = {.service = &doctor->model.services[i]};
 
 		find_narrow(doctor, &narrow);
-		good += judge_room(doctor, &narrow, wanted);
+		good += judge_room(doctor, &narrow);
 	}
 	if (good)
-		found(doctor, FINDING_OK, NULL, "%zu service%s: packets of %u bytes fit", good, good == 1 ? "" : "s",
-		      wanted);
+		found(doctor, FINDING_OK, NULL, "%zu service%s: as large as clients send", good, good == 1 ? "" : "s");
 }

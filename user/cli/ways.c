@@ -33,7 +33,8 @@ void way_find(struct netlink *netlink, const struct service_model *service, cons
 {
 	static const struct canary_addr none;
 
-	*ret = (struct way){.err = netlink_route(netlink, &backend->addr, &ret->route)};
+	*ret = (struct way){};
+	ret->err = netlink_route(netlink, &backend->addr, &ret->route);
 	if (ret->err) {
 		snprintf(ret->fault, sizeof(ret->fault), "no route to it (%s): packets to it are dropped as no_route",
 			 strerror(-ret->err));
