@@ -88,6 +88,18 @@ const struct command cli_commands[] = {
 		.run = cmd_stats,
 	},
 	{
+		.name = "top",
+		TAKES("[SERVICE]", 0, 1),
+		.options = OPT(INTERVAL) | OPT(COUNT) | OPT(SOCKET),
+		.summary = "a service's cohorts side by side, live, with the last minute",
+		.details = "On a terminal: q quits; tab, the arrows and 1 to 9 choose the service. Elsewhere text, one "
+			   "block "
+			   "an interval.",
+		.examples = EXAMPLES("canaryctl top", "canaryctl top web --interval 5",
+				     "canaryctl top web --count 12 --interval 5 >web.txt"),
+		.run = cmd_top,
+	},
+	{
 		.name = "events",
 		.arguments = "",
 		.options = OPT(SERVICE) | OPT(FOLLOW),
