@@ -200,29 +200,51 @@ void terminal_draw(const char *text, const char *last)
 	draw_line(last, columns);
 }
 
+/* The arrows, as terminals send them in either mode; of another sequence the rest is taken for keys. */
+static enum terminal_event read_arrow(void)
+{
+	char rest[2] = "";
+
+	if (read(STDIN_FILENO, rest, sizeof(rest)) < 2 || !strchr("[O", rest[0]))
+		return TERMINAL_RESIZED;
+	switch (rest[1]) {
+	case 'A':
+	case 'D':
+		return TERMINAL_PREVIOUS;
+	case 'B':
+	case 'C':
+		return TERMINAL_NEXT;
+	default:
+		return TERMINAL_RESIZED;
+	}
+}
+
+/* One: there may be more. */
 static enum terminal_event read_key(int *ret_digit)
 {
-	char keys[16];
-	ssize_t len = read(STDIN_FILENO, keys, sizeof(keys));
+	char key;
 
-	if (len <= 0)
+	if (read(STDIN_FILENO, &key, 1) < 1)
 		return TERMINAL_QUIT; /* it has hung up */
-	if (!keys[0])
-		return TERMINAL_RESIZED;
-	if (keys[0] >= '1' && keys[0] <= '9') {
-		*ret_digit = keys[0] - '0';
-		return TERMINAL_DIGIT;
-	}
-	/* The arrows, as terminals send them in either mode. */
-	if (len >= 3 && keys[0] == ESCAPE && (keys[1] == '[' || keys[1] == 'O'))
-		return strchr("AD", keys[2])   ? TERMINAL_PREVIOUS
-		       : strchr("BC", keys[2]) ? TERMINAL_NEXT
-					       : TERMINAL_RESIZED;
-	if (strchr("qQ", keys[0]))
+	switch (key) {
+	case ESCAPE:
+		return read_arrow();
+	case 'q':
+	case 'Q':
 		return TERMINAL_QUIT;
-	if (strchr("\tnj", keys[0]))
+	case '\t':
+	case 'n':
+	case 'j':
 		return TERMINAL_NEXT;
-	return strchr("pk", keys[0]) ? TERMINAL_PREVIOUS : TERMINAL_RESIZED;
+	case 'p':
+	case 'k':
+		return TERMINAL_PREVIOUS;
+	case '1' ... '9':
+		*ret_digit = key - '0';
+		return TERMINAL_DIGIT;
+	default:
+		return TERMINAL_RESIZED;
+	}
 }
 
 enum terminal_event terminal_wait(__u64 until_ns, int *ret_digit)

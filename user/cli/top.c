@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/interval.h"
 #include "cli/output.h"
@@ -111,8 +112,11 @@ static int run_plain(struct top *top, struct turns *turns, struct error *error)
 {
 	const char *name = top->cli->argument_count ? top->cli->arguments[0] : NULL;
 	int err = top_read(top, name, error);
-	bool first = true;
+	bool utf8 = terminal_has_utf8(), first = true;
+	int columns = PLAIN_COLUMNS, rows;
 
+	if (isatty(STDOUT_FILENO))
+		terminal_size(&columns, &rows);
 	turns->due = clock_monotonic_ns();
 	while (!err) {
 		turns->due = next_turn(turns->due, turns->interval);
@@ -124,7 +128,7 @@ static int run_plain(struct top *top, struct turns *turns, struct error *error)
 			print_json(json_incref(top->now));
 		} else {
 			printf("%s%s\n", first ? "" : "\n", json_string_value(json_object_get(top->now, "time")));
-			top_print(top, PLAIN_COLUMNS, terminal_has_utf8());
+			top_print(top, columns, utf8);
 		}
 		first = false;
 		if (!output_flush() || is_last(turns))

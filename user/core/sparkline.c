@@ -34,8 +34,10 @@ static double mean(const double *values, long begin, long end)
 /* What is more than nothing never looks like nothing. */
 static int level_of(double value, double peak)
 {
-	int level = value > 0 && peak > 0 ? 1 + (int)(value / peak * (LEVELS - 1)) : 0;
+	int level = value > 0 && peak > 0 ? (int)ceil(value / peak * (LEVELS - 1) - 1e-9) : 0;
 
+	if (value > 0 && level < 1)
+		return 1;
 	return level < LEVELS ? level : LEVELS - 1;
 }
 
