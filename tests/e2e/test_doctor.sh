@@ -103,7 +103,7 @@ sound ctl doctor
 case_ "a backend that does not answer, and one without a route"
 ip -n "${lab}stable1" link set eth0 down
 ip -n "${lab}balancer" neigh flush dev eth1 to 10.0.0.11
-finds problem neighbours 10.0.0.11 'no answer to ARP on eth1.*no_neighbour' 'canaryctl attach again'
+finds problem neighbours 10.0.0.11 'no answer to ARP on eth1.*no_neighbour' 'canaryctl attach eth0 eth1'
 ip -n "${lab}stable1" link set eth0 up
 ip -n "${lab}stable1" route add default via 10.0.0.1
 attach

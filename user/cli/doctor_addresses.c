@@ -20,6 +20,7 @@
 
 enum {
 	WAIT_MS = 300, /* for answers on one link */
+	MAX_ASKED = 64, /* addresses: each question goes to everybody on the link */
 	ARP_IGNORE_OTHERS = 1, /* net.ipv4.conf.IFACE.arp_ignore: from here on, addresses of other interfaces */
 };
 
@@ -139,7 +140,7 @@ static void ask_on(struct asking *asking, const struct link *link)
 		asking->unasked = -errno;
 		return;
 	}
-	for (size_t i = 0; i < asking->count; i++)
+	for (size_t i = 0; i < asking->count && i < MAX_ASKED; i++)
 		solicit_ask(solicit, &asking->items[i].service->addr); /* where it cannot be asked nobody answers */
 	solicit_collect(solicit, WAIT_MS, note_answer, asking);
 	solicit_close(solicit);
@@ -224,6 +225,9 @@ void check_addresses(struct doctor *doctor)
 	if (asking.unasked)
 		found(doctor, FINDING_NOT_APPLICABLE, NULL, "cannot ask who else answers: %s",
 		      strerror(-asking.unasked));
+	else if (asking.count > MAX_ASKED)
+		found(doctor, FINDING_NOT_APPLICABLE, NULL, "only for %d of %zu it is asked who else answers",
+		      MAX_ASKED, asking.count);
 	for (size_t i = 0; i < asking.count; i++)
 		judge_address(doctor, &asking.items[i]);
 	free(asking.items);

@@ -85,10 +85,10 @@ void check_clock(struct doctor *doctor)
 	clock_wall_text(clock_monotonic_ns(), text);
 	if (time(NULL) < EARLIEST) {
 		found(doctor, FINDING_PROBLEM, NULL, "it is not set: it says %s", text);
-		advise(doctor, "run date -s, and have a time service keep it (chrony, systemd-timesyncd)");
+		advise(doctor, "run timedatectl set-ntp true, or date -s");
 	} else if (state.status & STA_UNSYNC) {
 		found(doctor, FINDING_WARNING, NULL, "not synchronised: it says %s", text);
-		advise(doctor, "have a time service keep it (chrony, systemd-timesyncd)");
+		advise(doctor, "run timedatectl set-ntp true, or have chrony keep it");
 	} else {
 		found(doctor, FINDING_OK, NULL, "synchronised");
 	}
@@ -137,5 +137,5 @@ void check_capabilities(struct doctor *doctor)
 	}
 	found(doctor, FINDING_PROBLEM, NULL, "user %u lacks %s, so most of what follows cannot be seen", geteuid(),
 	      lacks);
-	advise(doctor, "run it as root");
+	advise(doctor, "run sudo canaryctl doctor");
 }

@@ -80,6 +80,17 @@ void check_routes(struct doctor *doctor)
 	sum_up(doctor, &tally, "backends have a way that fits");
 }
 
+/* "canaryctl attach eth0 eth1": for all that is attached here. */
+static const char *attach_command(const struct doctor *doctor, char buf[256])
+{
+	int len = snprintf(buf, 256, "canaryctl attach");
+
+	for (size_t i = 0; i < doctor->patient_count && len < 256; i++)
+		if (doctor->patients[i].attached && !doctor->patients[i].decap)
+			len += snprintf(buf + len, 256 - (size_t)len, " %s", copyable(doctor->patients[i].link.name));
+	return buf;
+}
+
 struct hop {
 	unsigned ifindex;
 	struct canary_addr addr;
@@ -113,7 +124,7 @@ static int compare_hops(const void *a, const void *b)
 
 static void judge_hop(struct doctor *doctor, const struct hop *hop, struct tally *tally)
 {
-	char addr[ADDR_TEXT_LEN], name[IF_NAMESIZE] = "?";
+	char addr[ADDR_TEXT_LEN], name[IF_NAMESIZE] = "?", command[256];
 
 	if (netlink_neighbour_resolved(doctor->netlink, hop->ifindex, &hop->addr) == 1) {
 		tally->good++;
@@ -124,7 +135,7 @@ static void judge_hop(struct doctor *doctor, const struct hop *hop, struct tally
 	if_indextoname(hop->ifindex, name);
 	found(doctor, FINDING_PROBLEM, format_addr(&hop->addr, addr),
 	      "no answer to %s on %s: packets by it are dropped as no_neighbour", resolution_of(&hop->addr), name);
-	advise(doctor, "see that it is up and on that network, and run canaryctl attach again for all interfaces");
+	advise(doctor, "see that it is up and on that network, then run %s", attach_command(doctor, command));
 }
 
 void check_neighbours(struct doctor *doctor)
