@@ -19,7 +19,8 @@
 #include "io/solicit.h"
 
 enum {
-	WAIT_MS = 300, /* for answers on one link */
+	WAIT_MS = 300, /* for answers */
+	KEPT_MS = 5, /* for those that came meanwhile */
 	MAX_ASKED = 64, /* addresses: each question goes to everybody on the link */
 	ARP_IGNORE_OTHERS = 1, /* net.ipv4.conf.IFACE.arp_ignore: from here on, addresses of other interfaces */
 };
@@ -38,7 +39,7 @@ struct asking {
 	struct doctor *doctor;
 	struct asked *items;
 	size_t count;
-	const struct link *link; /* that is asked now */
+	const struct link *link; /* whose answers are read now */
 	int unasked; /* why it cannot be, -errno */
 };
 
@@ -128,22 +129,40 @@ static void note_answer(const struct canary_addr *addr, const __u8 mac[6], void 
 	memcpy(asked->mac, mac, sizeof(asked->mac));
 }
 
-static void ask_on(struct asking *asking, const struct link *link)
+/* NULL: it cannot be asked there. */
+static struct solicit *ask_on(struct asking *asking, const struct link *link)
 {
 	struct solicit *solicit;
 
 	if (link->type != ARPHRD_ETHER || !link->running)
-		return;
-	asking->link = link;
+		return NULL;
 	solicit = solicit_open(link);
-	if (!solicit) {
+	if (!solicit)
 		asking->unasked = -errno;
-		return;
-	}
-	for (size_t i = 0; i < asking->count && i < MAX_ASKED; i++)
+	for (size_t i = 0; solicit && i < asking->count && i < MAX_ASKED; i++)
 		solicit_ask(solicit, &asking->items[i].service->addr); /* where it cannot be asked nobody answers */
-	solicit_collect(solicit, WAIT_MS, note_answer, asking);
-	solicit_close(solicit);
+	return solicit;
+}
+
+/* On all links at once: while one is waited for, the others' answers are kept. */
+static void ask(struct asking *asking)
+{
+	const struct patient *patients = asking->doctor->patients;
+	size_t count = asking->doctor->patient_count;
+	struct solicit **asked = must(calloc(count + 1, sizeof(struct solicit *)));
+	int wait_ms = WAIT_MS;
+
+	for (size_t i = 0; i < count; i++)
+		asked[i] = ask_on(asking, &patients[i].link);
+	for (size_t i = 0; i < count; i++) {
+		if (!asked[i])
+			continue;
+		asking->link = &patients[i].link;
+		solicit_collect(asked[i], wait_ms, note_answer, asking);
+		wait_ms = KEPT_MS;
+		solicit_close(asked[i]);
+	}
+	free(asked);
 }
 
 /* Does the kernel answer for it on the network that it is on? */
@@ -220,8 +239,7 @@ void check_addresses(struct doctor *doctor)
 		return;
 	add_services(&asking);
 	netlink_addresses(doctor->netlink, note_own, &asking);
-	for (size_t i = 0; i < doctor->patient_count; i++)
-		ask_on(&asking, &doctor->patients[i].link);
+	ask(&asking);
 	if (asking.unasked)
 		found(doctor, FINDING_NOT_APPLICABLE, NULL, "cannot ask who else answers: %s",
 		      strerror(-asking.unasked));
