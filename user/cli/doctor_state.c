@@ -123,6 +123,8 @@ void check_daemon(struct doctor *doctor)
 	} else if (err == -ECONNREFUSED) {
 		found(doctor, FINDING_NOT_APPLICABLE, NULL,
 		      "it is not running: rollouts and health checks alone need it");
+	} else if (err == -EACCES) {
+		found(doctor, FINDING_NOT_APPLICABLE, NULL, "%s", error.text);
 	} else {
 		found(doctor, FINDING_PROBLEM, NULL, "%s", error.text);
 		advise(doctor, "see what canaryd says (journalctl -u canaryd), and start it anew");
