@@ -287,6 +287,20 @@ ctl rollout rollback web >/dev/null 2>&1
 sound ctl doctor
 eq "$(state_of daemon)" not_applicable "where nobody needs it"
 
+case_ "of many alike it tells of the first, and how many more there are"
+{
+	echo 'services:'
+	for number in {1..50}; do
+		echo "  - {name: s$number, address: 203.0.114.$number, port: 80, protocol: tcp, stable: [ {address: 172.16.9.$number} ]}"
+	done
+} >"$work/many.yaml"
+ctl apply -f "$work/many.yaml" >/dev/null 2>&1
+examine ctl doctor
+eq "$(jq -c '[("routes", "addresses") as $check | [.checks[] | select(.check == $check)] | length, (last | .found)]' "$work/found")" \
+	'[21,"30 more like these",21,"30 more like these"]' "findings"
+web 50 nat | apply
+sound ctl doctor
+
 case_ "on a backend it looks at what takes packets out of tunnels"
 decap_ends
 sound on stable1 "$canaryctl" doctor

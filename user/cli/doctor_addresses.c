@@ -21,6 +21,7 @@
 enum {
 	WAIT_MS = 300, /* for answers */
 	KEPT_MS = 5, /* for those that came meanwhile */
+	MAX_ROUTED = 20, /* that are told of one by one */
 	MAX_ASKED = 64, /* addresses: each question goes to everybody on the link */
 	ARP_IGNORE_OTHERS = 1, /* net.ipv4.conf.IFACE.arp_ignore: from here on, addresses of other interfaces */
 };
@@ -40,6 +41,7 @@ struct asking {
 	struct asked *items;
 	size_t count;
 	const struct link *link; /* whose answers are read now */
+	size_t routed; /* how many are on no network of ours */
 	int unasked; /* why it cannot be, -errno */
 };
 
@@ -179,10 +181,13 @@ static bool answers(struct doctor *doctor, const struct asked *asked, const char
 }
 
 /* Not on a network of ours, or not known to be: routers send its packets, or nobody does. */
-static void judge_routed(struct doctor *doctor, const struct asked *asked, const char *addr)
+static void judge_routed(struct asking *asking, const struct asked *asked, const char *addr)
 {
+	struct doctor *doctor = asking->doctor;
 	const char *ours = asked->ours ? "an address of this host's, and" : "on no network of this host's:";
 
+	if (asking->routed++ >= MAX_ROUTED)
+		return;
 	if (asked->packets)
 		found(doctor, FINDING_OK, addr, "%s %llu packets have come", ours, (unsigned long long)asked->packets);
 	else
@@ -206,8 +211,9 @@ static void judge_foreign(struct doctor *doctor, const struct asked *asked, cons
 		       "net.ipv4.conf.all.arp_ignore=1");
 }
 
-static void judge_address(struct doctor *doctor, const struct asked *asked)
+static void judge_address(struct asking *asking, const struct asked *asked)
 {
+	struct doctor *doctor = asking->doctor;
 	char addr[ADDR_TEXT_LEN], name[IF_NAMESIZE] = "?";
 	const char *resolution = resolution_of(&asked->service->addr);
 
@@ -217,7 +223,7 @@ static void judge_address(struct doctor *doctor, const struct asked *asked)
 		return;
 	}
 	if (!asked->on_link) {
-		judge_routed(doctor, asked, addr);
+		judge_routed(asking, asked, addr);
 		return;
 	}
 	if_indextoname(asked->on_link, name);
@@ -247,6 +253,8 @@ void check_addresses(struct doctor *doctor)
 		found(doctor, FINDING_NOT_APPLICABLE, NULL, "only for %d of %zu it is asked who else answers",
 		      MAX_ASKED, asking.count);
 	for (size_t i = 0; i < asking.count; i++)
-		judge_address(doctor, &asking.items[i]);
+		judge_address(&asking, &asking.items[i]);
+	if (asking.routed > MAX_ROUTED)
+		found(doctor, FINDING_NOT_APPLICABLE, NULL, "%zu more like these", asking.routed - MAX_ROUTED);
 	free(asking.items);
 }
