@@ -20,8 +20,9 @@
 #include "canary/events.h"
 #include "canary/outcomes.h"
 #include "canary/reasons.h"
+#include "cli/doctor_checks.h"
 
-static char page[1 << 16];
+static char page[1 << 17];
 static char config_page[1 << 15]; /* canary.yaml(5) */
 static char tables[1 << 17]; /* of commands and options */
 
@@ -120,6 +121,14 @@ static void every_outcome_is_explained(void **state)
 #undef X
 }
 
+static void every_check_of_doctor_is_explained(void **state)
+{
+	(void)state;
+#define X(name, help) assert_explained(#name, help);
+	DOCTOR_CHECKS(X)
+#undef X
+}
+
 static void every_type_of_event_has_a_row(void **state)
 {
 	(void)state;
@@ -198,6 +207,7 @@ int main(void)
 		cmocka_unit_test(every_drop_reason_is_explained),
 		cmocka_unit_test(every_counter_of_decap_is_explained),
 		cmocka_unit_test(every_outcome_is_explained),
+		cmocka_unit_test(every_check_of_doctor_is_explained),
 		cmocka_unit_test(every_type_of_event_has_a_row),
 		cmocka_unit_test(every_command_and_option_is_explained),
 		cmocka_unit_test(every_key_of_a_configuration_is_explained),

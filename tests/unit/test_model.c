@@ -116,6 +116,51 @@ static void test_a_draining_backend_takes_no_flows(void **state)
 	model_free(&model);
 }
 
+static void test_addresses_share_a_prefix(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		unsigned shared; /* bits, of 128 */
+	} cases[] = {
+		{"10.0.0.1", "10.0.0.1", 128},	    {"10.0.0.1", "10.0.0.0", 127},
+		{"10.0.0.1", "10.0.0.129", 120},    {"10.0.0.1", "138.0.0.1", 96},
+		{"10.0.0.1", "2001:db8::1", 2},	    {"2001:db8::1", "2001:db8:0:1::1", 63},
+		{"2001:db8::1", "2001:db9::1", 31}, {"2001:db8::1", "a001:db8::1", 0},
+		{"::1", "::1:0:0:1", 79},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct canary_addr a = make_addr(cases[i].a), b = make_addr(cases[i].b);
+
+		for (unsigned len = 0; len <= 128; len++)
+			if (addr_shares_prefix(&a, &b, len) != (len <= cases[i].shared))
+				fail_msg("%s and %s: %u bits", cases[i].a, cases[i].b, len);
+	}
+}
+
+static void test_tunnels_make_packets_longer(void **state)
+{
+	static const struct {
+		enum canary_forward forward;
+		unsigned v4, v6;
+	} cases[] = {
+		{CANARY_FORWARD_NAT, 0, 0},
+		{CANARY_FORWARD_L2, 0, 0},
+		{CANARY_FORWARD_IPIP, 20, 40},
+		{CANARY_FORWARD_GUE, 32, 52},
+	};
+	const struct backend_model v4 = {.addr = make_addr("10.0.0.1")}, v6 = {.addr = make_addr("2001:db8::1")};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct service_model service = {.forward = cases[i].forward};
+
+		assert_int_equal(service_overhead(&service, &v4), cases[i].v4);
+		assert_int_equal(service_overhead(&service, &v6), cases[i].v6);
+	}
+}
+
 static void test_an_error_is_cut_short_rather_than_lost(void **state)
 {
 	struct error error;
@@ -139,6 +184,8 @@ int main(void)
 		cmocka_unit_test(test_a_copy_is_deep_and_can_grow),
 		cmocka_unit_test(test_finding),
 		cmocka_unit_test(test_a_draining_backend_takes_no_flows),
+		cmocka_unit_test(test_addresses_share_a_prefix),
+		cmocka_unit_test(test_tunnels_make_packets_longer),
 		cmocka_unit_test(test_an_error_is_cut_short_rather_than_lost),
 	};
 

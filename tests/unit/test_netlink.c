@@ -112,6 +112,7 @@ static int count_address(const struct address *address, void *arg)
 
 		if (addr_equal(&address->addr, &addr)) {
 			assert_int_equal(address->ifindex, if_nametoindex("v0"));
+			assert_int_equal(address->prefix_len, addr_is_v4(&addr) ? 96 + 24 : 64);
 			counts[i]++;
 		}
 	}
@@ -213,12 +214,12 @@ static void test_a_link_is_described(void **state)
 	assert_int_equal(link.type, ARPHRD_ETHER);
 	assert_int_equal(link.mtu, 1400);
 	assert_memory_equal(link.mac, mac, 6);
-	assert_true(link.up);
+	assert_true(link.up && link.running);
 	assert_int_equal(link.lower, 0); /* the peer is in another namespace */
 
 	assert_int_equal(netlink_link_by_name(netlink, "v2", &link), 0);
 	assert_int_equal(link.lower, 0); /* ... and here beside, not below */
-	assert_false(link.up);
+	assert_false(link.up || link.running);
 
 	assert_int_equal(netlink_link_by_name(netlink, "below", &link), 0);
 	assert_string_equal(link.kind, "macvlan");

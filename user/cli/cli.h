@@ -64,6 +64,8 @@ enum cli_option {
 	OPT_ID_LENGTH,
 	OPT_SERVER_ID,
 	OPT_QUIC_ID,
+	OPT_INTERVAL,
+	OPT_COUNT,
 	OPTIONS,
 };
 #define OPT(name) (1ULL << OPT_##name)
@@ -109,6 +111,7 @@ int cmd_decap_attach(const struct cli *cli, struct error *error);
 int cmd_decap_detach(const struct cli *cli, struct error *error);
 int cmd_decap_status(const struct cli *cli, struct error *error);
 int cmd_detach(const struct cli *cli, struct error *error);
+int cmd_doctor(const struct cli *cli, struct error *error);
 int cmd_events(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);
 int cmd_feedback(const struct cli *cli, struct error *error);
@@ -135,6 +138,7 @@ int cmd_set_weight(const struct cli *cli, struct error *error);
 int cmd_stats(const struct cli *cli, struct error *error);
 int cmd_status(const struct cli *cli, struct error *error);
 int cmd_stop(const struct cli *cli, struct error *error);
+int cmd_top(const struct cli *cli, struct error *error);
 int cmd_upgrade(const struct cli *cli, struct error *error);
 int cmd_validate(const struct cli *cli, struct error *error);
 int cmd_version(const struct cli *cli, struct error *error);

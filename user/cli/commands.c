@@ -4,14 +4,14 @@
 
 #include "cli/cli.h"
 
+/* The arguments of a usage line, how many at least, and how many at most (-1: any number). */
+#define TAKES(words, min, max) .arguments = (words), .min_arguments = (min), .max_arguments = (max)
 #define EXAMPLES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 const struct command cli_commands[] = {
 	{
 		.name = "attach",
-		.arguments = "IFACE...",
-		.min_arguments = 1,
-		.max_arguments = -1,
+		TAKES("IFACE...", 1, -1),
 		.options = OPT(MODE) | OPT(CHAIN) | OPT(PRIORITY) | OPT(FILE) | OPT(SOCKET) | OPT(MAX_FLOWS),
 		.summary = "attach to interfaces, so that packets are steered",
 		.details = "All of the interfaces or none. It stays attached when the command has ended. With -f the "
@@ -23,8 +23,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "detach",
-		.arguments = "[IFACE...]",
-		.max_arguments = -1,
+		TAKES("[IFACE...]", 0, -1),
 		.options = OPT(ALL),
 		.summary = "detach from interfaces; the services stay",
 		.examples = EXAMPLES("canaryctl detach eth0", "canaryctl detach --all"),
@@ -45,9 +44,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "set-weight",
-		.arguments = "PERCENT",
-		.min_arguments = 1,
-		.max_arguments = 1,
+		TAKES("PERCENT", 1, 1),
 		.options =
 			OPT(SERVICE) | OPT(LEASE) | OPT(NEW_SALT) | OPT(RESET) | OPT(DRAIN) | OPT(FORCE) | OPT(SOCKET),
 		.summary = "set the share of new flows that the canary gets",
@@ -91,6 +88,18 @@ const struct command cli_commands[] = {
 		.run = cmd_stats,
 	},
 	{
+		.name = "top",
+		TAKES("[SERVICE]", 0, 1),
+		.options = OPT(INTERVAL) | OPT(COUNT) | OPT(SOCKET),
+		.summary = "a service's cohorts side by side, live, with the last minute",
+		.details = "On a terminal: q quits; tab, the arrows and 1 to 9 choose the service. Elsewhere text, one "
+			   "block "
+			   "an interval.",
+		.examples = EXAMPLES("canaryctl top", "canaryctl top web --interval 5",
+				     "canaryctl top web --count 12 --interval 5 >web.txt"),
+		.run = cmd_top,
+	},
+	{
 		.name = "events",
 		.arguments = "",
 		.options = OPT(SERVICE) | OPT(FOLLOW),
@@ -109,10 +118,20 @@ const struct command cli_commands[] = {
 		.run = cmd_status,
 	},
 	{
+		.name = "doctor",
+		TAKES("[IFACE...]", 0, -1),
+		.options = OPT(SOCKET),
+		.summary = "what is not as it should be on this host, and what to do about it",
+		.details =
+			"Of the interfaces that are attached, or of those that are named. Changes nothing. Exit code 1 "
+			"where there are problems; warnings are none.",
+		.examples = EXAMPLES("canaryctl doctor", "canaryctl doctor eth0 eth1",
+				     "canaryctl doctor --json | jq '.checks[] | select(.state == \"problem\")'"),
+		.run = cmd_doctor,
+	},
+	{
 		.name = "service add",
-		.arguments = "NAME PROTO ADDRESS:PORT",
-		.min_arguments = 3,
-		.max_arguments = 3,
+		TAKES("NAME PROTO ADDRESS:PORT", 3, 3),
 		.options = OPT(FORWARD) | OPT(GUE_PORT) | OPT(AFFINITY) | OPT(ID_OFFSET) | OPT(ID_LENGTH) | OPT(TRACK) |
 			   OPT(OVERFLOW) | OPT(MSS) | OPT(IDLE_TIMEOUT) | OPT(MAX_WINDOW),
 		.summary = "add a service: an address, protocol and port to answer for",
@@ -124,9 +143,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "service del",
-		.arguments = "NAME",
-		.min_arguments = 1,
-		.max_arguments = 1,
+		TAKES("NAME", 1, 1),
 		.options = OPT(FORCE),
 		.summary = "delete a service with its backends and segments",
 		.examples = EXAMPLES("canaryctl service del web"),
@@ -141,9 +158,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "backend add",
-		.arguments = "SERVICE COHORT ADDRESS[:PORT]",
-		.min_arguments = 3,
-		.max_arguments = 3,
+		TAKES("SERVICE COHORT ADDRESS[:PORT]", 3, 3),
 		.options = OPT(WEIGHT) | OPT(SERVER_ID),
 		.summary = "add a backend, take a draining one back, change a weight or a server id",
 		.details = "COHORT is stable or canary. The port is for nat; left out it is the service's.",
@@ -153,18 +168,14 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "backend drain",
-		.arguments = "SERVICE ADDRESS[:PORT]",
-		.min_arguments = 2,
-		.max_arguments = 2,
+		TAKES("SERVICE ADDRESS[:PORT]", 2, 2),
 		.summary = "let a backend keep its flows and get no new ones",
 		.examples = EXAMPLES("canaryctl backend drain web 10.0.0.11:8080"),
 		.run = cmd_backend_drain,
 	},
 	{
 		.name = "backend del",
-		.arguments = "SERVICE ADDRESS[:PORT]",
-		.min_arguments = 2,
-		.max_arguments = 2,
+		TAKES("SERVICE ADDRESS[:PORT]", 2, 2),
 		.options = OPT(FORCE),
 		.summary = "delete a backend: its flows go to others",
 		.examples = EXAMPLES("canaryctl backend del web 10.0.0.11:8080"),
@@ -172,17 +183,14 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "backend list",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.summary = "list the backends",
 		.examples = EXAMPLES("canaryctl backend list web"),
 		.run = cmd_backend_list,
 	},
 	{
 		.name = "segment add",
-		.arguments = "SERVICE PREFIX COHORT",
-		.min_arguments = 3,
-		.max_arguments = 3,
+		TAKES("SERVICE PREFIX COHORT", 3, 3),
 		.summary = "pin the clients of a prefix to a cohort",
 		.details = "The longest prefix that a client is in decides, before the weight does.",
 		.examples = EXAMPLES("canaryctl segment add web 198.51.100.0/24 canary"),
@@ -190,17 +198,14 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "segment del",
-		.arguments = "SERVICE PREFIX",
-		.min_arguments = 2,
-		.max_arguments = 2,
+		TAKES("SERVICE PREFIX", 2, 2),
 		.summary = "unpin the clients of a prefix",
 		.examples = EXAMPLES("canaryctl segment del web 198.51.100.0/24"),
 		.run = cmd_segment_del,
 	},
 	{
 		.name = "segment list",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.summary = "list the segments",
 		.examples = EXAMPLES("canaryctl segment list"),
 		.run = cmd_segment_list,
@@ -235,9 +240,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "explain",
-		.arguments = "CLIENT:PORT",
-		.min_arguments = 1,
-		.max_arguments = 1,
+		TAKES("CLIENT:PORT", 1, 1),
 		.options = OPT(SERVICE) | OPT(PORT) | OPT(QUIC_ID),
 		.summary = "where a client's flow goes, and why",
 		.examples = EXAMPLES("canaryctl explain 198.51.100.7:40000",
@@ -247,8 +250,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout validate",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(FILE),
 		.summary = "check a configuration's rollouts and print their plans",
 		.details = "Reads the file (-f, or the daemon's own) and needs neither privileges nor a daemon.",
@@ -257,8 +259,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout plan",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(FILE) | OPT(RATE) | OPT(BASE),
 		.required = OPT(RATE) | OPT(BASE),
 		.summary = "how long each step needs to find a canary that is worse",
@@ -270,8 +271,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout start",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(FILE) | OPT(SOCKET),
 		.summary = "begin a rollout: the first step's weight, a new salt",
 		.details = "By the plan of the daemon's configuration, or of a file (-f): the keys of "
@@ -281,8 +281,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout status",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET) | OPT(WAIT) | OPT(TIMEOUT),
 		.summary = "where the rollout is, both cohorts, and what the gates say",
 		.details = "With --wait when it has ended: exit code 0 succeeded, 3 rolled back or failed, 1 neither "
@@ -293,8 +292,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout watch",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET),
 		.summary = "the same, live, until it has ended",
 		.details =
@@ -304,8 +302,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout pause",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET),
 		.summary = "keep the weight and stop the clocks",
 		.details = "What fails while it is paused is rolled back all the same.",
@@ -314,8 +311,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout resume",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET),
 		.summary = "go on after a pause",
 		.examples = EXAMPLES("canaryctl rollout resume web"),
@@ -323,8 +319,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout promote",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(FULL) | OPT(SOCKET),
 		.summary = "to the next step, now: also an approval",
 		.examples = EXAMPLES("canaryctl rollout promote web", "canaryctl rollout promote --full"),
@@ -332,8 +327,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout rollback",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(RESET) | OPT(SOCKET),
 		.summary = "the canary's weight to 0, now, in every state",
 		.details = "Also without a daemon: the weight is then set here, and the daemon notes it when it runs "
@@ -344,8 +338,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout finish",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET),
 		.summary = "end a release that has succeeded: its backends become stable",
 		.details = "No flow moves. The weight is 0 then, and the stable backends of before are out.",
@@ -354,8 +347,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout undo",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET),
 		.summary = "take the last finish back: what was stable before is so again",
 		.examples = EXAMPLES("canaryctl rollout undo web"),
@@ -363,8 +355,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout retry",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET),
 		.summary = "once more: the step that is inconclusive or failed, or all of what was rolled back",
 		.examples = EXAMPLES("canaryctl rollout retry web"),
@@ -372,8 +363,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout block",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(REASON) | OPT(SOCKET),
 		.required = OPT(REASON),
 		.summary = "no start and no step forward until unblock",
@@ -382,8 +372,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout unblock",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(SOCKET),
 		.summary = "let rollouts go forward again",
 		.examples = EXAMPLES("canaryctl rollout unblock web"),
@@ -391,8 +380,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout history",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(LIMIT) | OPT(SOCKET),
 		.summary = "what happened, why, who asked, and on which numbers",
 		.examples = EXAMPLES("canaryctl rollout history web --limit 200"),
@@ -400,8 +388,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "rollout explain",
-		.arguments = "[SERVICE]",
-		.max_arguments = 1,
+		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(RELEASE) | OPT(SOCKET),
 		.summary = "a release's recorded counts through its gates once more: what decided",
 		.examples = EXAMPLES("canaryctl rollout explain web", "canaryctl rollout explain --release 7 --json"),
@@ -409,9 +396,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "feedback",
-		.arguments = "CLIENT good|bad",
-		.min_arguments = 2,
-		.max_arguments = 2,
+		TAKES("CLIENT good|bad", 2, 2),
 		.options = OPT(SERVICE) | OPT(NOTE) | OPT(SOCKET),
 		.summary = "what a user says of it, counted for the cohort that the user was in",
 		.details = "CLIENT is an address; where each connection has its cohort (affinity flow), best with the "
@@ -423,9 +408,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "decap attach",
-		.arguments = "IFACE",
-		.min_arguments = 1,
-		.max_arguments = 1,
+		TAKES("IFACE", 1, 1),
 		.options = OPT(PORT) | OPT(MODE),
 		.summary = "on a backend: take packets out of ipip and gue, with no tunnel device",
 		.details = "Tunnels that end at an address of this host, as it has them now: run it again when they "
@@ -435,9 +418,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "decap detach",
-		.arguments = "IFACE",
-		.min_arguments = 1,
-		.max_arguments = 1,
+		TAKES("IFACE", 1, 1),
 		.summary = "leave tunnels to the kernel again",
 		.examples = EXAMPLES("canaryctl decap detach eth0"),
 		.run = cmd_decap_detach,
@@ -451,9 +432,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "validate",
-		.arguments = "FILE",
-		.min_arguments = 1,
-		.max_arguments = 1,
+		TAKES("FILE", 1, 1),
 		.summary = "check a configuration; needs no privileges",
 		.examples = EXAMPLES("canaryctl validate web.yaml"),
 		.run = cmd_validate,
@@ -468,8 +447,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "complete",
-		.arguments = "-- WORD...",
-		.max_arguments = -1,
+		TAKES("-- WORD...", 0, -1),
 		.summary = "what may come next on a command line, for shells",
 		.examples = EXAMPLES("canaryctl complete -- rollout st"),
 		.run = cmd_complete,
@@ -483,8 +461,7 @@ const struct command cli_commands[] = {
 	},
 	{
 		.name = "help",
-		.arguments = "[COMMAND]",
-		.max_arguments = 2,
+		TAKES("[COMMAND]", 0, 2),
 		.summary = "this list, or a command's options and examples",
 		.examples = EXAMPLES("canaryctl help set-weight", "canaryctl help backend add"),
 		.run = cmd_help,

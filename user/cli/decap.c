@@ -26,16 +26,6 @@ static const struct {
 #undef X
 };
 
-/* Beside the balancer's pins: a host may be both. */
-static void decap_dir(const struct cli *cli, char ret[PATH_MAX])
-{
-	size_t len = strlen(cli->dir);
-
-	while (len > 1 && cli->dir[len - 1] == '/')
-		len--;
-	snprintf(ret, PATH_MAX, "%.*s-decap", (int)len, cli->dir);
-}
-
 /* Where tunnels may end. */
 struct ends {
 	unsigned loopback; /* its ifindex: the services' addresses are there, where none ends */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <linux/if_arp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/interface.h"
+#include "core/text.h"
 #include "io/netlink.h"
 
 int interface_mode(const char *text, enum attach_mode *ret, struct error *error)
@@ -46,4 +48,18 @@ int interface_find(struct netlink *netlink, const char *name, struct interface *
 	memcpy(ret->name, link.name, sizeof(ret->name));
 	memcpy(ret->mac, link.mac, sizeof(ret->mac));
 	return 0;
+}
+
+void decap_dir(const struct cli *cli, char ret[PATH_MAX])
+{
+	size_t len = strlen(cli->dir);
+
+	while (len > 1 && cli->dir[len - 1] == '/')
+		len--;
+	snprintf(ret, PATH_MAX, "%.*s-decap", (int)len, cli->dir);
+}
+
+const char *copyable(const char *name)
+{
+	return name_is_valid(name) ? name : "IFACE";
 }

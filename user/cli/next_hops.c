@@ -10,6 +10,7 @@
 #include "cli/next_hops.h"
 #include "cli/output.h"
 #include "cli/vlans.h"
+#include "cli/ways.h"
 #include "core/text.h"
 #include "io/netlink.h"
 
@@ -67,62 +68,26 @@ static int compare_hops(const void *a, const void *b)
 	return order ? order : y->is_new - x->is_new;
 }
 
-static bool is_zero(const struct canary_addr *addr)
-{
-	static const struct canary_addr zero;
-
-	return addr_equal(addr, &zero);
-}
-
-/*
- * A backend on this host: the stack gets the packets as they are, and has to know the service's address. The data plane
- * sees that by the address that packets to it would come from. In nat nobody would translate its answers.
- */
-static void find_here(struct hops *hops, const struct service_model *service, struct backend_model *backend,
-		      bool is_new)
-{
-	struct route route;
-
-	backend->tunnel_source = backend->addr;
-	if (service->forward == CANARY_FORWARD_NAT)
-		warn_backend(
-			hops, backend, is_new,
-			"it is an address of this host, and its answers would not be translated: packets to it are "
-			"dropped as no_route (use l2, ipip or gue)");
-	else if (netlink_route(hops->netlink, &service->addr, &route) || !route.local)
-		warn_backend(
-			hops, backend, is_new,
-			"it is an address of this host, and the service's is not: add that to lo, or packets are lost");
-}
-
 static void find_way(struct hops *hops, const struct service_model *service, struct backend_model *backend, bool is_new)
 {
-	struct route route;
-	int err = netlink_route(hops->netlink, &backend->addr, &route);
-	char text[128];
+	struct way way;
+	char text[256];
 
-	if (err) {
+	way_find(hops->netlink, service, backend, &way);
+	if (way.remedy) {
+		snprintf(text, sizeof(text), "%s (%s)", way.fault, way.remedy);
+		warn_backend(hops, backend, is_new, text);
+	}
+	if (way.err) {
 		/* It is not on this host any more. Where a tunnel came from stays, for when the route comes back. */
 		if (addr_equal(&backend->tunnel_source, &backend->addr))
 			backend->tunnel_source = (struct canary_addr){};
-		snprintf(text, sizeof(text), "no route to it (%s): packets to it are dropped as no_route",
-			 strerror(-err));
-		warn_backend(hops, backend, is_new, text);
 		return;
 	}
-	if (route.local) {
-		find_here(hops, service, backend, is_new);
-		return;
-	}
-	/* Whatever the service does now: it may come to forward through tunnels. */
-	backend->tunnel_source = route.source;
-	if (service_tunnels(service) && is_zero(&route.source))
-		warn_backend(hops, backend, is_new,
-			     "no address of ours to send tunnels from: packets to it are dropped as no_tunnel_source");
-	if (service->forward == CANARY_FORWARD_L2 && !addr_equal(&route.next_hop, &backend->addr))
-		warn_backend(hops, backend, is_new,
-			     "it is behind a router, and l2 needs it on a network of ours: use ipip, gue or nat");
-	add_hop(hops, &(struct hop){route.ifindex, route.next_hop, backend, is_new, is_new});
+	/* Whatever the service does now: it may come to forward through tunnels. A backend here is known by its own. */
+	backend->tunnel_source = way.route.local ? backend->addr : way.route.source;
+	if (!way.route.local)
+		add_hop(hops, &(struct hop){way.route.ifindex, way.route.next_hop, backend, is_new, is_new});
 }
 
 static bool is_known(const struct service_model *before, const struct service_model *service,
@@ -228,8 +193,7 @@ static void wait_for_neighbours(struct hops *hops)
 		print_warning(hops->cli,
 			      "backend %s: no answer to %s%s on %s: packets to it are dropped as no_neighbour until it "
 			      "answers",
-			      format_addr(&hop->backend->addr, addr),
-			      addr_is_v4(&hop->next_hop) ? "ARP" : "neighbour discovery", via, name);
+			      format_addr(&hop->backend->addr, addr), resolution_of(&hop->next_hop), via, name);
 	}
 	if (warned > MAX_WARNINGS)
 		print_warning(hops->cli, "%u more backends or routers do not answer", warned - MAX_WARNINGS);

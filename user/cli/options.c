@@ -103,5 +103,9 @@ const struct arg_option cli_options[OPTIONS] = {
 	[OPT_QUIC_ID] = {.name = "quic-id",
 			 .value = "HEX",
 			 .help = "affinity quic: of a packet with this connection id, chosen by its server"},
+	[OPT_INTERVAL] = {.name = "interval", .value = "SECONDS", .help = "how often: 0.1 to 3600 (default: 1)"},
+	[OPT_COUNT] = {.name = "count",
+		       .value = "N",
+		       .help = "how often in all (default: on a terminal until q is pressed, else once)"},
 	[OPT_COHORT] = {.name = "cohort", .value = "stable|canary", .help = "those of this cohort"},
 };

@@ -191,16 +191,30 @@ static const json_t *part_of(const json_t *view, int cohort, const char *part)
 	return json_object_get(json_object_get(json_object_get(view, "cohorts"), cohort_name(cohort)), part);
 }
 
+json_int_t outcomes_finished(const json_t *counts)
+{
+	return integer_of(counts, "completed") + integer_of(counts, "refused") + integer_of(counts, "client_reset") +
+	       integer_of(counts, "half_open");
+}
+
+json_int_t outcomes_bad(const json_t *counts)
+{
+	json_int_t bad = 0;
+
+	for (size_t i = 0; i < CANARY_OUTCOMES; i++)
+		if (outcomes[i].kind == CANARY_KIND_HARD || outcomes[i].kind == CANARY_KIND_SOFT)
+			bad += integer_of(counts, outcomes[i].name);
+	return bad;
+}
+
 /* Of the handshakes that are over, how many were completed. */
 static void success_row(struct table *table, const json_t *view)
 {
 	table_left(table, STYLE_PLAIN, "handshake success");
 	for (int i = 0; i < CANARY_COHORTS; i++) {
 		const json_t *counts = part_of(view, i, "outcomes");
-		double completed = integer_of(counts, "completed"), all = completed;
+		double completed = integer_of(counts, "completed"), all = outcomes_finished(counts);
 
-		all += integer_of(counts, "refused") + integer_of(counts, "client_reset") +
-		       integer_of(counts, "half_open");
 		if (all > 0)
 			table_right(table, STYLE_PLAIN, "%.2f%%", 100 * completed / all);
 		else

@@ -15,6 +15,13 @@
  */
 int outcomes_add(json_t *view, struct dataplane *dataplane, const struct service_model *service);
 
+/*
+ * Of a cohort's outcomes in the view: whose handshake's outcome is known, and how many had a failure, be it the client's
+ * doing.
+ */
+json_int_t outcomes_finished(const json_t *counts);
+json_int_t outcomes_bad(const json_t *counts);
+
 /* Rows of a table whose columns are the cohorts, in the order of enum canary_cohort. */
 void outcomes_rows(struct table *table, const json_t *view);
 /* What the rows do not say: what cannot be seen, and whether they say anything. */

@@ -117,7 +117,7 @@ static void backend_heads(struct table *table, bool rates)
 	table_end_row(table);
 }
 
-static void print_backends(const struct cli *cli, const json_t *service)
+void stats_print_backends(const struct cli *cli, const json_t *service)
 {
 	const char *const *counters = stats_backend_counters;
 	const json_t *backends = json_object_get(service, "backends");
@@ -161,7 +161,7 @@ static void print_drops(const struct cli *cli, const json_t *interfaces)
 				       style_end(cli, STYLE_ALARM));
 }
 
-static void print_interfaces(const struct cli *cli, const json_t *interfaces)
+void stats_print_interfaces(const struct cli *cli, const json_t *interfaces)
 {
 	const char *const *counters = stats_interface_counters;
 	bool rates = json_object_get(json_array_get(interfaces, 0), "rates");
@@ -205,10 +205,10 @@ void stats_print(const struct cli *cli, const json_t *stats)
 		print_service_line(cli, service);
 		guard_print_alarms(cli, service);
 		print_cohorts(cli, service);
-		print_backends(cli, service);
+		stats_print_backends(cli, service);
 		putchar('\n');
 	}
 	if (!json_array_size(services))
 		puts("no services");
-	print_interfaces(cli, json_object_get(stats, "interfaces"));
+	stats_print_interfaces(cli, json_object_get(stats, "interfaces"));
 }

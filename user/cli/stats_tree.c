@@ -127,30 +127,36 @@ static int add_interfaces(json_t *interfaces, struct dataplane *dataplane, struc
 	return err;
 }
 
-json_t *stats_read(const struct cli *cli, const char *service, struct error *error)
+json_t *stats_of(const struct cli *cli, struct dataplane *dataplane, const struct model *model, struct error *error)
 {
-	json_t *services, *interfaces, *stats;
-	struct dataplane *dataplane;
-	struct model model;
-	int err = read_running(cli, service, &dataplane, &model, error);
+	json_t *services = json_array(), *interfaces = json_array();
+	json_t *stats = json_pack("{s:o, s:o}", "services", services, "interfaces", interfaces);
+	int err = 0;
 
-	if (err)
-		return NULL;
-	services = json_array();
-	interfaces = json_array();
-	stats = json_pack("{s:o, s:o}", "services", services, "interfaces", interfaces);
 	if (dataplane) {
-		err = add_services(services, dataplane, &model, error);
+		err = add_services(services, dataplane, model, error);
 		if (!err)
 			err = add_interfaces(interfaces, dataplane, error);
 	}
 	owner_show(cli, services);
-	model_free(&model);
-	dataplane_close(dataplane);
 	if (err) {
 		json_decref(stats);
 		return NULL;
 	}
+	return stats;
+}
+
+json_t *stats_read(const struct cli *cli, const char *service, struct error *error)
+{
+	struct dataplane *dataplane;
+	struct model model;
+	json_t *stats;
+
+	if (read_running(cli, service, &dataplane, &model, error))
+		return NULL;
+	stats = stats_of(cli, dataplane, &model, error);
+	model_free(&model);
+	dataplane_close(dataplane);
 	return stats;
 }
 

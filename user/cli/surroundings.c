@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/interface.h"
 #include "cli/output.h"
 #include "cli/surroundings.h"
 #include "core/text.h"
@@ -28,12 +29,6 @@ static const char *format_mac(const __u8 mac[6], char buf[MAC_TEXT_LEN])
 {
 	snprintf(buf, MAC_TEXT_LEN, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 	return buf;
-}
-
-/* A name may hold what a shell would run: no command to copy with that. */
-static const char *copyable(const char *name)
-{
-	return name_is_valid(name) ? name : "IFACE";
 }
 
 static bool is_here(const struct interface *interface)

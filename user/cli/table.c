@@ -50,12 +50,22 @@ void table_end_row(struct table *table)
 	table->column = 0;
 }
 
+/* A character of UTF-8 takes one: its following bytes take none. */
+static size_t columns_of(const char *text)
+{
+	size_t columns = 0;
+
+	for (; *text; text++)
+		columns += ((unsigned char)*text & 0xc0) != 0x80;
+	return columns;
+}
+
 void table_print(struct table *table, const struct cli *cli, int indent)
 {
 	size_t *widths = must(calloc(table->columns + 1, sizeof(*widths)));
 
 	for (size_t i = 0; i < table->count; i++) {
-		size_t len = strlen(table->cells[i].text);
+		size_t len = columns_of(table->cells[i].text);
 
 		if (widths[table->cells[i].column] < len)
 			widths[table->cells[i].column] = len;
@@ -63,7 +73,7 @@ void table_print(struct table *table, const struct cli *cli, int indent)
 	for (size_t i = 0; i < table->count; i++) {
 		const struct table_cell *cell = &table->cells[i];
 		bool last = i + 1 == table->count || !table->cells[i + 1].column;
-		int space = widths[cell->column] - strlen(cell->text);
+		int space = (int)(widths[cell->column] - columns_of(cell->text));
 
 		printf("%*s", (cell->column ? 2 : indent) + (cell->right ? space : 0), "");
 		printf("%s%s%s", style_begin(cli, cell->style), cell->text, style_end(cli, cell->style));

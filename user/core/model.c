@@ -259,6 +259,15 @@ bool service_tunnels(const struct service_model *service)
 	return service->forward == CANARY_FORWARD_IPIP || service->forward == CANARY_FORWARD_GUE;
 }
 
+unsigned service_overhead(const struct service_model *service, const struct backend_model *backend)
+{
+	enum { IPV4 = 20, IPV6 = 40, GUE = 8 + 4 }; /* GUE: the headers of UDP, and its own */
+
+	if (!service_tunnels(service))
+		return 0;
+	return (addr_is_v4(&backend->addr) ? IPV4 : IPV6) + (service->forward == CANARY_FORWARD_GUE ? GUE : 0);
+}
+
 unsigned service_default_lease(const struct service_model *service)
 {
 	return service->weight ? service->lease_default : 0;
@@ -281,6 +290,17 @@ bool addr_is_v4(const struct canary_addr *addr)
 bool addr_equal(const struct canary_addr *a, const struct canary_addr *b)
 {
 	return !memcmp(a, b, sizeof(*a));
+}
+
+bool addr_shares_prefix(const struct canary_addr *a, const struct canary_addr *b, unsigned prefix_len)
+{
+	for (unsigned i = 0; i < 4 && prefix_len > 32 * i; i++) {
+		unsigned len = prefix_len - 32 * i < 32 ? prefix_len - 32 * i : 32;
+
+		if (ntohl(a->word[i] ^ b->word[i]) >> (32 - len))
+			return false;
+	}
+	return true;
 }
 
 bool prefix_is_clean(const struct canary_addr *addr, unsigned prefix_len)

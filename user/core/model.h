@@ -166,6 +166,8 @@ unsigned service_max_window(const struct service_model *service);
 int service_gue_port(const struct service_model *service);
 /* Do its packets go to the backends inside of others? */
 bool service_tunnels(const struct service_model *service);
+/* How many bytes longer packets to a backend become on their way. */
+unsigned service_overhead(const struct service_model *service, const struct backend_model *backend);
 
 /* The lease of an assignment that says nothing of one, in s. Where the canary gets nothing, there is nothing to take away. */
 unsigned service_default_lease(const struct service_model *service);
@@ -175,6 +177,8 @@ size_t service_backends_up(const struct service_model *service, enum canary_coho
 
 bool addr_is_v4(const struct canary_addr *addr);
 bool addr_equal(const struct canary_addr *a, const struct canary_addr *b);
+/* Do both begin with the same `prefix_len` bits, of 128? */
+bool addr_shares_prefix(const struct canary_addr *a, const struct canary_addr *b, unsigned prefix_len);
 /* Are the address's bits beyond the first `prefix_len` of 128 all zero? */
 bool prefix_is_clean(const struct canary_addr *addr, unsigned prefix_len);
 

@@ -97,6 +97,13 @@ int dataplane_detach(struct dataplane *dataplane, const struct interface *interf
 /* All that is attached; *ret to be freed. */
 int dataplane_interfaces(struct dataplane *dataplane, struct interface **ret, size_t *ret_count, struct error *error);
 
+/*
+ * The XDP program that an interface has in this network namespace, ours or not, as a part of a sentence: "xdp_pass (id 7),
+ * attached by netlink". false: there is none.
+ */
+#define OCCUPANT_TEXT_LEN 320
+bool occupant_describe(unsigned ifindex, char buf[OCCUPANT_TEXT_LEN]);
+
 /* Counters, summed over CPUs. */
 int dataplane_cohort_counters(struct dataplane *dataplane, __u32 service, enum canary_cohort cohort,
 			      struct canary_cohort_counters *ret);

@@ -154,9 +154,6 @@ void device_forget(const struct dataplane *dataplane, const struct interface *in
 
 /* occupant.c: which XDP program an interface has, and what can be done about it, as the error `code`. */
 int occupant_refuse(const struct interface *interface, int code, struct error *error);
-/* The same as a part of a sentence: "xdp_pass (id 7), attached by netlink". false: there is none. */
-#define OCCUPANT_TEXT_LEN 320
-bool occupant_describe(unsigned ifindex, char buf[OCCUPANT_TEXT_LEN]);
 
 #define PROGRAM_XDP "canary_xdp"
 #define PROGRAM_COMMIT "canary_commit"

@@ -204,20 +204,27 @@ static int open_setting(const char *interface, int family, const char *setting, 
 	return file < 0 ? -error : file;
 }
 
-int forwarding_enabled(const char *interface, int family)
+int interface_setting(const char *interface, int family, const char *setting)
 {
-	int file = open_setting(interface, family, "forwarding", O_RDONLY), error;
-	char value = 0;
+	int file = open_setting(interface, family, setting, O_RDONLY), error;
+	char text[16] = "";
 	ssize_t len;
 
 	if (file < 0)
 		return file == -ENOENT ? -ENODEV : file;
-	len = read(file, &value, 1);
+	len = read(file, text, sizeof(text) - 1);
 	error = errno;
 	close(file);
-	if (len != 1)
+	if (len < 1 || text[0] < '0' || text[0] > '9')
 		return len < 0 ? -error : -EIO;
-	return value != '0';
+	return atoi(text);
+}
+
+int forwarding_enabled(const char *interface, int family)
+{
+	int value = interface_setting(interface, family, "forwarding");
+
+	return value < 0 ? value : value != 0;
 }
 
 int neighbours_outlive_carrier(const char *interface, int family)

@@ -41,6 +41,9 @@ int netlink_neighbour_resolved(struct netlink *netlink, unsigned ifindex, const 
 /* The same, and the address: 1 with *ret; 0 or -errno with it untouched. */
 int netlink_neighbour_mac(struct netlink *netlink, unsigned ifindex, const struct canary_addr *next_hop, __u8 ret[6]);
 
+/* 1: the kernel answers for that address on an interface, though it has it not (ip neighbour add proxy); 0: not; -errno. */
+int netlink_is_proxy(struct netlink *netlink, unsigned ifindex, const struct canary_addr *addr);
+
 /*
  * Calls back for each gateway of the main routing tables, once for IPv4's and once for IPv6's, until it returns nonzero,
  * which is returned. Here and in netlink_links() the callback may use the socket.
@@ -53,6 +56,7 @@ struct link {
 	char name[16];
 	unsigned type; /* ARPHRD_* */
 	bool up;
+	bool running; /* up, and it has a carrier */
 	unsigned mtu;
 	__u8 mac[6];
 	char kind[16]; /* "veth", "vlan", "" … (IFLA_INFO_KIND) */
@@ -71,16 +75,19 @@ int netlink_links(struct netlink *netlink, int (*call)(const struct link *link, 
 struct address {
 	unsigned ifindex;
 	struct canary_addr addr;
+	unsigned prefix_len; /* of the network that it is on, of 128 */
 };
 
 /* Calls back for every address of this host, until it returns nonzero, which is returned. */
 int netlink_addresses(struct netlink *netlink, int (*call)(const struct address *address, void *arg), void *arg);
 
 /*
- * 1 if net.ipv4.conf.IFACE.forwarding / net.ipv6.conf.IFACE.forwarding is on, 0 if off. family: AF_INET or AF_INET6.
- * -EINVAL: no name of an interface (with '/' or "..", too long, ...); -ENODEV: no such interface, or it does not speak
- * that family; -EAFNOSUPPORT: the kernel does not.
+ * What net.ipv4.conf.IFACE.SETTING / net.ipv6.conf.IFACE.SETTING is, a number from 0 on; IFACE may be "all". family: AF_INET
+ * or AF_INET6. -EINVAL: no name of an interface (with '/' or "..", too long, ...); -ENODEV: no such interface, or it does
+ * not speak that family, or there is no such setting; -EAFNOSUPPORT: the kernel does not.
  */
+int interface_setting(const char *interface, int family, const char *setting);
+/* The same of "forwarding": 1 if it is on, 0 if off. */
 int forwarding_enabled(const char *interface, int family);
 
 /*

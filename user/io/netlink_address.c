@@ -23,6 +23,7 @@ static int collect_address(const struct nlmsghdr *answer, void *list)
 	    get_addr(header->ifa_family, mnl_attr_get_payload(found), mnl_attr_get_payload_len(found), &address.addr))
 		return 0;
 	address.ifindex = header->ifa_index;
+	address.prefix_len = header->ifa_prefixlen + (header->ifa_family == AF_INET ? 96 : 0);
 	return netlink_list_add(list, &address);
 }
 

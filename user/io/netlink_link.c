@@ -64,6 +64,7 @@ int link_parse(const struct nlmsghdr *answer, struct link *ret)
 	link.ifindex = header->ifi_index;
 	link.type = header->ifi_type;
 	link.up = header->ifi_flags & IFF_UP;
+	link.running = header->ifi_flags & IFF_RUNNING;
 	mnl_attr_for_each(attr, answer, sizeof(*header))
 	{
 		switch (mnl_attr_get_type(attr)) {

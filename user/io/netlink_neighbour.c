@@ -121,3 +121,14 @@ int netlink_neighbour_mac(struct netlink *netlink, unsigned ifindex, const struc
 	memcpy(ret, neighbour.mac, sizeof(neighbour.mac));
 	return 1;
 }
+
+int netlink_is_proxy(struct netlink *netlink, unsigned ifindex, const struct canary_addr *addr)
+{
+	struct nlmsghdr *request = neighbour_request(netlink, RTM_GETNEIGH, 0, ifindex, addr);
+	struct ndmsg *header = mnl_nlmsg_get_payload(request);
+	int error;
+
+	header->ndm_flags = NTF_PROXY;
+	error = netlink_talk(netlink, request, NULL, NULL);
+	return error == -ENOENT ? 0 : error ? error : 1;
+}
