@@ -23,7 +23,7 @@ enum { EXIT_USAGE = 2 };
 	X("host", 'H', "NAME", "a name of this host by which it may be asked there; several times for several")        \
 	X("bpffs", 'b', "DIR", "where the data plane is pinned (CANARYCTL_BPFFS, or " DATAPLANE_DEFAULT_DIR ")")       \
 	X("key-file", 'k', "FILE", "keys of the hashes (CANARYCTL_KEY_FILE, or " DATAPLANE_DEFAULT_KEY_FILE ")")       \
-	X("check", 'c', "", "check the configuration and the tokens, and do nothing else")                                            \
+	X("check", 'c', "", "check the configuration and the tokens, and do nothing else")                             \
 	X("help", 'h', "", "this text")                                                                                \
 	X("version", 'V', "", "the version")
 
