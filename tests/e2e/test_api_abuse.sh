@@ -63,6 +63,7 @@ eq "$(asks POST /v1/feedback -H "Authorization: Bearer $feedback_token" -H 'Cont
 	-d '{"client": "192.0.2.77", "verdict": "good"}')" 200 "feedback with that token"
 eq "$(asks GET /v1/services/web/rollout/history -H "Authorization: Bearer $token")" 200 "the history with a token"
 eq "$(asks GET /v1/services -H 'Host: balancer.example')" 200 "by the name that was given"
+contains "$(ctl rollout history web)" ' 1 +somebody +.*progressing' "the history"
 contains "$(cat "$work/canaryd.err")" "web: start, as was asked with a token from 127.0.0.1:" "the log"
 
 # All of it that is not a clock or a counter.
