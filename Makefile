@@ -11,6 +11,7 @@
 #                      BENCH=--help for more. Also writes $(BUILD)/bench.json and a picture, $(BUILD)/bench.svg
 #   make bench-full    the same of all rows, in runs of five million packets (two hours)
 #   make bench-control what commands cost with a thousand services, and how large program and maps are (root; half a minute)
+#   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
 #
@@ -84,7 +85,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench bench-control bench-full demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
+.PHONY: all bench bench-control bench-full bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
 .PHONY: check clean fuzzers helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -256,6 +257,9 @@ bench: $(BENCH_PROGRAM)
 
 bench-control: all
 	BUILD=$(BUILD) tests/bench/control $(BUILD)/bench-control.json
+
+bench-scrape: all $(BUILD)/tests/lib/packetrun
+	BUILD=$(BUILD) tests/bench/scrape $(BUILD)/bench-scrape.json
 
 bench-full:
 	$(MAKE) bench BENCH='--repeat 5000000'

@@ -29,6 +29,10 @@ static void *serve(void *arg)
 
 void test_server_start(struct test_server *server, const char *path, const struct http_route *routes, void *arg)
 {
+	static const char *const names[] = {TEST_HOST, "198.51.100.7", NULL};
+	static const struct http_tokens tokens = {
+		{{HTTP_GRANT_ALL, TEST_TOKEN}, {HTTP_GRANT_FEEDBACK, TEST_FEEDBACK_TOKEN}}, 2};
+	const struct http_guard guard = {&tokens, names};
 	struct error error = {};
 
 	memset(server, 0, sizeof(*server));
@@ -36,6 +40,7 @@ void test_server_start(struct test_server *server, const char *path, const struc
 	    (path && http_server_listen_unix(server->server, path, "nogroup", &error)) ||
 	    http_server_listen_address(server->server, "127.0.0.1:0", &error))
 		fail_msg("%s", error.text);
+	http_server_guard(server->server, &guard);
 	server->port = http_server_port(server->server);
 	snprintf(server->path, sizeof(server->path), "%s", path ? path : "");
 	assert_int_equal(pipe(server->quit), 0);

@@ -7,6 +7,11 @@
 
 #include "io/http_server.h"
 
+/* Whom it lets in: by these tokens, and by this name, with which it is called beside its addresses. */
+#define TEST_TOKEN "0123456789abcdef0123456789abcdef"
+#define TEST_FEEDBACK_TOKEN "feedfeedfeedfeedfeedfeedfeedfeedfeed"
+#define TEST_HOST "shop.example"
+
 struct test_server {
 	struct http_server *server;
 	pthread_t thread;

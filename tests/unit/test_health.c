@@ -448,8 +448,9 @@ static void handle_never(struct http_call *call, void *arg)
 
 static void test_http_asks_for_a_status(void **state)
 {
-	static const struct http_route routes[] = {
-		{"GET", "/status/{status}", true, handle_status}, {"GET", "/never", true, handle_never}, {}};
+	static const struct http_route routes[] = {{"GET", "/status/{status}", HTTP_EVERYBODY, handle_status},
+						   {"GET", "/never", HTTP_EVERYBODY, handle_never},
+						   {}};
 	static const struct {
 		const char *path, *host;
 		unsigned status;

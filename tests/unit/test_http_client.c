@@ -52,11 +52,11 @@ static void handle_never(struct http_call *call, void *arg)
 
 /* Redirects are by hand: the server's replies have no headers of the handler's. */
 static const struct http_route routes[] = {
-	{"GET", "/hello", true, handle_hello},
-	{"POST", "/hello", true, handle_hello},
-	{"GET", "/status/{status}", true, handle_status},
-	{"GET", "/long", true, handle_long},
-	{"GET", "/never", true, handle_never},
+	{"GET", "/hello", HTTP_EVERYBODY, handle_hello},
+	{"POST", "/hello", HTTP_EVERYBODY, handle_hello},
+	{"GET", "/status/{status}", HTTP_EVERYBODY, handle_status},
+	{"GET", "/long", HTTP_EVERYBODY, handle_long},
+	{"GET", "/never", HTTP_EVERYBODY, handle_never},
 	{},
 };
 

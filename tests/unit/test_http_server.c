@@ -115,16 +115,16 @@ static void handle_state(struct http_call *call, void *arg)
 }
 
 static const struct http_route routes[] = {
-	{"GET", "/v1/rollouts/{service}/{verb}", true, handle_echo},
-	{"POST", "/v1/rollouts/{service}/{verb}", false, handle_echo},
-	{"GET", "/v1/nothing", false, handle_nothing},
-	{"POST", "/v1/conflict", false, handle_conflict},
-	{"GET", "/v1/wait", false, handle_wait},
-	{"GET", "/v1/stream", false, handle_stream},
-	{"POST", "/v1/say", false, handle_say},
-	{"POST", "/v1/send", false, handle_send},
-	{"POST", "/v1/end", false, handle_end},
-	{"GET", "/v1/state", false, handle_state},
+	{"GET", "/v1/rollouts/{service}/{verb}", HTTP_EVERYBODY, handle_echo},
+	{"POST", "/v1/rollouts/{service}/{verb}", HTTP_FULL_TOKEN, handle_echo},
+	{"GET", "/v1/nothing", HTTP_FULL_TOKEN, handle_nothing},
+	{"POST", "/v1/conflict", HTTP_FULL_TOKEN, handle_conflict},
+	{"GET", "/v1/wait", HTTP_FULL_TOKEN, handle_wait},
+	{"GET", "/v1/stream", HTTP_FULL_TOKEN, handle_stream},
+	{"POST", "/v1/say", HTTP_FULL_TOKEN, handle_say},
+	{"POST", "/v1/send", HTTP_FULL_TOKEN, handle_send},
+	{"POST", "/v1/end", HTTP_FULL_TOKEN, handle_end},
+	{"GET", "/v1/state", HTTP_FULL_TOKEN, handle_state},
 	{},
 };
 
@@ -346,9 +346,9 @@ static void test_what_is_wrong_is_said(void **state)
 	answer = ask("PUT", "/v1/say", NULL);
 	assert_non_null(strstr(answer.headers, "Allow: POST\r\n"));
 	answer = ask_as("GET", "/v1/state", NULL, NULL, 0, true);
-	assert_answer(&answer, 403, "GET /v1/state is offered on the unix socket only");
+	assert_answer(&answer, 401, "GET /v1/state takes a token");
 	answer = ask_as("POST", "/v1/rollouts/web/rollback", "application/json", "{}", 2, true);
-	assert_answer(&answer, 403, "is offered on the unix socket only");
+	assert_answer(&answer, 401, "takes a token");
 }
 
 static void test_large_bodies_are_refused_and_the_reason_is_read(void **state)

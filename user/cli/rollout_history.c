@@ -18,14 +18,22 @@
 #define LIMIT_DEFAULT "50"
 #define LIMIT_MAX 100000
 
+static bool is_a_persons(const json_t *entry)
+{
+	const char *kind = text_of(entry, "kind");
+
+	return !strcmp(kind, "feedback") || !strcmp(kind, "block") || !strcmp(text_of(entry, "cause"), "request");
+}
+
 static const char *who(const json_t *entry, char buf[32])
 {
 	const json_t *uid = json_object_get(entry, "uid");
 
+	/* By address, with a token, nobody has a uid. */
 	if (json_is_integer(uid))
 		snprintf(buf, 32, "uid %lld", (long long)json_integer_value(uid));
 	else
-		snprintf(buf, 32, "canaryd");
+		snprintf(buf, 32, is_a_persons(entry) ? "somebody" : "canaryd");
 	return buf;
 }
 

@@ -11,6 +11,7 @@
 #include "daemon/explain.h"
 #include "daemon/feedback.h"
 #include "daemon/health.h"
+#include "daemon/log.h"
 #include "daemon/metrics.h"
 #include "daemon/status.h"
 #include "io/config.h"
@@ -171,6 +172,7 @@ static void post_verb(struct http_call *call, void *arg)
 		.reason = body_text(call, "reason"),
 		.judgement = {.gate = -1},
 	};
+	char asker[HTTP_ASKER_LEN];
 	struct rollout_plan plan;
 	struct error error;
 	int err = 0;
@@ -191,6 +193,8 @@ static void post_verb(struct http_call *call, void *arg)
 	}
 	if (!err)
 		err = supervisor_request(supervisor, &request, &error);
+	if (!err && *http_asker(call, asker))
+		log_notice("%s: %s, as was asked with a token from %s", supervisor->name, verb, asker);
 	if (err)
 		reply_failed(call, err, &error);
 	else
@@ -345,15 +349,15 @@ static void get_metrics(struct http_call *call, void *arg)
 }
 
 const struct http_route api_routes[] = {
-	{"GET", "/v1/version", false, get_version},
-	{"GET", "/v1/services", true, get_services},
-	{"GET", "/v1/services/{service}/rollout", true, get_rollout},
-	{"GET", "/v1/services/{service}/rollout/plan", false, get_plan},
-	{"GET", "/v1/services/{service}/rollout/history", false, get_history},
-	{"GET", "/v1/services/{service}/rollout/explain", false, get_explanation},
-	{"POST", "/v1/services/{service}/rollout/{verb}", false, post_verb},
-	{"GET", "/v1/health", false, get_health},
-	{"POST", "/v1/feedback", true, post_feedback},
-	{"GET", "/metrics", true, get_metrics},
+	{"GET", "/v1/version", HTTP_FULL_TOKEN, get_version},
+	{"GET", "/v1/services", HTTP_EVERYBODY, get_services},
+	{"GET", "/v1/services/{service}/rollout", HTTP_EVERYBODY, get_rollout},
+	{"GET", "/v1/services/{service}/rollout/plan", HTTP_FULL_TOKEN, get_plan},
+	{"GET", "/v1/services/{service}/rollout/history", HTTP_FULL_TOKEN, get_history},
+	{"GET", "/v1/services/{service}/rollout/explain", HTTP_FULL_TOKEN, get_explanation},
+	{"POST", "/v1/services/{service}/rollout/{verb}", HTTP_FULL_TOKEN, post_verb},
+	{"GET", "/v1/health", HTTP_FULL_TOKEN, get_health},
+	{"POST", "/v1/feedback", HTTP_ANY_TOKEN, post_feedback},
+	{"GET", "/metrics", HTTP_EVERYBODY, get_metrics},
 	{},
 };

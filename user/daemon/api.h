@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon's API: HTTP and JSON on a unix socket (mode 0660, group canary), and in part on an address.
+ * The daemon's API: HTTP and JSON on a unix socket (mode 0660, group canary), and on an address, there for everybody in
+ * part, and else with a token.
  *
  *   GET  /v1/version                                  {"version": "0.1.0", "pid": 1, "uptime": 12}
  *   GET  /v1/services                           [A]   {"services": [STATUS, ...]}
@@ -19,7 +20,7 @@
  *   GET  /v1/services/{service}/rollout/history       {"service", "entries": [ENTRY, ...]}, newest first; ?limit=N (100),
  *                                                     ?release=N
  *   GET  /v1/services/{service}/rollout/explain       EXPLANATION of the last release; ?release=N: of that one
- *   POST /v1/feedback                           [A]   {"service", "client", "cohort": "canary" | "stable" | null,
+ *   POST /v1/feedback                           [T]   {"service", "client", "cohort": "canary" | "stable" | null,
  *                                                     "counted": for the gates of a rollout, "text": why not, or null}; the
  *                                                     body: "client": "192.0.2.7" or with ":port", "verdict": "good" |
  *                                                     "bad", "service": may be left out when there is one, "note": text.
@@ -27,8 +28,9 @@
  *   GET  /v1/health                                   {"backends": [{"service", "backend", "cohort", "state": "up" |
  *                                                     "down" | "held" | "unknown", "since", "text"}]}
  *
- * [A]: also on --listen. Errors are {"error": "a sentence"}: 404 no such service or release, 409 not in this state (the
- * sentence says what to do instead), 400 the body, 500 it cannot be written down or done, 507 the disk is full. Times are
+ * With --listen: [A] for everybody, [T] with any token, the others with one that is not for feedback alone. Errors are
+ * {"error": "a sentence"}: 404 no such service or release, 409 not in this state (the sentence says what to do instead),
+ * 400 the body, 500 it cannot be written down or done, 507 the disk is full; and those of io/http_server.h. Times are
  * "2026-01-31T12:00:00Z", durations seconds, weights percent with two decimals, E's natural logarithms.
  *
  * STATUS

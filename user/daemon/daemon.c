@@ -99,6 +99,13 @@ int daemon_reload(struct daemon *daemon, struct error *error)
 	return supervise_model(daemon, error);
 }
 
+static int load_tokens(struct daemon *daemon, struct error *error)
+{
+	const char *file = daemon->options.token_file;
+
+	return file ? http_tokens_load(file, &daemon->tokens, error) : 0;
+}
+
 /* Those of the history that are in no file any more may have a rollout under way all the same. */
 static int supervise_entry(const struct history_entry *entry, void *arg)
 {
@@ -237,6 +244,8 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 		log_error("the configuration is as it was before: %s", error.text);
 	else
 		log_notice("%s is read: the next start of a rollout takes what it says", daemon->options.file);
+	if (load_tokens(daemon, &error))
+		log_error("the tokens are as they were before: %s", error.text);
 	sd_notify(0, "READY=1");
 	return 0;
 }
@@ -329,6 +338,10 @@ static int open_server(struct daemon *daemon, struct error *error)
 	if (!err)
 		err = http_server_open(api_routes, daemon, &daemon->server, error);
 	if (!err)
+		err = load_tokens(daemon, error);
+	if (!err)
+		http_server_guard(daemon->server, &(struct http_guard){&daemon->tokens, options->hosts});
+	if (!err)
 		err = http_server_listen_unix(daemon->server, options->socket, SOCKET_GROUP, error);
 	if (!err && options->listen)
 		err = http_server_listen_address(daemon->server, options->listen, error);
@@ -381,6 +394,7 @@ int daemon_run(struct daemon *daemon, struct error *error)
 void daemon_close(struct daemon *daemon)
 {
 	http_server_close(daemon->server);
+	http_tokens_clear(&daemon->tokens);
 	for (size_t i = 0; i < daemon->supervisor_count; i++)
 		supervisor_free(daemon->supervisors[i]);
 	free(daemon->supervisors);

@@ -13,6 +13,7 @@
 #include "ops/state.h"
 
 #define DAEMON_TICK_MS 1000
+#define DAEMON_HOSTS_MAX 16
 
 struct keeper;
 struct supervisor;
@@ -23,6 +24,8 @@ struct daemon_options {
 	const char *state_dir;
 	const char *socket;
 	const char *listen; /* NULL: on no address */
+	const char *token_file; /* NULL: by address nobody writes */
+	const char *hosts[DAEMON_HOSTS_MAX + 1]; /* names of this host, up to NULL */
 	struct instance instance;
 };
 
@@ -32,6 +35,7 @@ struct daemon {
 	sd_event *loop;
 	struct history *history;
 	struct http_server *server;
+	struct http_tokens tokens;
 	struct http_client *client;
 	struct model model; /* the configuration */
 	struct supervisor **supervisors;

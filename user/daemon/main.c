@@ -19,9 +19,11 @@ enum { EXIT_USAGE = 2 };
 	X("socket", 'S', "PATH", "where canaryctl finds us (CANARYD_SOCKET, or /run/canary/canaryd.sock)")             \
 	X("listen", 'l', "ADDRESS:PORT",                                                                               \
 	  "an address to take feedback on, and to show where rollouts are (:PORT: 127.0.0.1)")                         \
+	X("token-file", 't', "FILE", "tokens of those who may write on that address (none: nobody may)")               \
+	X("host", 'H', "NAME", "a name of this host by which it may be asked there; several times for several")        \
 	X("bpffs", 'b', "DIR", "where the data plane is pinned (CANARYCTL_BPFFS, or " DATAPLANE_DEFAULT_DIR ")")       \
 	X("key-file", 'k', "FILE", "keys of the hashes (CANARYCTL_KEY_FILE, or " DATAPLANE_DEFAULT_KEY_FILE ")")       \
-	X("check", 'c', "", "check the configuration, and do nothing else")                                            \
+	X("check", 'c', "", "check the configuration and the tokens, and do nothing else")                             \
 	X("help", 'h', "", "this text")                                                                                \
 	X("version", 'V', "", "the version")
 
@@ -42,6 +44,19 @@ static const char *from_environment(const char *name, const char *otherwise)
 	return value && *value ? value : otherwise;
 }
 
+static bool add_host(struct daemon_options *options, const char *name)
+{
+	size_t count = 0;
+
+	while (options->hosts[count])
+		count++;
+	if (count < DAEMON_HOSTS_MAX)
+		options->hosts[count] = name;
+	else
+		fprintf(stderr, "canaryd: --host is given more than %d times\n", DAEMON_HOSTS_MAX);
+	return count < DAEMON_HOSTS_MAX;
+}
+
 /* What the options say. -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct daemon_options *options, bool *ret_check)
 {
@@ -53,7 +68,7 @@ static int parse(int argc, char **argv, struct daemon_options *options, bool *re
 	};
 	int letter;
 
-	while ((letter = getopt_long(argc, argv, "f:s:S:l:b:k:chV", known, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, "f:s:S:l:t:H:b:k:chV", known, NULL)) != -1) {
 		switch (letter) {
 		case 'f':
 			options->file = optarg;
@@ -66,6 +81,13 @@ static int parse(int argc, char **argv, struct daemon_options *options, bool *re
 			break;
 		case 'l':
 			options->listen = optarg;
+			break;
+		case 't':
+			options->token_file = optarg;
+			break;
+		case 'H':
+			if (!add_host(options, optarg))
+				return EXIT_USAGE;
 			break;
 		case 'b':
 			options->instance.dir = optarg;
@@ -95,16 +117,22 @@ static int parse(int argc, char **argv, struct daemon_options *options, bool *re
 	return -1;
 }
 
-static int check(const char *file)
+static int check(const struct daemon_options *options)
 {
-	struct model model;
+	struct http_tokens tokens = {};
+	struct model model = {};
 	struct error error;
+	int err = config_load(options->file, &model, &error);
 
-	if (config_load(file, &model, &error)) {
+	if (!err && options->token_file)
+		err = http_tokens_load(options->token_file, &tokens, &error);
+	http_tokens_clear(&tokens);
+	if (err) {
 		log_error("%s", error.text);
+		model_free(&model);
 		return EXIT_FAILURE;
 	}
-	printf("%s: %zu service%s, ok\n", file, model.service_count, model.service_count == 1 ? "" : "s");
+	printf("%s: %zu service%s, ok\n", options->file, model.service_count, model.service_count == 1 ? "" : "s");
 	model_free(&model);
 	return EXIT_SUCCESS;
 }
@@ -139,5 +167,5 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	return only_check ? check(options.file) : serve(&options);
+	return only_check ? check(&options) : serve(&options);
 }

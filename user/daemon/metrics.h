@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What Prometheus scrapes: GET /metrics. Names and labels are in canaryd-metrics(7); names begin with "canary_", and follow
+ * What Prometheus scrapes: GET /metrics. Names and labels are in canary-metrics(7); names begin with "canary_", and follow
  * https://prometheus.io/docs/practices/naming/ (base units, _total of counters).
  */
 #ifndef DAEMON_METRICS_H

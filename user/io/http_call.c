@@ -94,6 +94,9 @@ static struct MHD_Response *with_headers(struct MHD_Response *response, const ch
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(response, "X-Frame-Options", "DENY");
+	MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
 	return response;
 }
 
@@ -139,14 +142,14 @@ void http_reply_error(struct http_call *call, unsigned status, const char *forma
 
 static int count_waiting(struct http_call *call)
 {
-	struct http_server *server = call->listener->server;
+	struct http_listener *listener = call->listener;
 
-	if (server->waiting >= HTTP_WAITING_MAX) {
+	if (listener->waiting >= HTTP_WAITING_MAX) {
 		http_reply_error(call, MHD_HTTP_SERVICE_UNAVAILABLE, "%u clients wait here already: try again later",
-				 server->waiting);
+				 listener->waiting);
 		return -EBUSY;
 	}
-	server->waiting++;
+	listener->waiting++;
 	call->counted = true;
 	return 0;
 }

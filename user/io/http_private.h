@@ -13,10 +13,20 @@
 #define HTTP_PARTS_MAX 4
 #define HTTP_PART_LEN 128
 
+/* What a connection is about, and so what it may be closed for. */
+enum http_peer_state {
+	HTTP_PEER_ASKING, /* no whole request of it has come, or none yet after the last answer */
+	HTTP_PEER_SERVED, /* it waits for us: nothing */
+	HTTP_PEER_READING, /* an answer is being sent */
+	HTTP_PEER_CLOSED, /* by us; libmicrohttpd does not know yet */
+	HTTP_PEER_STATES,
+};
+
 struct http_peer {
 	TAILQ_ENTRY(http_peer) place;
 	int fd;
-	bool idle; /* in its listener's list: no whole request of it is being answered */
+	enum http_peer_state state;
+	__s64 since_ms; /* CLOCK_MONOTONIC: of the state */
 };
 TAILQ_HEAD(http_peers, http_peer);
 
@@ -28,8 +38,9 @@ struct http_listener {
 	char *path; /* of a unix socket, and which one it was */
 	dev_t device;
 	ino_t inode;
-	struct http_peers idle; /* the longest first */
+	struct http_peers peers[HTTP_PEER_STATES]; /* those that have been so for longest first */
 	unsigned peer_count; /* all of them */
+	unsigned waiting; /* calls that wait and streams */
 };
 
 enum http_listener_index { HTTP_UNIX, HTTP_ADDRESS, HTTP_LISTENERS };
@@ -39,8 +50,8 @@ struct http_server {
 	void *arg;
 	struct watch watch;
 	struct http_listener listeners[HTTP_LISTENERS];
+	struct http_guard guard;
 	struct http_call *calls; /* all there are */
-	unsigned waiting;
 };
 
 struct http_bytes {
@@ -87,9 +98,15 @@ int http_bytes_add(struct http_bytes *bytes, const char *more, size_t len); /* 0
 /* For libmicrohttpd, with the listener as its argument: a connection begins or is over. */
 void http_peer_notify(void *arg, struct MHD_Connection *connection, void **slot,
 		      enum MHD_ConnectionNotificationCode code);
-void http_peer_set_idle(struct http_listener *listener, struct MHD_Connection *connection, bool idle);
-/* Where all places are taken, one that asks nothing is freed: in libmicrohttpd's next run. */
+void http_peer_set(struct http_listener *listener, struct MHD_Connection *connection, enum http_peer_state state);
+/* Closes those that have taken too long, and one more where all places are taken: they go in libmicrohttpd's next run. */
 void http_peer_make_room(struct http_listener *listener);
+
+/* Each 0, or it has answered with an error. The last is for a call by address whose route is known. */
+int http_guard_framing(struct http_call *call);
+int http_guard_address(struct http_call *call);
+int http_guard_access(struct http_call *call);
+bool http_is_json(const char *type); /* NULL: no */
 
 /* Finds the call's route and its parts. 0, or it has answered with an error. */
 int http_route_find(struct http_call *call);

@@ -70,11 +70,7 @@ int http_route_find(struct http_call *call)
 		if (!method_is(call, route))
 			continue;
 		call->route = route;
-		if (!call->listener->by_address || route->by_address)
-			return 0;
-		http_reply_error(call, MHD_HTTP_FORBIDDEN, "%s %s is offered on the unix socket only", call->method,
-				 call->path);
-		return -EPERM;
+		return 0;
 	}
 	if (!allowed[0]) {
 		http_reply_error(call, MHD_HTTP_NOT_FOUND, "there is no %s", call->path);

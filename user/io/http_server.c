@@ -74,18 +74,18 @@ static void completed(void *arg, struct MHD_Connection *connection, void **slot,
 	(void)arg, (void)code;
 	if (!call)
 		return;
-	http_peer_set_idle(call->listener, connection, true);
+	http_peer_set(call->listener, connection, HTTP_PEER_ASKING);
 	*slot = NULL;
 	http_call_gone(call);
 	if (call->counted)
-		call->listener->server->waiting--;
+		call->listener->waiting--;
 	*call->self = call->next;
 	if (call->next)
 		call->next->self = call->self;
 	call_free(call);
 }
 
-static bool is_json(const char *type)
+bool http_is_json(const char *type)
 {
 	static const char json[] = "application/json";
 	size_t len = sizeof(json) - 1;
@@ -104,7 +104,7 @@ static void parse_body(struct http_call *call)
 {
 	json_error_t error;
 
-	if (is_from_page(call) && !is_json(http_header(call, MHD_HTTP_HEADER_CONTENT_TYPE))) {
+	if (is_from_page(call) && !http_is_json(http_header(call, MHD_HTTP_HEADER_CONTENT_TYPE))) {
 		http_reply_error(call, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
 				 "a body must come with Content-Type: application/json");
 		return;
@@ -122,7 +122,7 @@ static void handle(struct http_call *call)
 	if (call->stage != HTTP_READING)
 		return;
 	call->stage = HTTP_HANDLING;
-	http_peer_set_idle(call->listener, call->connection, false);
+	http_peer_set(call->listener, call->connection, HTTP_PEER_SERVED);
 	if (call->body_seen > HTTP_BODY_MAX)
 		http_reply_error(call, MHD_HTTP_CONTENT_TOO_LARGE, "a body has %d bytes at most", HTTP_BODY_MAX);
 	else if (call->body_seen)
@@ -146,6 +146,9 @@ static enum MHD_Result proceed(struct http_call *call)
 		call->suspended = true;
 		return watch_add(&call->listener->server->watch, call->fd, EPOLLRDHUP, call) ? MHD_NO : MHD_YES;
 	}
+	/* A stream has its own bounds. */
+	if (call->stage == HTTP_ANSWERED)
+		http_peer_set(call->listener, call->connection, HTTP_PEER_READING);
 	result = MHD_queue_response(call->connection, call->status, call->response);
 	MHD_destroy_response(call->response);
 	call->response = NULL;
@@ -155,11 +158,35 @@ static enum MHD_Result proceed(struct http_call *call)
 static enum MHD_Result begin(struct http_call *call)
 {
 	const char *length = http_header(call, MHD_HTTP_HEADER_CONTENT_LENGTH);
-	bool huge = length && strtoull(length, NULL, 10) > BODY_READ_MAX;
+	bool huge = length && strtoull(length, NULL, 10) > BODY_READ_MAX, by_address = call->listener->by_address;
 
-	if (http_route_find(call) == 0 && huge)
+	if (http_guard_framing(call))
+		return proceed(call);
+	if ((!by_address || http_guard_address(call) == 0) && http_route_find(call) == 0 &&
+	    (!by_address || http_guard_access(call) == 0) && huge)
 		http_reply_error(call, MHD_HTTP_CONTENT_TOO_LARGE, "a body has %d bytes at most", HTTP_BODY_MAX);
 	return huge ? proceed(call) : MHD_YES;
+}
+
+/*
+ * What stands for what in paths and queries: "%2e" for ".". But a slash or a zero that is written so stays as it is, and
+ * so does what is no such writing: a part of a path is one part, and a text ends where it ends.
+ */
+static size_t unescape(void *arg, struct MHD_Connection *connection, char *text)
+{
+	char *to = text;
+
+	(void)arg, (void)connection;
+	for (const char *from = text; *from; to++) {
+		char digits[3] = {from[1], from[1] ? from[2] : '\0'};
+		unsigned long byte = strspn(digits, "0123456789abcdefABCDEF") == 2 ? strtoul(digits, NULL, 16) : 0;
+		bool stands = *from == '%' && byte && byte != '/';
+
+		*to = stands ? (char)byte : *from;
+		from += stands ? 3 : 1;
+	}
+	*to = '\0';
+	return (size_t)(to - text);
 }
 
 /* Called once with the headers, then with each piece of the body, then with none; and again after a suspension. */
@@ -204,6 +231,11 @@ int http_server_open(const struct http_route *routes, void *arg, struct http_ser
 	return 0;
 }
 
+void http_server_guard(struct http_server *server, const struct http_guard *guard)
+{
+	server->guard = *guard;
+}
+
 /* Takes the descriptor. */
 static int listen_on(struct http_server *server, enum http_listener_index index, int fd, struct error *error)
 {
@@ -212,11 +244,13 @@ static int listen_on(struct http_server *server, enum http_listener_index index,
 
 	listener->server = server;
 	listener->by_address = index == HTTP_ADDRESS;
-	TAILQ_INIT(&listener->idle);
+	for (size_t i = 0; i < HTTP_PEER_STATES; i++)
+		TAILQ_INIT(&listener->peers[i]);
 	listener->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, take, listener,
 					    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
 					    MHD_OPTION_NOTIFY_CONNECTION, http_peer_notify, listener,
-					    MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+					    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape,
+					    NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
 					    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT, MHD_OPTION_END);
 	if (!listener->daemon) {
 		close(fd);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An HTTP/1.1 server for an event loop (libmicrohttpd), with JSON in and out: on a unix socket, whose askers are known by
- * their uid, and on an address, whose are not. It has no thread and never waits: the loop watches http_server_fd() for
+ * their uid, and on an address, whose show a token where a route wants one. It has no thread and never waits: the loop watches http_server_fd() for
  * EPOLLIN and calls http_server_run(), from which handlers are called.
  *
- * Errors are answered as {"error": "a sentence"}. Before a handler is called there are: 400 the body is no JSON object,
- * 403 this is not offered on an address, 404, 405 with Allow, 413 the body is larger than HTTP_BODY_MAX, 415 it is not
- * application/json (which also keeps other sites' pages in a browser from sending it).
+ * Errors are answered as {"error": "a sentence"}. Before a handler is called there are: 400 the body is no JSON object, or
+ * the request can be read in two ways, 404, 405 with Allow, 413 the body is larger than HTTP_BODY_MAX, 415 it is not
+ * application/json (which also keeps other sites' pages in a browser from sending it); and by address: 401 with
+ * WWW-Authenticate, 403 this is not offered there, or not with this token, or not to a page of another site, 421 Host names
+ * another host.
  */
 #ifndef IO_HTTP_SERVER_H
 #define IO_HTTP_SERVER_H
@@ -17,13 +19,15 @@
 #include <stddef.h>
 
 #include "core/error.h"
+#include "io/http_token.h"
 
 #define HTTP_BODY_MAX 65536
 /* Of each listener: where there are more, the one that has asked nothing for longest is closed, or they wait. */
 #define HTTP_CONNECTIONS_MAX 128
-#define HTTP_WAITING_MAX 64 /* calls that wait and streams, of the server */
+#define HTTP_WAITING_MAX 64 /* calls that wait and streams, of each listener */
 #define HTTP_STREAM_MAX 262144 /* bytes that a slow reader of a stream may be behind */
 #define HTTP_IDLE_TIMEOUT 15 /* s without a byte, in or out, while something is to be read or written */
+#define HTTP_TIMEOUT 20 /* s until a request has come, and until its answer has been taken, however slowly */
 #define HTTP_UID_UNKNOWN (-1)
 
 struct http_server;
@@ -35,15 +39,31 @@ struct http_call; /* one request, and what is answered to it */
  */
 typedef void http_handler(struct http_call *call, void *arg);
 
+/* To whom a route is offered on the address. */
+enum http_access {
+	HTTP_FULL_TOKEN, /* who shows a token that is not for feedback alone */
+	HTTP_EVERYBODY,
+	HTTP_ANY_TOKEN,
+};
+
 struct http_route {
 	const char *method; /* "GET" serves HEAD as well */
 	const char *pattern; /* "/v1/rollouts/{service}/{verb}": a {name} stands for one part that is not empty */
-	bool by_address; /* it is offered on the address, too, where anybody may ask */
+	enum http_access access; /* a token is for writing JSON: what is no GET must say that it is, body or not */
 	http_handler *handle;
+};
+
+/* Whom a server lets in by address, beside what its routes say. */
+struct http_guard {
+	const struct http_tokens *tokens; /* NULL, or none in it: nobody may what takes one */
+	const char *const
+		*names; /* of this host, other than localhost and its own addresses: up to NULL; may be NULL */
 };
 
 /* routes: up to one without a method; they and arg must outlive the server. 0 or -ENOMEM, -EMFILE, ... */
 int http_server_open(const struct http_route *routes, void *arg, struct http_server **ret, struct error *error);
+
+void http_server_guard(struct http_server *server, const struct http_guard *guard); /* what is in it must outlive it */
 
 /*
  * Listens on a unix socket of mode 0660, of this group if there is one of that name. What lies at that path is replaced
@@ -73,6 +93,9 @@ const char *http_query(const struct http_call *call, const char *name); /* ?name
 const char *http_header(const struct http_call *call, const char *name); /* NULL: not given */
 const json_t *http_body(const struct http_call *call); /* an object; NULL: there is none */
 __s64 http_uid(const struct http_call *call); /* HTTP_UID_UNKNOWN by address */
+#define HTTP_ASKER_LEN 64
+const char *http_asker(const struct http_call *call,
+		       char buf[HTTP_ASKER_LEN]); /* "192.0.2.7:41000"; not by address: "" */
 
 /* Each of these answers a call, which is over then: it must not be used any more. */
 void http_reply(struct http_call *call, unsigned status, json_t *json); /* takes the reference; NULL: 500 */
