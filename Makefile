@@ -161,6 +161,7 @@ $(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
 
 # What of the daemon is pure.
 $(BUILD)/tests/unit/test_measure: $(BUILD)/user/daemon/measure.o $(BUILD)/user/daemon/sample_json.o
+$(BUILD)/tests/unit/test_curve: $(BUILD)/user/daemon/curve.o $(BUILD)/user/daemon/measure.o
 $(BUILD)/tests/unit/test_words: $(BUILD)/user/daemon/words.o
 
 # The kernel programs once more, compiled for user space.
