@@ -137,6 +137,9 @@ $(USER_OBJECTS): $(BUILD)/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The dashboard is within its object.
+$(BUILD)/user/daemon/page.o $(BUILD)/fuzz/user/daemon/page.o: $(wildcard user/web/*.* user/web/uplot/*)
+
 $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
 $(BENCH_LIB): CPPFLAGS += -I$(dir $(BENCH_SKELETON))
 $(BENCH_LIB): | $(SKELETONS) $(BENCH_SKELETON)

@@ -16,6 +16,7 @@
 
 struct keeper;
 struct supervisor;
+struct stream;
 struct waiter;
 
 struct daemon_options {
@@ -38,6 +39,7 @@ struct daemon {
 	size_t supervisor_count;
 	struct keeper *keeper; /* of backends' health */
 	struct waiter *waiters; /* calls that wait for a transition, see api_wait.c */
+	struct stream *streams; /* pages that watch, see stream.c */
 	char boot[BOOT_ID_LEN];
 	__s64 started_ms;
 	__s64 pruned_ms; /* the history */
