@@ -217,7 +217,16 @@ fuzzers: $(FUZZERS)
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
-test-build: all helpers $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+# What the test of the dashboard takes from npm, by the checksums of its lock file.
+WEB_MODULES := $(BUILD)/web/node_modules/.package-lock.json
+$(WEB_MODULES): tests/web/package.json tests/web/package-lock.json
+	@mkdir -p $(BUILD)/web
+	$(call say,NPM)
+	$(Q)cp $^ $(BUILD)/web
+	$(Q)npm ci --prefix $(BUILD)/web --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(MODEL_TESTS) $(UNIT_TESTS)
@@ -235,7 +244,7 @@ test-fuzz: $(FUZZERS)
 fuzz: $(if $(FUZZ),$(FUZZ:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZERS))
 	FUZZ_TIME=$(FUZZ_TIME) FUZZ_KEEP=$(BUILD)/fuzz scripts/run-tests fuzz $^
 
-test-e2e: all helpers
+test-e2e: all helpers $(WEB_MODULES)
 	BUILD=$(BUILD) tests/e2e/run
 
 # The tests of the kernel programs run twice: as built by each of the two compilers. All else is the same with both.
