@@ -138,6 +138,9 @@ $(USER_OBJECTS): $(BUILD)/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The dashboard is within its object.
+$(BUILD)/user/daemon/page.o $(BUILD)/fuzz/user/daemon/page.o: $(wildcard user/web/*.* user/web/uplot/*)
+
 $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
 $(BENCH_LIB): CPPFLAGS += -I$(dir $(BENCH_SKELETON))
 $(BENCH_LIB): | $(SKELETONS) $(BENCH_SKELETON)
@@ -162,6 +165,7 @@ $(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
 
 # What of the daemon is pure.
 $(BUILD)/tests/unit/test_measure: $(BUILD)/user/daemon/measure.o $(BUILD)/user/daemon/sample_json.o
+$(BUILD)/tests/unit/test_curve: $(BUILD)/user/daemon/curve.o $(BUILD)/user/daemon/measure.o
 $(BUILD)/tests/unit/test_words: $(BUILD)/user/daemon/words.o
 
 # The kernel programs once more, compiled for user space.
@@ -214,7 +218,16 @@ fuzzers: $(FUZZERS)
 
 helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
 
-test-build: all helpers $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+# What the test of the dashboard takes from npm, by the checksums of its lock file.
+WEB_MODULES := $(BUILD)/web/node_modules/.package-lock.json
+$(WEB_MODULES): tests/web/package.json tests/web/package-lock.json
+	@mkdir -p $(BUILD)/web
+	$(call say,NPM)
+	$(Q)cp $^ $(BUILD)/web
+	$(Q)npm ci --prefix $(BUILD)/web --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(MODEL_TESTS) $(UNIT_TESTS)
@@ -232,7 +245,7 @@ test-fuzz: $(FUZZERS)
 fuzz: $(if $(FUZZ),$(FUZZ:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZERS))
 	FUZZ_TIME=$(FUZZ_TIME) FUZZ_KEEP=$(BUILD)/fuzz scripts/run-tests fuzz $^
 
-test-e2e: all helpers
+test-e2e: all helpers $(WEB_MODULES)
 	BUILD=$(BUILD) tests/e2e/run
 
 # The tests of the kernel programs run twice: as built by each of the two compilers. All else is the same with both.

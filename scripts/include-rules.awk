@@ -37,7 +37,7 @@ function angled_allowed() {
 	if ($2 ~ /^<(libmnl|cyaml|curl)\// || $2 ~ /^<(yaml|sqlite3|microhttpd)\.h/)
 		return FILENAME ~ /^(user\/io|tests)\//
 	if ($2 ~ /^<jansson/)
-		return FILENAME ~ /^(user\/(io|cli|daemon)|tests)\//
+		return FILENAME ~ /^(user\/(io|ops|cli|daemon)|tests)\//
 	if ($2 ~ /^<systemd\//)
 		return FILENAME ~ /^user\/daemon\//
 	if (FILENAME ~ /^include\/canary\//)

@@ -11,6 +11,7 @@
 #include "cli/events.h"
 #include "cli/output.h"
 #include "dataplane/dataplane.h"
+#include "ops/event_view.h"
 
 #define FOLLOW_MS 100
 /* A data plane that another command is setting up cannot be opened yet; longer than that it is broken. */

@@ -10,8 +10,6 @@
 
 /* time, type, service, number, epoch, uid and what its type has besides: see canaryctl(8). */
 json_t *view_event(const struct canary_event *event);
-/* Its name is an interface's, not a service's. */
-bool event_is_of_interface(const struct canary_event *event);
 /* Of type "overwritten": so many events cannot be told any more. */
 json_t *view_overwritten(__u64 count);
 

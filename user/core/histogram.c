@@ -54,6 +54,13 @@ int histogram_percentile(const __u32 counts[CANARY_HISTOGRAM_BUCKETS], double pa
 	return 0;
 }
 
+void histogram_rise(const __u32 before[CANARY_HISTOGRAM_BUCKETS], const __u32 now[CANARY_HISTOGRAM_BUCKETS],
+		    __u32 ret[CANARY_HISTOGRAM_BUCKETS])
+{
+	for (__u32 i = 0; i < CANARY_HISTOGRAM_BUCKETS; i++)
+		ret[i] = now[i] > before[i] ? now[i] - before[i] : 0;
+}
+
 __u32 histogram_bucket(double seconds)
 {
 	return canary_histogram_bucket((__u64)(seconds * US_PER_S));

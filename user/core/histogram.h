@@ -17,6 +17,10 @@ __u64 histogram_above(const __u32 counts[CANARY_HISTOGRAM_BUCKETS], __u32 bucket
  */
 int histogram_percentile(const __u32 counts[CANARY_HISTOGRAM_BUCKETS], double part, double *ret);
 
+/* What came between two readings of one histogram. */
+void histogram_rise(const __u32 before[CANARY_HISTOGRAM_BUCKETS], const __u32 now[CANARY_HISTOGRAM_BUCKETS],
+		    __u32 ret[CANARY_HISTOGRAM_BUCKETS]);
+
 /* The bucket of a time in seconds, >= 0. */
 __u32 histogram_bucket(double seconds);
 

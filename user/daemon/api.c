@@ -13,7 +13,9 @@
 #include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/metrics.h"
+#include "daemon/page.h"
 #include "daemon/status.h"
+#include "daemon/stream.h"
 #include "io/config.h"
 #include "io/plan_json.h"
 
@@ -210,6 +212,43 @@ static void get_plan(struct http_call *call, void *arg)
 			   json_pack("{s:s, s:o}", "service", supervisor->name, "plan", plan_json(&supervisor->plan)));
 }
 
+static void get_curve(struct http_call *call, void *arg)
+{
+	struct supervisor *supervisor = find(call, arg);
+	const struct curve *curve;
+	__u64 release;
+	json_t *view;
+
+	if (!supervisor)
+		return;
+	curve = supervisor->pulse.curve;
+	release = supervisor->record.rollout.release;
+	if (curve && curve->release != release)
+		curve = NULL; /* of the one before */
+	view = curve_view(curve ? curve->points : NULL, curve ? curve->count : 0, &supervisor->record.plan);
+	json_object_set_new(view, "service", json_string(supervisor->name));
+	json_object_set_new(view, "release", json_integer((json_int_t)release));
+	http_reply(call, 200, view);
+}
+
+static void get_stream(struct http_call *call, void *arg)
+{
+	struct daemon *daemon = arg;
+	const char *name = http_query(call, "service");
+	struct supervisor *supervisor = NULL;
+
+	if (name)
+		supervisor = daemon_find(daemon, name);
+	else if (daemon->supervisor_count)
+		supervisor = daemon->supervisors[0];
+	if (supervisor)
+		streams_add(supervisor, call);
+	else if (name)
+		http_reply_error(call, 404, "there is no service \"%s\"", name);
+	else
+		http_reply_error(call, 404, "there is no service yet");
+}
+
 static int append_entry(const struct history_entry *entry, void *arg)
 {
 	json_array_append_new(arg, entry_view(entry));
@@ -332,7 +371,7 @@ static void get_health(struct http_call *call, void *arg)
 {
 	const struct daemon *daemon = arg;
 
-	http_reply(call, 200, keeper_view(daemon->keeper));
+	http_reply(call, 200, keeper_view(daemon->keeper, NULL));
 }
 
 static void get_metrics(struct http_call *call, void *arg)
@@ -349,11 +388,15 @@ static void get_metrics(struct http_call *call, void *arg)
 }
 
 const struct http_route api_routes[] = {
+	{"GET", "/", HTTP_EVERYBODY, page_get},
+	{"GET", "/assets/{file}", HTTP_EVERYBODY, page_get_asset},
+	{"GET", "/v1/stream", HTTP_EVERYBODY, get_stream},
 	{"GET", "/v1/version", HTTP_FULL_TOKEN, get_version},
 	{"GET", "/v1/services", HTTP_EVERYBODY, get_services},
 	{"GET", "/v1/services/{service}/rollout", HTTP_EVERYBODY, get_rollout},
 	{"GET", "/v1/services/{service}/rollout/plan", HTTP_FULL_TOKEN, get_plan},
 	{"GET", "/v1/services/{service}/rollout/history", HTTP_FULL_TOKEN, get_history},
+	{"GET", "/v1/services/{service}/rollout/curve", HTTP_EVERYBODY, get_curve},
 	{"GET", "/v1/services/{service}/rollout/explain", HTTP_FULL_TOKEN, get_explanation},
 	{"POST", "/v1/services/{service}/rollout/{verb}", HTTP_FULL_TOKEN, post_verb},
 	{"GET", "/v1/health", HTTP_FULL_TOKEN, get_health},

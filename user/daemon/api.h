@@ -3,6 +3,9 @@
  * The daemon's API: HTTP and JSON on a unix socket (mode 0660, group canary), and on an address, there for everybody in
  * part, and else with a token.
  *
+ *   GET  /, /assets/{file}                      [A]   the dashboard's page, and what belongs to it
+ *   GET  /v1/stream                             [A]   what the page shows of ?service=NAME (left out: the first), as server-sent
+ *                                                     events: see STREAM
  *   GET  /v1/version                                  {"version": "0.1.0", "pid": 1, "uptime": 12}
  *   GET  /v1/services                           [A]   {"services": [STATUS, ...]}
  *   GET  /v1/services/{service}/rollout         [A]   STATUS. With ?transitions=N&timeout=S: waits, at most S seconds
@@ -19,6 +22,7 @@
  *   GET  /v1/services/{service}/rollout/plan          {"service", "plan": PLAN}: the one that a start would take
  *   GET  /v1/services/{service}/rollout/history       {"service", "entries": [ENTRY, ...]}, newest first; ?limit=N (100),
  *                                                     ?release=N
+ *   GET  /v1/services/{service}/rollout/curve   [A]   {"service", "release", ...: CURVE} of the last release
  *   GET  /v1/services/{service}/rollout/explain       EXPLANATION of the last release; ?release=N: of that one
  *   POST /v1/feedback                           [T]   {"service", "client", "cohort": "canary" | "stable" | null,
  *                                                     "counted": for the gates of a rollout, "text": why not, or null}; the
@@ -80,6 +84,16 @@
  *                        null, "value": that was held against a bound, or null
  *            feedback:   "client", "cohort", "verdict", "note"
  *            block:      "blocked", "reason"}
+ * CURVE     {"time": [s since 1970], "seconds": [that each point is of], "weight": [percent that held], "canary": {"flows": [],
+ *            "finished": [] and "failures": [] of those that are watched, "drops": [] packets, "handshake_p50": [],
+ *            "handshake_p90": [], "handshake_p99": [] ms of the last five to ten seconds or null}, "stable": {...},
+ *            "gates": [{"name", "bound", "log_e": []}, ...]}: lists of equal length, CURVE_POINTS at most. Nothing is kept of
+ *            a warm-up when the daemon ends
+ * STREAM    events, each with JSON: "services" {"services": [{"service", "state"}, ...]}, "status" STATUS, "health" as of
+ *            /v1/health, "backends" {"backends": [{"backend", "cohort", "weight", "draining", "flows": ever}, ...]} of the data
+ *            plane, "entries" {"entries": [ENTRY, ...]}, the last transitions and blocks, "events" {"events": [...]}, the
+ *            data plane's last ones, as of `canaryctl events --json`: each at first, and when it has
+ *            changed; and each second "point", a CURVE of one point
  * EXPLANATION {"service", "release", "state", "cause", "gate": which decided or null, "text": a sentence,
  *            "gates": [{"name", "type", "mode", "log_e", "bound", "failed", "n": events, "canary": ..., "stable": ...,
  *                       "deciding": [{"time", "step", "w", "canary", "stable", "log_e"}, ...]: where ln E rose most,

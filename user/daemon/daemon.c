@@ -17,6 +17,7 @@
 #include "daemon/api_wait.h"
 #include "daemon/health.h"
 #include "daemon/log.h"
+#include "daemon/stream.h"
 #include "daemon/supervisor.h"
 #include "io/config.h"
 #include "io/directory.h"
@@ -193,9 +194,10 @@ static void tick(struct daemon *daemon)
 	daemon->blind = err;
 	tick_all(daemon, err ? NULL : dataplane, &heads);
 	model_free(&heads);
-	dataplane_close(dataplane);
 	if (!err)
 		keeper_tick(daemon->keeper);
+	streams_tick(daemon, err ? NULL : dataplane);
+	dataplane_close(dataplane);
 	waiters_tick(daemon);
 	prune(daemon);
 }

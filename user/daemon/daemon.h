@@ -17,6 +17,7 @@
 
 struct keeper;
 struct supervisor;
+struct stream;
 struct waiter;
 
 struct daemon_options {
@@ -42,6 +43,7 @@ struct daemon {
 	size_t supervisor_count;
 	struct keeper *keeper; /* of backends' health */
 	struct waiter *waiters; /* calls that wait for a transition, see api_wait.c */
+	struct stream *streams; /* pages that watch, see stream.c */
 	char boot[BOOT_ID_LEN];
 	__s64 started_ms;
 	__s64 pruned_ms; /* the history */

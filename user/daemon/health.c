@@ -457,17 +457,20 @@ void keeper_tick(struct keeper *keeper)
 	}
 }
 
-json_t *keeper_view(const struct keeper *keeper)
+json_t *keeper_view(const struct keeper *keeper, const char *service)
 {
 	json_t *backends = json_array();
 	char endpoint[ADDR_TEXT_LEN];
 
-	for (const struct checked *checked = keeper->list; checked; checked = checked->next)
+	for (const struct checked *checked = keeper->list; checked; checked = checked->next) {
+		if (service && strcmp(service, checked->service))
+			continue;
 		json_array_append_new(backends,
 				      json_pack("{s:s, s:s, s:s, s:s, s:o, s:s}", "service", checked->service,
 						"backend", endpoint_of(checked, endpoint), "cohort",
 						cohort_name(checked->cohort), "state",
 						checked->heard ? health_state_name(checked->health.state) : "unknown",
 						"since", time_view(checked->since_ms), "text", text_of(checked)));
+	}
 	return json_pack("{s:o}", "backends", backends);
 }

@@ -19,6 +19,6 @@ void keeper_close(struct keeper *keeper); /* NULL: nothing */
 void keeper_configure(struct keeper *keeper);
 /* Looks which backends there are, and sees that rings are as their health demands. */
 void keeper_tick(struct keeper *keeper);
-json_t *keeper_view(const struct keeper *keeper); /* for GET /v1/health */
+json_t *keeper_view(const struct keeper *keeper, const char *service); /* for GET /v1/health; NULL: of all */
 
 #endif

@@ -77,7 +77,7 @@ WRITER(write_sweeper)
 /* Of those whose health is known: they may be in no data plane yet. */
 WRITER(write_healthy)
 {
-	json_t *view = keeper_view(scrape->daemon->keeper), *backend;
+	json_t *view = keeper_view(scrape->daemon->keeper, NULL), *backend;
 	size_t i;
 
 	json_array_foreach (json_object_get(view, "backends"), i, backend) {

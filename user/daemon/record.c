@@ -215,7 +215,8 @@ char *record_text(const struct record *record, bool plan)
 	return dump(pack_record(record, plan));
 }
 
-char *record_counts(const struct record *record, const struct sample *sample, const struct reading *reading)
+char *record_counts(const struct record *record, const struct sample *sample, const struct reading *reading,
+		    const struct curve_point *point)
 {
 	json_t *view = json_object();
 
@@ -225,6 +226,8 @@ char *record_counts(const struct record *record, const struct sample *sample, co
 		json_object_set_new(view, "sample", sample_json(sample));
 	if (reading)
 		json_object_set_new(view, "reading", reading_json(reading));
+	if (point)
+		json_object_set_new(view, "point", curve_point_json(point));
 	return dump(view);
 }
 
@@ -232,6 +235,7 @@ struct loading {
 	struct record *record;
 	struct measure *measure;
 	struct reading *reading;
+	struct curve **curve;
 	struct error *error;
 };
 
@@ -243,6 +247,20 @@ static int load_transition(const struct history_entry *entry, void *arg)
 
 	json_decref(view);
 	return err;
+}
+
+/* A point of the release's curve, where a version wrote it that draws one. */
+static void load_point(const struct loading *loading, const json_t *view, const struct history_entry *entry,
+		       const struct sample *sample)
+{
+	struct curve_point point;
+
+	if (curve_point_parse(view, &point))
+		return;
+	point.until_ms = entry->time;
+	curve_take_sample(&point, sample);
+	curve_take_evidence(&point, loading->measure, &loading->record->plan);
+	curve_add(loading->curve, (__u64)entry->rollout, &point);
 }
 
 static int load_counts(const struct history_entry *entry, void *arg)
@@ -258,8 +276,10 @@ static int load_counts(const struct history_entry *entry, void *arg)
 	/* What follows the last transition. */
 	if (state && transitions == loading->record->rollout.transitions)
 		err = unpack_record(state, loading->record, loading->error);
-	if (!err && !sample_parse(json_object_get(view, "sample"), &sample))
+	if (!err && !sample_parse(json_object_get(view, "sample"), &sample)) {
 		measure_add(loading->measure, &loading->record->plan, &sample);
+		load_point(loading, json_object_get(view, "point"), entry, &sample);
+	}
 	if (!err && reading)
 		reading_parse(reading, loading->reading);
 	json_decref(view);
@@ -277,10 +297,10 @@ static int load_block(const struct history_entry *entry, void *arg)
 }
 
 int record_load(struct history *history, const char *service, struct record *ret, struct measure *ret_measure,
-		struct reading *ret_reading, struct error *error)
+		struct reading *ret_reading, struct curve **ret_curve, struct error *error)
 {
 	struct record record = {};
-	struct loading loading = {&record, ret_measure, ret_reading, error};
+	struct loading loading = {&record, ret_measure, ret_reading, ret_curve, error};
 	struct history_filter filter = {.service = service, .latest = true};
 	int err;
 

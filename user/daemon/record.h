@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "core/rollout.h"
+#include "daemon/curve.h"
 #include "daemon/measure.h"
 #include "io/history.h"
 
@@ -48,11 +49,15 @@ void record_free(struct record *record);
 char *record_text(const struct record *record, bool plan);
 
 /* A row of counts: any of them may be NULL. To be freed. */
-char *record_counts(const struct record *record, const struct sample *sample, const struct reading *reading);
+char *record_counts(const struct record *record, const struct sample *sample, const struct reading *reading,
+		    const struct curve_point *point);
 
-/* What is known of a service from the history. *ret_measure, *ret_reading: of what was measured in its last run. */
+/*
+ * What is known of a service from the history. *ret_measure, *ret_reading: of what was measured in its last run; *ret_curve:
+ * of its last release, to be freed (also after a failure), or NULL.
+ */
 int record_load(struct history *history, const char *service, struct record *ret, struct measure *ret_measure,
-		struct reading *ret_reading, struct error *error);
+		struct reading *ret_reading, struct curve **ret_curve, struct error *error);
 
 /* The plan of a release, from its first transition. -ENOENT: there is none. */
 int record_plan(struct history *history, const char *service, __u64 release, struct rollout_plan *ret,

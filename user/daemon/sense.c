@@ -41,14 +41,14 @@ static int look(const struct supervisor *supervisor, struct dataplane *dataplane
 }
 
 /* What came between two looks at histograms, which begin anew with each assignment. */
-static void histogram_rise(const struct senses *before, const struct senses *now, enum canary_histogram_kind kind,
-			   enum canary_cohort cohort, __u32 ret[CANARY_HISTOGRAM_BUCKETS])
+static void take_rise(const struct senses *before, const struct senses *now, enum canary_histogram_kind kind,
+		      enum canary_cohort cohort, __u32 ret[CANARY_HISTOGRAM_BUCKETS])
 {
-	const __u32 *old = before->histograms[kind][cohort].count, *new = now->histograms[kind][cohort].count;
+	static const struct canary_histogram none;
 	bool same = before->assignment == now->assignment;
 
-	for (unsigned i = 0; i < CANARY_HISTOGRAM_BUCKETS; i++)
-		ret[i] = same ? (new[i] > old[i] ? new[i] - old[i] : 0) : new[i];
+	histogram_rise((same ? &before->histograms[kind][cohort] : &none)->count, now->histograms[kind][cohort].count,
+		       ret);
 }
 
 static enum canary_histogram_kind kind_of(const struct rollout_gate *gate)
@@ -100,7 +100,7 @@ static void sample_times(struct supervisor *supervisor, size_t at, struct times_
 	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
 		double factor = cohort == CANARY_CANARY ? gate->tolerance : 1;
 
-		histogram_rise(&supervisor->before, &supervisor->now, kind, cohort, rise);
+		take_rise(&supervisor->before, &supervisor->now, kind, cohort, rise);
 		for (int edge = 0; edge < TIMES_EDGES; edge++)
 			ret->above[cohort][edge] = histogram_above(rise, histogram_bucket(edges[edge] * factor));
 	}
@@ -125,7 +125,7 @@ void supervisor_forget_feedback(struct supervisor *supervisor)
 
 static int keep_sample(struct supervisor *supervisor, const struct sample *sample, struct error *error)
 {
-	char *text = record_counts(NULL, sample, &supervisor->now.reading);
+	char *text = record_counts(NULL, sample, &supervisor->now.reading, &supervisor->pulse.point);
 	const struct history_entry entry = {
 		.kind = HISTORY_COUNTS,
 		.service = supervisor->name,
@@ -167,6 +167,7 @@ static int take_sample(struct supervisor *supervisor, struct error *error)
 	if (err)
 		return err;
 	measure_add(&supervisor->measure, &record->plan, &sample);
+	curve_take_sample(&supervisor->pulse.point, &sample);
 	supervisor_forget_feedback(supervisor);
 	return 0;
 }
@@ -187,7 +188,7 @@ static void note_visit(struct supervisor *supervisor)
 		supervisor->baseline[kind] = supervisor->before.histograms[kind][CANARY_STABLE];
 }
 
-static __u64 sum_drops(const struct canary_cohort_counters *counters)
+__u64 supervisor_sum_drops(const struct canary_cohort_counters *counters)
 {
 	__u64 sum = 0;
 
@@ -206,7 +207,7 @@ static int set_mark(struct supervisor *supervisor, struct error *error)
 	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++)
 		record->mark.counts[cohort] = (struct counts_mark){
 			.packets = from->counters[cohort].count[CANARY_COHORT_PACKETS],
-			.drops = sum_drops(&from->counters[cohort]),
+			.drops = supervisor_sum_drops(&from->counters[cohort]),
 			.flows = from->counters[cohort].count[CANARY_COHORT_FLOWS],
 		};
 	record->mark.visit = record->visit;
@@ -224,6 +225,7 @@ int supervisor_sense(struct supervisor *supervisor, struct dataplane *dataplane,
 	if (err)
 		return err;
 	note_visit(supervisor);
+	pulse_look(supervisor);
 	if (!record->run || record->rollout.weight_due || !rollout_is_warm(&record->plan, &record->rollout)) {
 		/* What the warm-up brings is not counted. */
 		supervisor->before = supervisor->now;
@@ -250,7 +252,7 @@ double supervisor_percentile(const struct supervisor *supervisor, enum canary_hi
 
 	if (!supervisor->now.has_histogram[kind])
 		return NAN;
-	histogram_rise(marked ? &supervisor->mark : &nothing, &supervisor->now, kind, cohort, rise);
+	take_rise(marked ? &supervisor->mark : &nothing, &supervisor->now, kind, cohort, rise);
 	return histogram_percentile(rise, part, &seconds) ? NAN : seconds * 1000;
 }
 
@@ -264,7 +266,7 @@ static struct counts_mark counts_of_visit(const struct supervisor *supervisor, e
 		return (struct counts_mark){};
 	return (struct counts_mark){
 		.packets = now->count[CANARY_COHORT_PACKETS] - mark->packets,
-		.drops = sum_drops(now) - mark->drops,
+		.drops = supervisor_sum_drops(now) - mark->drops,
 		.flows = now->count[CANARY_COHORT_FLOWS] - mark->flows,
 	};
 }

@@ -326,18 +326,15 @@ static json_t *cohort_view(const struct supervisor *supervisor, enum canary_coho
 	bool measured = shows_measure(supervisor);
 	struct tally tally = measured ? supervisor->measure.tally[cohort] : (struct tally){};
 	const struct canary_cohort_counters *counters = &supervisor->now.counters[cohort];
-	__u64 drops = 0;
 	json_t *view = json_object();
 
-	for (int reason = 0; reason < CANARY_COHORT_REASONS; reason++)
-		drops += counters->drops[reason];
 	json_object_set_new(view, "flows", integer_view(tally.finished));
 	json_object_set_new(view, "failures", integer_view(tally.bad));
 	json_object_set_new(view, "failure_rate",
 			    number_view(tally.finished ? 100.0 * (double)tally.bad / (double)tally.finished : NAN));
 	json_object_set_new(view, "packets", integer_view(counters->count[CANARY_COHORT_PACKETS]));
 	json_object_set_new(view, "bytes", integer_view(counters->count[CANARY_COHORT_BYTES]));
-	json_object_set_new(view, "drops", integer_view(drops));
+	json_object_set_new(view, "drops", integer_view(supervisor_sum_drops(counters)));
 #define PERCENTILE(key, kind, part)                                                                                    \
 	json_object_set_new(view, key, number_view(supervisor_percentile(supervisor, kind, cohort, part)))
 	PERCENTILE("handshake_p50", CANARY_HISTOGRAM_HANDSHAKE, 0.5);

@@ -26,8 +26,9 @@ int supervisor_open(struct daemon *daemon, const char *service, struct superviso
 	snprintf(supervisor->name, sizeof(supervisor->name), "%s", service);
 	supervisor_configure(supervisor, NULL);
 	err = record_load(daemon->history, service, &supervisor->record, &supervisor->measure,
-			  &supervisor->before.reading, error);
+			  &supervisor->before.reading, &supervisor->pulse.curve, error);
 	if (err) {
+		free(supervisor->pulse.curve);
 		free(supervisor);
 		return err;
 	}
@@ -51,6 +52,7 @@ void supervisor_free(struct supervisor *supervisor)
 	sd_event_source_unref(supervisor->hook_source);
 	transition_forget(supervisor);
 	record_free(&supervisor->record);
+	free(supervisor->pulse.curve);
 	free(supervisor);
 }
 
@@ -101,7 +103,7 @@ static unsigned local_week_minute(void)
 int supervisor_save(struct supervisor *supervisor, struct error *error)
 {
 	const struct record *record = &supervisor->record;
-	char *text = record_counts(record, NULL, NULL);
+	char *text = record_counts(record, NULL, NULL, NULL);
 	const struct history_entry entry = {
 		.kind = HISTORY_COUNTS,
 		.service = supervisor->name,
@@ -444,6 +446,7 @@ void supervisor_tick(struct supervisor *supervisor, struct dataplane *dataplane,
 			supervisor_note_error(supervisor, &error);
 		supervisor->stale |= err;
 		look_after(supervisor);
+		pulse_end(supervisor);
 	} else {
 		look_away(supervisor);
 	}

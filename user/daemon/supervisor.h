@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/external.h"
 #include "daemon/measure.h"
+#include "daemon/pulse.h"
 #include "dataplane/dataplane.h"
 #include "io/command.h"
 
@@ -38,6 +39,7 @@ struct supervisor {
 	bool stale;
 
 	struct senses before, now; /* the last two looks */
+	struct pulse pulse;
 	struct senses mark; /* when the visit's warm-up was over; after a restart, nothing: see record.mark */
 	struct canary_histogram baseline[CANARY_HISTOGRAM_KINDS]; /* stable's, of the visit before */
 	__u64 edges_visit[ROLLOUT_MAX_GATES]; /* the visit that a gate's edges are of */
@@ -110,6 +112,7 @@ int supervisor_holdback(const struct supervisor *supervisor);
 
 /* sense.c: looks at the kernel's counters, and takes a sample if it is time for that. 0 or -errno. */
 int supervisor_sense(struct supervisor *supervisor, struct dataplane *dataplane, struct error *error);
+__u64 supervisor_sum_drops(const struct canary_cohort_counters *counters);
 /* What was said since the last sample belongs to no sample any more. */
 void supervisor_forget_feedback(struct supervisor *supervisor);
 /* judge.c: facts, findings, judgement. */

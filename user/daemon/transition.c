@@ -269,7 +269,7 @@ int transition_keep_change(struct supervisor *supervisor, const struct record *r
 	}
 	if (record->rollout.release) {
 		entry = add(entries, supervisor, record, HISTORY_COUNTS);
-		entries->details[entries->count - 1] = record_counts(record, NULL, NULL);
+		entries->details[entries->count - 1] = record_counts(record, NULL, NULL, NULL);
 		entry->counts = (struct history_counts){record->rollout.step, entries->details[entries->count - 1]};
 	}
 	return keep(supervisor, entries, false, error);
