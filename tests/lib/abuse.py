@@ -182,15 +182,15 @@ def crowd(name, before, size, dial, data):
         client.close()
 
 
-def waiters(before):
+def waiters(name, path, before):
     """Who waits by address, in numbers, keeps nobody on the socket from waiting."""
-    patient = request("GET", STATUS + "?transitions=1000&timeout=60", HERE)
+    patient = request("GET", path, HERE)
     clients = [by_address() for _ in range(100)]
     for client in clients:
         client.sendall(patient)
     time.sleep(1)
     ready, _, _ = select.select(clients, [], [], 0)
-    busy = [statuses(client.recv(65536)) for client in ready]
+    busy = [got for client in ready if (got := statuses(client.recv(65536))) != [200]]
     status, _ = ask(by_socket, "GET", STATUS + "?transitions=1000&timeout=1")
     if status != 200:
         why = f"and on the socket it is {status}"
@@ -198,7 +198,7 @@ def waiters(before):
         why = f"{len(busy)} were answered, {busy.count([503])} that there are too many"
     else:
         why = what_is_wrong(before)
-    report("100 that wait", why)
+    report(name, why)
     for client in clients:
         client.close()
 
@@ -271,7 +271,8 @@ def crowds(before):
     crowd("1000 by address that ask nothing", before, 1000, by_address, b"")
     crowd("1000 by address in the middle of a request", before, 1000, by_address, half)
     crowd("1000 on the socket that ask nothing", before, 1000, by_socket, b"")
-    waiters(before)
+    waiters("100 that wait", STATUS + "?transitions=1000&timeout=60", before)
+    waiters("100 that stream", "/v1/stream", before)
     slow_loris(before)
 
 

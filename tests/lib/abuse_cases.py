@@ -161,7 +161,8 @@ def path_cases(full):
     }
     for path, status in paths.items():
         yield f"POST {path[:50]}", request("POST", path, writing(full), b"{}"), status
-    for path in "/../../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/metrics/../v1/health", "/metrics%00", "/.git/config":
+    for path in ("/../../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/metrics/../v1/health", "/metrics%00", "/.git/config",
+                 "/assets/../../etc/passwd", "/assets/..%2f..%2fetc%2fpasswd", "/assets/%2e%2e", "/assets/", "/assets/main.js%00"):
         yield f"GET {path[:50]}", request("GET", path, HERE), 404
     yield "a path with spaces", request("POST", DOING + "rollback HTTP/1.1", writing(full), b"{}"), CLOSED
     for query in "transitions=-1", "transitions=x", "transitions=0x1", "transitions=1&timeout=1e9", "transitions=%00":
