@@ -66,14 +66,8 @@ struct pkt {
 	/* Room for what is written to maps: the stack is too small for all of it. */
 	struct canary_flow_key key;
 	struct canary_flow entry;
-	union {
-		struct canary_reverse_key back_key;
-		struct canary_fragment_key fragment_key;
-	};
-	union {
-		struct canary_reverse back;
-		struct canary_fragment fragment;
-	};
+	struct canary_reverse_key back_key;
+	struct canary_reverse back;
 	/* affinity quic: */
 	struct canary_server_id server_id; /* of the packet's connection id */
 	struct { /* that has it; with PKT_NAMED */
@@ -81,6 +75,9 @@ struct pkt {
 		__u32 generation;
 		__u32 cohort;
 	} named;
+	/* of fragments: */
+	struct canary_fragment_key fragment_key;
+	struct canary_fragment fragment;
 };
 
 /* What TCP's and UDP's headers begin with. */

@@ -48,7 +48,6 @@ GLOBAL int reverse_reserve(const struct assignment *a, bool established)
 	p->back.generation = a->generation;
 	p->back.port = p->tuple.port;
 	p->back.cohort = a->cohort;
-	p->back.closing = 0; /* a fragment may have left something in its place */
 	p->back.seen_ns = p->now_ns;
 
 	other = bpf_map_lookup_elem(&reverse, &p->back_key);

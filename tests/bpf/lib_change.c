@@ -162,3 +162,20 @@ void change_to_half(const char *service)
 {
 	change_service(service, set_half);
 }
+
+void change_all_weights(bool reset)
+{
+	struct model actual = read_model(), desired;
+	struct error error;
+
+	assert_int_equal(model_copy(&actual, &desired), 0);
+	for (size_t i = 0; i < desired.service_count; i++) {
+		desired.services[i].weight = random_below(CANARY_WEIGHT_ONE + 1);
+		desired.services[i].reset_after = reset ? 0 : RESET_NEVER;
+	}
+	if (dataplane_commit(env.dataplane, &actual, &desired, &error))
+		fail_msg("%s", error.text);
+	model_free(&actual);
+	model_free(&desired);
+	env_refresh();
+}

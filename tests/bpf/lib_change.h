@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changes of a service's backends, weight and segments, as commands make them: one at random, committed. */
+/* Changes of a service's backends, weight and segments, as commands make them, at random, committed. */
 #ifndef LIB_CHANGE_H
 #define LIB_CHANGE_H
 
@@ -20,5 +20,7 @@ const struct backend_model *backend_at(const struct service_model *service, unsi
 void change_at_random(const char *service);
 /* A new assignment: half of the new flows are the canary's. */
 void change_to_half(const char *service);
+/* The weights of all services, at random. reset: connections that belong elsewhere now are reset. */
+void change_all_weights(bool reset);
 
 #endif

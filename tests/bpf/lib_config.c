@@ -216,13 +216,18 @@ void configure_model(const struct model *model)
 	env_refresh();
 }
 
-struct guard guard_now(void)
+struct guard guard_of(const char *service)
 {
 	struct guard guard;
 
 	env_refresh();
-	assert_int_equal(dataplane_guard(env.dataplane, find_service("web"), &guard), 0);
+	assert_int_equal(dataplane_guard(env.dataplane, find_service(service), &guard), 0);
 	return guard;
+}
+
+struct guard guard_now(void)
+{
+	return guard_of("web");
 }
 
 struct service_model *find_service(const char *name)

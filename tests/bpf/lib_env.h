@@ -78,7 +78,8 @@ struct model read_model(void);
 /* Reads the model again into env.model and writes the tunnels' sources. After every commit that a test makes by itself. */
 void env_refresh(void);
 
-/* What the kernel's guard of the service "web" has come to. */
+/* What the kernel's guard of a service, of the service "web", has come to. */
+struct guard guard_of(const char *service);
 struct guard guard_now(void);
 
 struct service_model *find_service(const char *name);

@@ -98,6 +98,13 @@ struct spec way_request(const struct way *way, int proto)
 	return spec;
 }
 
+static bool is_later(const struct spec *spec)
+{
+	if (spec->ext[0].type == IPPROTO_FRAGMENT)
+		return spec->ext[0].fragment & 0xfff8;
+	return spec->frag & 0x1fff;
+}
+
 struct spec way_sent(const struct way *way, struct spec in, unsigned host, struct tunnel *outer)
 {
 	const char *backend = way_host(way, host);
@@ -106,7 +113,8 @@ struct spec way_sent(const struct way *way, struct spec in, unsigned host, struc
 	switch (way->forward) {
 	case CANARY_FORWARD_NAT:
 		want.dst = backend;
-		want.dport = way_port(way, in.proto);
+		if (!is_later(&in))
+			want.dport = way_port(way, in.proto);
 		break;
 	case CANARY_FORWARD_L2:
 		break;
@@ -208,6 +216,30 @@ static void of_interface(enum side side, const char *names, char ret[256])
 	*ret = 0;
 	while ((word = strsep(&rest, " ")))
 		snprintf(ret + strlen(ret), 256 - strlen(ret), "%s.%s ", sides[side], word);
+}
+
+struct spec way_part(struct spec whole, unsigned offset, bool more, unsigned id)
+{
+	set_fragment(&whole, offset, more, id);
+	if (!offset) {
+		whole.payload = 1200;
+		whole.udp_length = 3000;
+		return whole;
+	}
+	whole.sport = 0xabcd;
+	whole.dport = 0xef01;
+	whole.check = CHECK_VALUE;
+	whole.check_value = 0x2345;
+	whole.payload = 700;
+	return whole;
+}
+
+void way_follows_to(const struct way *way, const char *what, const struct spec *in, unsigned host)
+{
+	char counter[40];
+
+	snprintf(counter, sizeof(counter), "%s.%s.fragments", service_name(in), host < 21 ? "stable" : "canary");
+	way_forwards_to(way, what, in, host, "packet", counter);
 }
 
 void way_refuses(const struct way *way, const char *what, const struct spec *in, int verdict, const char *names)

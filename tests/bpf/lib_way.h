@@ -45,6 +45,9 @@ void way_forwards(const struct way *way, const char *what, const struct spec *in
 /* To another host, of the canary if that is 21 or above; `also`: what else moves, or "". */
 void way_forwards_to(const struct way *way, const char *what, const struct spec *in, unsigned host, const char *kind,
 		     const char *also);
+/* A part of a packet, the first one (offset 0) or a later one, whose header is nothing but data; and that it follows the first. */
+struct spec way_part(struct spec whole, unsigned offset, bool more, unsigned id);
+void way_follows_to(const struct way *way, const char *what, const struct spec *in, unsigned host);
 /* Lets a connection begin, of which nothing is shown: what the case is about comes after it. */
 void way_opens(const struct way *way, const struct spec *in);
 /* It is not sent on, and these counters move: names of the interface's counters and reasons, as "passed not_ours". */

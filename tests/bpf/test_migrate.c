@@ -21,12 +21,19 @@
 static const char *const new_maps[] = {"filter", "service_hints", "fragments"};
 enum { NEW_MAPS = sizeof(new_maps) / sizeof(*new_maps) };
 
+static const char *pin_path(const char *name)
+{
+	static char path[2][160];
+	static int turn;
+
+	turn = !turn;
+	snprintf(path[turn], sizeof(path[turn]), "%s/%s", env.dir, name);
+	return path[turn];
+}
+
 static void unlink_pin(const char *name)
 {
-	char path[160];
-
-	snprintf(path, sizeof(path), "%s/%s", env.dir, name);
-	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(pin_path(name)), 0);
 }
 
 static void write_abi(__u32 abi)
@@ -189,6 +196,105 @@ static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
 	}
 }
 
+/* A tracepoint's pin cannot be replaced: an upgrade ends there, with all programs of interfaces replaced. */
+static void upgrade_in_part(void)
+{
+	static const char pin[] = "link_canary_exception", elsewhere[] = "elsewhere";
+	struct dataplane *dataplane;
+	struct error error;
+
+	assert_int_equal(rename(pin_path(pin), pin_path(elsewhere)), 0);
+	assert_int_equal(mkdir(pin_path(pin), 0700), 0);
+	if (dataplane_open(env.dir, DATAPLANE_UPGRADE, &dataplane, &error))
+		fail_msg("%s", error.text);
+	assert_int_not_equal(dataplane_upgrade(dataplane, &error), 0);
+	dataplane_close(dataplane);
+	assert_int_equal(rmdir(pin_path(pin)), 0);
+	assert_int_equal(rename(pin_path(elsewhere), pin_path(pin)), 0);
+	assert_int_equal(read_abi(), CANARY_ABI_PREVIOUS);
+}
+
+enum { FILTER_WORDS = CANARY_FILTER_BITS / 64 };
+
+static void read_filter(__u64 words[FILTER_WORDS])
+{
+	int fd = open_pin("filter");
+
+	for (__u32 i = 0; i < FILTER_WORDS; i++)
+		assert_int_equal(bpf_map_lookup_elem(fd, &i, &words[i]), 0);
+	close(fd);
+}
+
+static void write_filter(const __u64 words[FILTER_WORDS])
+{
+	int fd = open_pin("filter");
+
+	for (__u32 i = 0; i < FILTER_WORDS; i++)
+		assert_int_equal(bpf_map_update_elem(fd, &i, &words[i], BPF_ANY), 0);
+	close(fd);
+}
+
+static unsigned filter_bits(void)
+{
+	__u64 words[FILTER_WORDS];
+	unsigned count = 0;
+
+	read_filter(words);
+	for (int i = 0; i < FILTER_WORDS; i++)
+		count += __builtin_popcountll(words[i]);
+	return count;
+}
+
+/* As a command of the ABI before does it: it knows the filter not. */
+static void add_by_an_older_command(void)
+{
+	__u64 words[FILTER_WORDS];
+	struct error error;
+
+	write_abi(CANARY_ABI_VERSION);
+	if (dataplane_open(env.dir, DATAPLANE_CHANGE, &env.dataplane, &error))
+		fail_msg("%s", error.text);
+	read_filter(words);
+	CONFIGURE({.name = "late", .endpoint = VIP ":8443", .stable = "10.0.0.13:443"});
+	write_filter(words);
+	dataplane_close(env.dataplane);
+	env.dataplane = NULL;
+	write_abi(CANARY_ABI_PREVIOUS);
+}
+
+/* Both ways of the service that came late. */
+static void late_is_served(unsigned sport)
+{
+	const struct spec request = {.src = CLIENT, .dst = VIP, .sport = sport, .dport = 8443, .flags = SYN};
+	const struct spec answer = {.from_mac = "10.0.0.13",
+				    .to_mac = "back",
+				    .src = "10.0.0.13",
+				    .dst = CLIENT,
+				    .sport = 443,
+				    .dport = sport,
+				    .flags = SYN | ACK};
+
+	assert_int_equal(redirected_to(&request), 13);
+	run_redirected(BACK, &answer);
+}
+
+static void what_an_older_command_adds_to_a_half_done_upgrade_is_served(void **state)
+{
+	struct model before = make_older(0);
+
+	(void)state;
+	model_free(&before);
+	upgrade_in_part();
+	add_by_an_older_command();
+	close(env.program);
+	env.program = open_pin("canary_xdp");
+	late_is_served(2000);
+	env_upgrade();
+	late_is_served(2001);
+	/* One of the service, one of its backend. */
+	assert_int_equal(filter_bits(), 2);
+}
+
 static void an_upgrade_within_an_abi_keeps_settings(void **state)
 {
 	struct model actual, desired;
@@ -214,6 +320,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(what_is_older_is_refused_and_says_what_to_do),
 		TEST(an_upgrade_keeps_all_and_adds_what_is_new),
+		TEST(what_an_older_command_adds_to_a_half_done_upgrade_is_served),
 		TEST(an_upgrade_within_an_abi_keeps_settings),
 	};
 

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "io/config.h"
+#include "lib_change.h"
 #include "lib_check.h"
 #include "lib_follow.h"
 #include "lib_traffic.h"
@@ -95,25 +96,6 @@ static struct check_counts all_counted(void)
 	return counts;
 }
 
-/* The weights walk, the flow tables stay; or connections that belong elsewhere now are reset. */
-static void change_weights(bool reset)
-{
-	struct model actual = read_model(), desired;
-	struct error error;
-
-	assert_int_equal(model_copy(&actual, &desired), 0);
-	for (size_t i = 0; i < desired.service_count; i++) {
-		desired.services[i].weight = random_below(CANARY_WEIGHT_ONE + 1);
-		desired.services[i].reset_after = reset ? 0 : RESET_NEVER;
-	}
-	if (dataplane_commit(env.dataplane, &actual, &desired, &error))
-		fail_msg("%s", error.text);
-	model_free(&actual);
-	model_free(&desired);
-	env_refresh();
-	world.model = &env.model;
-}
-
 static void take_services(void)
 {
 	struct model services;
@@ -191,7 +173,8 @@ static void random_packets_are_passed_forwarded_or_dropped_for_a_reason(void **s
 	take_services();
 	before = all_counted();
 	for (int phase = 0; phase < PHASES; phase++) {
-		change_weights(phase % 4 == 2);
+		change_all_weights(phase % 4 == 2);
+		world.model = &env.model;
 		run_phase((packets + PHASES - 1) / PHASES, phase % 3 == 1, &tally);
 		check_phase(&before, &tally);
 	}

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <sys/mman.h>
 
@@ -39,6 +40,17 @@ int filter_add(const struct dataplane *dataplane, const struct model *model)
 			set(words, CANARY_FILTER_BACKEND, &service->backends[j].addr, htons(service->backends[j].port),
 			    service->proto);
 	}
+	munmap(words, WORDS * sizeof(*words));
+	return 0;
+}
+
+int filter_fill(const struct dataplane *dataplane)
+{
+	__u64 *words = open_words(dataplane);
+
+	if (!words)
+		return -errno;
+	memset(words, 0xff, WORDS * sizeof(*words));
 	munmap(words, WORDS * sizeof(*words));
 	return 0;
 }

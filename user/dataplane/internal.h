@@ -221,6 +221,8 @@ void outcomes_remove(const struct dataplane *dataplane, __u32 service);
 /* filter.c: before a change, what it brings is added; after it, what is gone is taken out: see canary/filter.h. */
 int filter_add(const struct dataplane *dataplane, const struct model *model);
 int filter_renew(const struct dataplane *dataplane);
+/* It holds nothing back, whatever is added by who knows nothing of it. */
+int filter_fill(const struct dataplane *dataplane);
 
 /* guard.c */
 int guard_zero(const struct dataplane *dataplane, __u32 service);

@@ -4,8 +4,8 @@
  * programs of two builds share the maps, and the next upgrade completes it.
  *
  * Maps of CANARY_ABI_PREVIOUS lack some, and have zeros where this ABI has more. The maps come before the new programs,
- * the number of the ABI after them. The older programs read neither, and what an older command writes meanwhile
- * is completed by the upgrade that follows.
+ * the number of the ABI after them. The older programs read neither. Until that number is written older commands may add
+ * services, which the filter would keep from programs that are new already: so it is full until then.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -118,7 +118,7 @@ static int migrate(struct dataplane *dataplane, const struct canary_bpf *skeleto
 {
 	int result = object_pin_missing(dataplane, skeleton, error);
 
-	if (!result && filter_renew(dataplane))
+	if (!result && filter_fill(dataplane))
 		result = fail(error, -errno, "cannot map the filter: %s", explain_errno(errno));
 	return result;
 }
@@ -153,6 +153,7 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (!result) {
 		memcpy(dataplane->settings->build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		__atomic_store_n(&dataplane->settings->abi, CANARY_ABI_VERSION, __ATOMIC_RELEASE);
+		filter_renew(dataplane); /* or all packets cost a lookup, until a service goes */
 		put_event(dataplane);
 	}
 	canary_bpf__destroy(skeleton);
