@@ -110,6 +110,11 @@ __u64 keys_salt(const struct canary_keys *keys, const struct service_model *serv
 int flows_find(const struct dataplane *dataplane, const struct canary_flow_key *key, __u32 shard,
 	       struct canary_flow *ret);
 
+/* Where a shard of the table is pinned; and pins those that an older build has not. */
+#define FLOWS_SHARD_NAME_LEN 16
+void flows_shard_name(__u32 number, char name[FLOWS_SHARD_NAME_LEN]);
+int flows_pin_missing(const struct dataplane *dataplane, struct error *error);
+
 __u64 flows_memory(const struct dataplane *dataplane); /* of the table's shards, in bytes */
 __u32 flows_room(const struct dataplane *dataplane); /* how many each of them holds; 0: cannot be told */
 __u32 flows_wanted(void); /* how many each is to hold, as dataplane_use_max_flows() said; 0: it did not */

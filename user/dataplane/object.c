@@ -141,6 +141,17 @@ static bool is_of_interface(const char *name, const char *kind)
 	       !name[len + end];
 }
 
+static bool is_shard(const char *name)
+{
+	char shard[FLOWS_SHARD_NAME_LEN];
+	unsigned number;
+
+	if (sscanf(name, "shard_%u", &number) != 1)
+		return false;
+	flows_shard_name(number, shard);
+	return number < CANARY_FLOW_SHARDS && !strcmp(name, shard);
+}
+
 /* Is it the name of a pin of ours? The directory may hold others'. */
 static bool is_ours(const char *name)
 {
@@ -152,7 +163,8 @@ static bool is_ours(const char *name)
 			return true;
 	if (!strncmp(name, "link_", 5) || !strncmp(name, "new_", 4))
 		return is_ours(strchr(name, '_') + 1);
-	return is_of_interface(name, "xdp") || is_of_interface(name, "chain") || is_of_interface(name, "device");
+	return is_shard(name) || is_of_interface(name, "xdp") || is_of_interface(name, "chain") ||
+	       is_of_interface(name, "device");
 }
 
 bool object_is_abandoned(const char *dir)
@@ -278,7 +290,7 @@ static int write_settings(int fd, struct error *error)
 }
 
 /* The table's shards. In one batch, as each change of a map of maps waits for all CPUs. */
-static int make_shards(const struct canary_bpf *skeleton, struct error *error)
+static int make_shards(const struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
 {
 	const struct bpf_map *inner = skeleton->maps.flow_shard;
 	/* Kernel 6.1 takes maps without types for other ones than the table's. */
@@ -292,11 +304,16 @@ static int make_shards(const struct canary_bpf *skeleton, struct error *error)
 	int made = 0, result = 0;
 
 	for (; !result && made < CANARY_FLOW_SHARDS; made++) {
+		char name[FLOWS_SHARD_NAME_LEN];
+
 		keys[made] = made;
+		flows_shard_name(made, name);
 		shards[made] = bpf_map_create(BPF_MAP_TYPE_HASH, "flow_shard", sizeof(struct canary_flow_key),
 					      sizeof(struct canary_flow), room, &types);
 		if (shards[made] < 0)
 			result = fail(error, -errno, "cannot make the table of flows: %s", explain_errno(errno));
+		else
+			result = object_replace_pin(dataplane, shards[made], name, error);
 	}
 	if (!result && bpf_map_update_batch(outer, keys, shards, &count, NULL))
 		for (int i = 0; !result && i < CANARY_FLOW_SHARDS; i++)
@@ -437,7 +454,7 @@ int object_create(struct dataplane *dataplane, struct error *error)
 	if (result)
 		return result;
 	list_maps(skeleton, maps);
-	result = make_shards(skeleton, error);
+	result = make_shards(dataplane, skeleton, error);
 	if (!result)
 		result = pin_programs(dataplane, skeleton, error);
 	for (int i = 0; !result && i < MAP_COUNT; i++) {

@@ -143,6 +143,8 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (dataplane->abi != CANARY_ABI_VERSION)
 		result = migrate(dataplane, skeleton, error);
 	if (!result)
+		result = flows_pin_missing(dataplane, error);
+	if (!result)
 		result = replace_programs(dataplane, skeleton, error);
 	if (!result)
 		result = update_interfaces(dataplane, bpf_program__fd(skeleton->progs.canary_xdp), error);
