@@ -31,7 +31,7 @@ CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BU
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
 LDFLAGS = -Wl,--as-needed
 LDLIBS = -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
-DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd
+DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd -lcap-ng -lseccomp
 BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
 ifdef SANITIZE
 CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -49,7 +49,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
 # What canaryd alone links: the libraries behind it would cost every command several milliseconds.
-DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command directory health history http_ prometheus watch webhook))
+DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command directory health history http_ privileges prometheus system_calls watch webhook))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
 OPS := $(call objects,user/ops/*.c)
