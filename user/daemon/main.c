@@ -145,7 +145,7 @@ static int serve(const struct daemon_options *options)
 	int err;
 
 	/* Before anything is read that somebody else may have written. */
-	if (privileges_drop(DAEMON_GROUP, &error)) {
+	if (privileges_drop(DAEMON_GROUP, options->state_dir, &error)) {
 		log_error("%s", error.text);
 		return EXIT_FAILURE;
 	}

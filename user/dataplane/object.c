@@ -198,6 +198,23 @@ void object_unlink_pins(const char *dir)
 	closedir(entries);
 }
 
+int object_give_pins(const char *dir, struct error *error)
+{
+	DIR *entries = opendir(dir);
+	int result = entries ? keys_give(dir) : -errno;
+	struct dirent *entry;
+	char path[512];
+
+	while (entries && !result && (entry = readdir(entries))) {
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		if (is_ours(entry->d_name))
+			result = keys_give(path);
+	}
+	if (entries)
+		closedir(entries);
+	return result ? fail(error, result, "cannot give away the pins in %s: %s", dir, explain_errno(result)) : 0;
+}
+
 /* libbpf's last complaint: the first thing to show when the kernel refuses the object. */
 static char last_warning[512];
 
@@ -235,41 +252,50 @@ int object_refuse_load(int code, struct error *error)
 		    host.release, explain_errno(code), last_warning);
 }
 
+int object_pin(int fd, const char *path)
+{
+	return bpf_obj_pin(fd, path) ? -errno : keys_give(path);
+}
+
 int object_replace_pin(const struct dataplane *dataplane, int fd, const char *name, struct error *error)
 {
 	char temporary[64], from[320], to[320];
+	int result;
 
 	snprintf(temporary, sizeof(temporary), "new_%s", name);
 	if (object_pin_path(dataplane, temporary, from) || object_pin_path(dataplane, name, to))
 		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
 	unlink(from);
-	if (bpf_obj_pin(fd, from) || rename(from, to))
-		return fail(error, -errno, "cannot replace %s: %s", to, explain_errno(errno));
-	return 0;
+	result = object_pin(fd, from);
+	if (!result && rename(from, to))
+		result = -errno;
+	return result ? fail(error, result, "cannot replace %s: %s", to, explain_errno(result)) : 0;
 }
 
 static int pin_map(const struct dataplane *dataplane, struct bpf_map *map, const char *name, struct error *error)
 {
 	char path[320];
+	int result;
 
 	if (object_pin_path(dataplane, name, path))
 		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-	if (bpf_obj_pin(bpf_map__fd(map), path))
-		return fail(error, -errno, "cannot pin %s: %s", path, explain_errno(errno));
-	return 0;
+	result = object_pin(bpf_map__fd(map), path);
+	return result ? fail(error, result, "cannot pin %s: %s", path, explain_errno(result)) : 0;
 }
 
 static int pin_programs(const struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
 {
 	struct bpf_program *program;
 	char path[320];
+	int result;
 
 	bpf_object__for_each_program(program, skeleton->obj)
 	{
 		if (object_pin_path(dataplane, bpf_program__name(program), path))
 			return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-		if (bpf_obj_pin(bpf_program__fd(program), path))
-			return fail(error, -errno, "cannot pin %s: %s", path, explain_errno(errno));
+		result = object_pin(bpf_program__fd(program), path);
+		if (result)
+			return fail(error, result, "cannot pin %s: %s", path, explain_errno(result));
 	}
 	return 0;
 }

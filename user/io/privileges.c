@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/privileges_private.h"
@@ -39,33 +40,50 @@ static bool is_kept(unsigned capability)
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (kept[i] == capability)
 			return true;
-	return capability == CAP_DAC_OVERRIDE && geteuid();
+	return false;
 }
 
-static int drop_capabilities(void)
+/* What is to be, for capng_apply(). Commands of another user than root have what is in the ambient set alone. */
+static void choose_capabilities(bool root)
 {
-	capng_select_t which = CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT;
-
-	if (capng_get_caps_process())
-		return -EIO;
-	/* Who may not change the bounding set was given one; and with no_new_privs nobody gains from it. */
-	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
-		which |= CAPNG_SELECT_BOUNDS;
-	for (unsigned i = 0; i < MAX_CAPABILITIES; i++)
+	for (unsigned i = 0; i < MAX_CAPABILITIES; i++) {
 		if (!is_kept(i))
 			capng_update(CAPNG_DROP,
 				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_BOUNDING_SET |
 					     CAPNG_AMBIENT,
 				     i);
-	return capng_apply(which) ? -EPERM : 0;
+		else if (!root && capng_have_capability(CAPNG_PERMITTED, i))
+			capng_update(CAPNG_ADD, CAPNG_INHERITABLE | CAPNG_AMBIENT, i);
+	}
 }
 
-int privileges_drop(const char *group, struct error *error)
+/* `owner`: who we become. NULL: who we are. */
+static int drop_capabilities(const struct stat *owner)
 {
+	bool may_bound;
+
+	if (capng_get_caps_process())
+		return -EIO;
+	may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	choose_capabilities(!geteuid() && !owner);
+	/* Who may not change the bounding set was given one; and with no_new_privs nobody gains from it. */
+	if (may_bound && capng_apply(CAPNG_SELECT_BOUNDS))
+		return -EPERM;
+	if (owner ? capng_change_id((int)owner->st_uid, (int)owner->st_gid, CAPNG_DROP_SUPP_GRP)
+		  : capng_apply(CAPNG_SELECT_CAPS))
+		return -EPERM;
+	return capng_apply(CAPNG_SELECT_AMBIENT) ? -EPERM : 0;
+}
+
+int privileges_drop(const char *group, const char *directory, struct error *error)
+{
+	struct stat status;
+	bool change = !geteuid() && !stat(directory, &status) && status.st_uid;
 	int err;
 
-	join(group);
-	err = drop_capabilities();
+	if (!change)
+		join(group);
+	err = drop_capabilities(change ? &status : NULL);
 	if (!err && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		err = -errno;
 	if (err)
