@@ -16,6 +16,7 @@
 #   make check         style, static analysis, include rules
 #   make install       programs, man pages, completion, units and an example of a configuration, to PREFIX (/usr/local), sysconfdir
 #                      (/etc) and unitdir, below DESTDIR; make uninstall takes them away again, but the configuration
+#   make deb           a Debian package, in $(BUILD)/deb
 #
 # Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
 # the commands).
@@ -88,7 +89,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
 .PHONY: all bench bench-control bench-full bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
-.PHONY: check clean fuzzers helpers install uninstall
+.PHONY: check clean fuzzers helpers install uninstall deb
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -328,6 +329,9 @@ $(UNITS): $(BUILD)/install/%: scripts/install/%
 install: all $(MAN_PAGES) $(UNITS)
 	$(Q)DESTDIR='$(DESTDIR)' scripts/install/files install $(INSTALLED)
 	$(Q)DESTDIR='$(DESTDIR)' scripts/install/files keep $(CONFIGURATION)
+
+deb: all $(MAN_PAGES)
+	scripts/deb $(BUILD)
 
 uninstall:
 	$(Q)DESTDIR='$(DESTDIR)' scripts/install/files uninstall $(INSTALLED)
