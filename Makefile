@@ -16,7 +16,7 @@
 #   make check         style, static analysis, include rules
 #   make install       programs, man pages, completion, units and an example of a configuration, to PREFIX (/usr/local), sysconfdir
 #                      (/etc) and unitdir, below DESTDIR; make uninstall takes them away again, but the configuration
-#   make deb           a Debian package, in $(BUILD)/deb
+#   make deb           a Debian package, in $(BUILD)/deb; make test-package installs, upgrades and removes it on a clean Debian root
 #
 # Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
 # the commands).
@@ -89,7 +89,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
 .PHONY: all bench bench-control bench-full bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
-.PHONY: check clean fuzzers helpers install uninstall deb
+.PHONY: check clean fuzzers helpers install uninstall deb test-package
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -263,6 +263,10 @@ test-kernels:
 	$(MAKE) -j$$(nproc) test-build
 	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-build
 	BUILD=$(BUILD) OTHER_CLANG=$(OTHER_CLANG) scripts/test-kernels $(KERNELS)
+
+# A Debian root is fetched: on a quiet machine a minute.
+test-package: all helpers
+	E2E_TIMEOUT=900 BUILD=$(BUILD) tests/e2e/run package_debian
 
 check: all
 	scripts/check $(BUILD)
