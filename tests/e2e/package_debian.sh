@@ -79,18 +79,87 @@ for page in canaryctl canaryd canary.yaml canary-packets canary-metrics; do
 	contains "$(inside man -w $page)" "/$page\." "where man finds $page"
 done
 
+# With systemd as its first process, and devices and control groups of its own; its first process is $init then.
+boot() {
+	# shellcheck disable=SC2016  # the inner shell expands them
+	start systemd balancer env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin unshare --mount --propagation private --pid --fork \
+		--uts --ipc --cgroup bash -ec 'mount --bind "$0" "$0"; cd "$0"
+			mount -t proc proc proc; mount -t sysfs sysfs sys; mount -t cgroup2 none sys/fs/cgroup
+			mount --bind "$1" sys/fs/bpf; mount -t tmpfs tmpfs run; mount -t tmpfs tmpfs dev
+			for device in null zero full random urandom tty; do
+				touch dev/$device; mount --bind /dev/$device dev/$device
+			done
+			mkdir dev/shm dev/pts dev/mqueue dev/hugepages; mount -t devpts devpts dev/pts; mount -t tmpfs tmpfs dev/shm
+			ln -s /proc/self/fd dev/fd; ln -s pts/ptmx dev/ptmx
+			exec chroot . /lib/systemd/systemd --unit=multi-user.target' "$root" "$work/bpf"
+	wait_for 10 "the first process" first_process
+}
+
+first_process() {
+	local pid
+	for pid in $(pgrep -x systemd); do
+		[ "$(readlink "/proc/$pid/root")" != "$root" ] || init=$pid
+	done
+	[ -n "$init" ]
+}
+
+booted() { # CMD...: on the host that runs
+	nsenter --target "$init" --mount --pid --net --cgroup --root --wd -- env -u CANARYCTL_BPFFS -u CANARYCTL_KEY_FILE "$@"
+}
+
+is_up() { # UNIT
+	[ "$(booted systemctl is-active "$1" 2>&1)" = active ]
+}
+
+health() {
+	curl -sS --unix-socket "/proc/$init/root/run/canary/canaryd.sock" http://canaryd/v1/health | jq -c '[.backends[].state] | unique'
+}
+
+init=
+case_ "at a boot canaryctl.service attaches, and canaryd.service, under all that is forbidden to it, checks and rolls out"
+{
+	echo 'services:'
+	web 50 l2
+	echo '    health: {type: tcp, interval: 500ms, timeout: 400ms}'
+	echo '    rollout: {steps: [{weight: 40, bake: 60s, warmup: 0}, {weight: 100, warmup: 0}], hooks: {before_step: touch /var/lib/canary/hooked}}'
+} >"$root/etc/canary/canary.yaml"
+sed -i 's/^INTERFACES=.*/INTERFACES="eth0 eth1"/' "$root/etc/default/canaryctl"
+boot
+wait_for 30 "canaryctl.service" is_up canaryctl
+wait_for 30 "canaryd.service" is_up canaryd
+eq "$(booted canaryctl status --json | jq -c '[.interfaces[].name] | sort')" '["eth0","eth1"]' "what is attached"
+wait_for 10 "its health checks" becomes '["up"]' health
+succeeds booted canaryctl rollout start web
+wait_for 10 "the hook" test -e "$root/var/lib/canary/hooked"
+daemon_pid=$(booted systemctl show -P MainPID canaryd)
+eq "$(booted sed -n 's/^\(CapEff\|CapBnd\|NoNewPrivs\|Seccomp\):\t//p' "/proc/$daemon_pid/status" | xargs)" \
+	"$(sed -n 's/^kept=\(.*\)/\1 \1/p' tests/e2e/test_privileges.sh) 1 2" "its capabilities, no_new_privs and filter"
+eq "$(booted stat -c %U "/proc/$daemon_pid")" canary "its user"
+
+case_ "killed it is started again, and stopping both units detaches nothing"
+succeeds booted systemctl kill --signal=KILL canaryd
+started_again() {
+	is_up canaryd && [ "$(booted systemctl show -P MainPID canaryd)" != "$daemon_pid" ]
+}
+wait_for 10 "canaryd.service to be there again" started_again
+eq "$(booted canaryctl rollout status web --json | jq -r '[.state, .weight] | join(" ")')" "progressing 40" "where the rollout is"
+succeeds booted canaryctl rollout rollback web
+succeeds booted systemctl stop canaryd canaryctl
+eq "$(booted canaryctl status --json | jq -c '[.interfaces[].name] | sort')" '["eth0","eth1"]' "what is attached"
+kill -KILL "$init"
+wait_for 5 "the host to be off" test ! -e "/proc/$init"
+
 case_ "with a configuration it carries traffic, and canaryd runs as its own user, for root and its group alone"
 {
 	echo 'services:'
 	web 50 nat
 	echo '    rollout: {}'
 } >"$root/etc/canary/canary.yaml"
-sed -i 's/^INTERFACES=.*/INTERFACES="eth0 eth1"/' "$root/etc/default/canaryctl"
 succeeds inside canaryctl attach -f /etc/canary/canary.yaml eth0 eth1
 load first -s 198.51.100.1/50 -p 20000-20009 "$vip" 80
 at_least "$(on_cohort canary first)" 150 "flows of the canary's, of 500"
 # What the unit's ExecStartPre and RuntimeDirectory do.
-chmod 711 "$work/bpf"
+chmod go+x "$work/bpf"
 install -d -m 755 -o "$(inside id -u canary)" -g "$(inside id -g canary)" "$root/run/canary"
 inside canaryd >"$work/canaryd.out" 2>&1 &
 version() {
@@ -136,7 +205,7 @@ wait_for 10 "the daemon to end" test ! -e "/proc/$daemon_pid"
 echo 'canaryctl canaryctl/detach boolean true' | inside debconf-set-selections
 succeeds remove
 eq "$(attached) $(pins)" "0 " "programs on eth0, and pins"
-eq "$(inside stat -c %a /sys/fs/bpf)" 700 "the mode of what systemd mounts"
+eq "$(inside stat -c %a /sys/fs/bpf)" 1700 "the mode of what systemd mounts"
 for file in etc/canary/canary.yaml etc/default/canaryctl var/lib/canary/keys; do
 	[ -e "$root/$file" ] || fail "$file is gone: configuration and state stay until a purge"
 done
