@@ -304,7 +304,7 @@ unitdir ?= $(PREFIX)/lib/systemd/system
 sysusersdir ?= $(PREFIX)/lib/sysusers.d
 tmpfilesdir ?= $(PREFIX)/lib/tmpfiles.d
 bashdir ?= $(PREFIX)/share/bash-completion/completions
-zshdir ?= $(PREFIX)/share/zsh/vendor-completions
+zshdir ?= $(PREFIX)/share/zsh/site-functions
 MAN_PAGES := $(patsubst user/man/%.scd,$(BUILD)/man/%,$(wildcard user/man/*.scd))
 UNITS := $(addprefix $(BUILD)/install/,canaryctl.service canaryd.service)
 

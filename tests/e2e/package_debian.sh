@@ -39,7 +39,7 @@ remove() { # [-P]: without asking anybody
 # All but what dpkg, apt and systemd note of any package.
 listed() {
 	(cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./var/lib/dpkg -o \
-		-path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \) -prune -o -printf '%P %l\n' | LC_ALL=C sort)
+		-path ./var/lib/apt -o -path ./var/lib/systemd/timers -o -path ./var/cache -o -path ./var/log \) -prune -o -printf '%P %l\n' | LC_ALL=C sort)
 }
 
 # With the packages that it depends on, from the host's own source.

@@ -26,7 +26,7 @@ $(for page in user/man/*.scd; do
 	page=${page##*/} page=${page%.scd}
 	echo "644 usr/share/man/man${page##*.}/$page"
 done | sort -k 2)
-644 usr/share/zsh/vendor-completions/_canaryctl" "the files"
+644 usr/share/zsh/site-functions/_canaryctl" "the files"
 succeeds "$root/usr/bin/canaryctl" validate "$root/etc/canary/canary.yaml"
 succeeds "$root/usr/sbin/canaryd" --check --file "$root/etc/canary/canary.yaml"
 
@@ -57,8 +57,8 @@ PATH=$prefix/bin:$PATH
 # shellcheck disable=SC2016  # the inner shell expands them
 eq "$(bash -c '. "$1"; COMP_WORDS=(canaryctl set-w) COMP_CWORD=1; _canaryctl; echo "${COMPREPLY[@]}"' bash \
 	"$prefix/share/bash-completion/completions/canaryctl")" set-weight "what bash makes of set-w"
-succeeds zsh -n "$prefix/share/zsh/vendor-completions/_canaryctl"
-eq "$(head -n 1 "$prefix/share/zsh/vendor-completions/_canaryctl")" '#compdef canaryctl' "how zsh finds it"
+succeeds zsh -n "$prefix/share/zsh/site-functions/_canaryctl"
+eq "$(head -n 1 "$prefix/share/zsh/site-functions/_canaryctl")" '#compdef canaryctl' "how zsh finds it"
 
 units=$prefix/lib/systemd/system
 case_ "the units are right, and systemd finds canaryd's exposure to be 2.0 at most"
