@@ -112,7 +112,8 @@ is_up() { # UNIT
 }
 
 health() {
-	curl -sS --unix-socket "/proc/$init/root/run/canary/canaryd.sock" http://canaryd/v1/health | jq -c '[.backends[].state] | unique'
+	local there=/proc/$init/root
+	curl -sS --unix-socket "$there/run/canary/canaryd.sock" http://canaryd/v1/health | jq -c '[.backends[].state] | unique'
 }
 
 init=
