@@ -140,7 +140,9 @@ eq "$(booted stat -c %U "/proc/$daemon_pid")" canary "its user"
 case_ "killed it is started again, and stopping both units detaches nothing"
 succeeds booted systemctl kill --signal=KILL canaryd
 started_again() {
-	is_up canaryd && [ "$(booted systemctl show -P MainPID canaryd)" != "$daemon_pid" ]
+	local pid
+	pid=$(booted systemctl show -P MainPID canaryd)
+	[ "$pid" != 0 ] && [ "$pid" != "$daemon_pid" ] && is_up canaryd
 }
 wait_for 10 "canaryd.service to be there again" started_again
 eq "$(booted canaryctl rollout status web --json | jq -r '[.state, .weight] | join(" ")')" "progressing 40" "where the rollout is"
