@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Not in a guest: it takes make, man and systemd.
 # What `make install` puts where, and what of it works: man pages, completion, and the units: at boot, and as systemd sees
 # them.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Not in a guest: it takes Python.
 # What canaryd may do, and what it runs: however it is started, no more than its work takes, which it all the same does.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_rollout.sh"

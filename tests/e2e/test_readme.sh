@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Not in a guest: README.md is not there.
 # What README.md says to type, typed as it stands there, in the lab, which has its addresses; and what it says comes out.
 . "$(dirname "$0")/lib.sh"
 
