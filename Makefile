@@ -14,6 +14,9 @@
 #   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
+#   make install       programs, man pages, completion, units and an example of a configuration, to PREFIX (/usr/local), sysconfdir
+#                      (/etc) and unitdir, below DESTDIR; make uninstall takes them away again, but the configuration
+#   make deb           a Debian package, in $(BUILD)/deb; make test-package installs, upgrades and removes it on a clean Debian root
 #
 # Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
 # the commands).
@@ -31,7 +34,7 @@ CPPFLAGS = -D_GNU_SOURCE -DCANARY_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BU
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror
 LDFLAGS = -Wl,--as-needed
 LDLIBS = -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmnl -lm
-DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd
+DAEMON_LDLIBS = -lsqlite3 -lmicrohttpd -lcurl -lsystemd -lcap-ng -lseccomp
 BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror -Iinclude -Ibpf -I$(BUILD)/bpf
 ifdef SANITIZE
 CFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -49,7 +52,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
 # What canaryd alone links: the libraries behind it would cost every command several milliseconds.
-DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command directory health history http_ prometheus watch webhook))
+DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command health history http_ privileges prometheus system_calls watch webhook))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
 OPS := $(call objects,user/ops/*.c)
@@ -86,7 +89,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
 .PHONY: all bench bench-control bench-full bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
-.PHONY: check clean fuzzers helpers
+.PHONY: check clean fuzzers helpers install uninstall deb test-package
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -261,6 +264,10 @@ test-kernels:
 	$(MAKE) -j$$(nproc) BUILD=$(BUILD)/$(OTHER_CLANG) BPF_CLANG=$(OTHER_CLANG) test-build
 	BUILD=$(BUILD) OTHER_CLANG=$(OTHER_CLANG) scripts/test-kernels $(KERNELS)
 
+# A Debian root is fetched: on a quiet machine a minute.
+test-package: all helpers
+	E2E_TIMEOUT=900 BUILD=$(BUILD) tests/e2e/run package_debian
+
 check: all
 	scripts/check $(BUILD)
 
@@ -287,7 +294,53 @@ demo-rollout:
 	$(MAKE) -j$$(nproc) all $(BUILD)/tests/lib/viewers $(BUILD)/tests/lib/xdp_pass.bpf.o
 	BUILD=$(BUILD) scripts/demo-rollout
 
+# Installing. What the units name is where it is installed to.
+PREFIX ?= /usr/local
+sysconfdir ?= /etc
+bindir ?= $(PREFIX)/bin
+sbindir ?= $(PREFIX)/sbin
+mandir ?= $(PREFIX)/share/man
+unitdir ?= $(PREFIX)/lib/systemd/system
+sysusersdir ?= $(PREFIX)/lib/sysusers.d
+tmpfilesdir ?= $(PREFIX)/lib/tmpfiles.d
+bashdir ?= $(PREFIX)/share/bash-completion/completions
+zshdir ?= $(PREFIX)/share/zsh/site-functions
+MAN_PAGES := $(patsubst user/man/%.scd,$(BUILD)/man/%,$(wildcard user/man/*.scd))
+UNITS := $(addprefix $(BUILD)/install/,canaryctl.service canaryd.service)
+
+# SOURCE:TARGET:MODE
+INSTALLED = $(BUILD)/canaryctl:$(bindir)/canaryctl:755 $(BUILD)/canaryd:$(sbindir)/canaryd:755 \
+	    $(foreach page,$(MAN_PAGES),$(page):$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)):644) \
+	    $(foreach unit,$(UNITS),$(unit):$(unitdir)/$(notdir $(unit)):644) \
+	    scripts/install/canary.sysusers:$(sysusersdir)/canary.conf:644 \
+	    scripts/install/canary.tmpfiles:$(tmpfilesdir)/canary.conf:644 \
+	    scripts/install/canaryctl.bash:$(bashdir)/canaryctl:644 scripts/install/_canaryctl:$(zshdir)/_canaryctl:644
+# Never overwritten, and not uninstalled.
+CONFIGURATION = scripts/install/canary.yaml:$(sysconfdir)/canary/canary.yaml:644 \
+		scripts/install/canaryctl.default:$(sysconfdir)/default/canaryctl:644
+
+$(MAN_PAGES): $(BUILD)/man/%: user/man/%.scd
+	@mkdir -p $(@D)
+	$(call say,MAN)
+	$(Q)scdoc <$< >$@
+
+# Where they name programs and the configuration is known only now.
+.PHONY: $(UNITS)
+$(UNITS): $(BUILD)/install/%: scripts/install/%
+	@mkdir -p $(@D)
+	$(Q)sed 's|@bindir@|$(bindir)|; s|@sbindir@|$(sbindir)|; s|@sysconfdir@|$(sysconfdir)|' $< >$@
+
+install: all $(MAN_PAGES) $(UNITS)
+	$(Q)DESTDIR='$(DESTDIR)' scripts/install/files install $(INSTALLED)
+	$(Q)DESTDIR='$(DESTDIR)' scripts/install/files keep $(CONFIGURATION)
+
+deb: all $(MAN_PAGES)
+	scripts/deb $(BUILD)
+
+uninstall:
+	$(Q)DESTDIR='$(DESTDIR)' scripts/install/files uninstall $(INSTALLED)
+
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

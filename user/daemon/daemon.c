@@ -23,7 +23,6 @@
 #include "io/directory.h"
 #include "io/lock_file.h"
 
-#define SOCKET_GROUP "canary"
 #define STATE_MODE 0700
 #define DIRECTORY_MODE 0755 /* of the socket and of the keys, which have modes of their own */
 #define USEC_PER_MSEC 1000ULL
@@ -323,12 +322,12 @@ static int open_history(struct daemon *daemon, struct error *error)
 /* Who expects to be let in by the group is to find out here why not. */
 static void tell_who_may_ask(const char *socket)
 {
-	if (!getgrnam(SOCKET_GROUP))
+	if (!getgrnam(DAEMON_GROUP))
 		log_notice("%s: is for this user and group alone, as there is no group \"%s\": make one, start canaryd "
 			   "anew, and "
 			   "who "
 			   "is in it may ask as well",
-			   socket, SOCKET_GROUP);
+			   socket, DAEMON_GROUP);
 }
 
 static int open_server(struct daemon *daemon, struct error *error)
@@ -344,7 +343,7 @@ static int open_server(struct daemon *daemon, struct error *error)
 	if (!err)
 		http_server_guard(daemon->server, &(struct http_guard){&daemon->tokens, options->hosts});
 	if (!err)
-		err = http_server_listen_unix(daemon->server, options->socket, SOCKET_GROUP, error);
+		err = http_server_listen_unix(daemon->server, options->socket, DAEMON_GROUP, error);
 	if (!err && options->listen)
 		err = http_server_listen_address(daemon->server, options->listen, error);
 	if (!err)

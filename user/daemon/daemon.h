@@ -14,6 +14,7 @@
 
 #define DAEMON_TICK_MS 1000
 #define DAEMON_HOSTS_MAX 16
+#define DAEMON_GROUP "canary" /* whose members may ask */
 
 struct keeper;
 struct supervisor;

@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "dataplane/dataplane.h"
 #include "io/config.h"
+#include "io/privileges.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -143,6 +144,11 @@ static int serve(const struct daemon_options *options)
 	struct error error;
 	int err;
 
+	/* Before anything is read that somebody else may have written. */
+	if (privileges_drop(DAEMON_GROUP, options->state_dir, &error)) {
+		log_error("%s", error.text);
+		return EXIT_FAILURE;
+	}
 	dataplane_use_key_file(options->instance.key_file);
 	err = daemon_open(&daemon, options, &error);
 	if (!err)

@@ -135,8 +135,8 @@ static int attach_tracepoints(const struct dataplane *dataplane, struct error *e
 			return program;
 		link = bpf_raw_tracepoint_open(NULL, program);
 		result = link < 0 ? -errno : 0;
-		if (!result && bpf_obj_pin(link, path))
-			result = -errno;
+		if (!result)
+			result = object_pin(link, path);
 		if (link >= 0)
 			close(link);
 		close(program);
@@ -284,9 +284,9 @@ static int attach_link(struct dataplane *dataplane, struct interface *interface,
 	if (link < 0)
 		return link;
 	/* A link that is not pinned ends with us. */
-	if (bpf_obj_pin(link, path))
-		result = fail(error, -errno, "cannot pin the attachment of %s: %s", interface->name,
-			      explain_errno(errno));
+	result = object_pin(link, path);
+	if (result)
+		fail(error, result, "cannot pin the attachment of %s: %s", interface->name, explain_errno(result));
 	close(link);
 	return result;
 }

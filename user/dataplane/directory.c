@@ -55,14 +55,22 @@ static bool still_there(int fd, const char *dir)
 	return !fstat(fd, &held) && !stat(dir, &now) && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
 }
 
+static int make_directory(const char *dir)
+{
+	if (!mkdir(dir, 0700))
+		return keys_give(dir);
+	return errno == EEXIST ? 0 : -errno;
+}
+
 int directory_lock(const char *dir, bool create, struct error *error)
 {
 	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
-	int fd;
+	int fd, result;
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (create && mkdir(dir, 0700) && errno != EEXIST)
-			return refuse_directory(dir, -errno, error);
+		result = create ? make_directory(dir) : 0;
+		if (result)
+			return refuse_directory(dir, result, error);
 		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0 && (errno != ENOENT || !create))
 			return errno == ENOENT ? fail(error, -ENOENT, "there is no state at %s", dir)

@@ -2,6 +2,7 @@
 /* The remembered flows, and the windows they are remembered for. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,13 +11,57 @@
 #include "canary/select.h"
 #include "dataplane/internal.h"
 
-static int open_shard(const struct dataplane *dataplane, __u32 number)
+/* By its number in the kernel, which takes CAP_SYS_ADMIN. */
+static int open_shard_by_id(const struct dataplane *dataplane, __u32 number)
 {
 	__u32 id;
+	int fd;
 
 	if (bpf_map_lookup_elem(dataplane->fd[MAP_flows], &number, &id))
 		return -errno;
-	return bpf_map_get_fd_by_id(id);
+	fd = bpf_map_get_fd_by_id(id);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Each is pinned beside the table, so that the daemon, which has only CAP_BPF, can read it. */
+static int open_shard(const struct dataplane *dataplane, __u32 number)
+{
+	char name[FLOWS_SHARD_NAME_LEN], path[320];
+	int fd;
+
+	flows_shard_name(number, name);
+	if (object_pin_path(dataplane, name, path))
+		return -ENAMETOOLONG;
+	fd = bpf_obj_get(path);
+	/* An older build has pinned none. */
+	if (fd < 0 && errno == ENOENT)
+		return open_shard_by_id(dataplane, number);
+	return fd < 0 ? -errno : fd;
+}
+
+void flows_shard_name(__u32 number, char name[FLOWS_SHARD_NAME_LEN])
+{
+	snprintf(name, FLOWS_SHARD_NAME_LEN, "shard_%u", number);
+}
+
+int flows_pin_missing(const struct dataplane *dataplane, struct error *error)
+{
+	int result = 0;
+
+	for (__u32 number = 0; !result && number < CANARY_FLOW_SHARDS; number++) {
+		char name[FLOWS_SHARD_NAME_LEN], path[320];
+		int fd;
+
+		flows_shard_name(number, name);
+		if (!object_pin_path(dataplane, name, path) && !access(path, F_OK))
+			continue;
+		fd = open_shard_by_id(dataplane, number);
+		if (fd < 0)
+			return fail(error, fd, "cannot open the table of flows: %s", explain_errno(fd));
+		result = object_replace_pin(dataplane, fd, name, error);
+		close(fd);
+	}
+	return result;
 }
 
 static __u32 wanted;

@@ -82,6 +82,8 @@ int object_open_program(const struct dataplane *dataplane, const char *name, str
 bool object_is_abandoned(const char *dir);
 void object_unlink_pins(const char *dir); /* all that the directory holds */
 int object_pin_path(const struct dataplane *dataplane, const char *name, char path[320]);
+int object_pin(int fd, const char *path); /* 0 or -errno */
+int object_give_pins(const char *dir, struct error *error); /* all of them, as object_pin() does one */
 
 /* directory.c: it has to lie in a bpffs, or the one that it would be made in. */
 int directory_check(const char *dir, struct error *error);
@@ -102,13 +104,23 @@ int object_refuse_load(int code, struct error *error);
 int object_open(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
 int object_arm(int program, struct error *error); /* starts the sweeper with the program's code */
 
-/* keys.c: from the key file, which is made when missing; a service's salt. */
+/*
+ * keys.c: a pin, or a directory of pins, that root has made is given to whom the directory of the key file belongs: canaryd,
+ * which where it is installed is not root. 0 or -errno.
+ */
+int keys_give(const char *path);
+/* From the key file, which is made when missing; a service's salt. */
 int keys_load(struct canary_keys *ret, struct error *error);
 __u64 keys_salt(const struct canary_keys *keys, const struct service_model *service);
 
 /* flows.c: a flow's entry, established or opening, that is in force. -ENOENT: there is none. */
 int flows_find(const struct dataplane *dataplane, const struct canary_flow_key *key, __u32 shard,
 	       struct canary_flow *ret);
+
+/* Where a shard of the table is pinned; and pins those that an older build has not. */
+#define FLOWS_SHARD_NAME_LEN 16
+void flows_shard_name(__u32 number, char name[FLOWS_SHARD_NAME_LEN]);
+int flows_pin_missing(const struct dataplane *dataplane, struct error *error);
 
 __u64 flows_memory(const struct dataplane *dataplane); /* of the table's shards, in bytes */
 __u32 flows_room(const struct dataplane *dataplane); /* how many each of them holds; 0: cannot be told */

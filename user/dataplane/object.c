@@ -141,6 +141,17 @@ static bool is_of_interface(const char *name, const char *kind)
 	       !name[len + end];
 }
 
+static bool is_shard(const char *name)
+{
+	char shard[FLOWS_SHARD_NAME_LEN];
+	unsigned number;
+
+	if (sscanf(name, "shard_%u", &number) != 1)
+		return false;
+	flows_shard_name(number, shard);
+	return number < CANARY_FLOW_SHARDS && !strcmp(name, shard);
+}
+
 /* Is it the name of a pin of ours? The directory may hold others'. */
 static bool is_ours(const char *name)
 {
@@ -152,7 +163,8 @@ static bool is_ours(const char *name)
 			return true;
 	if (!strncmp(name, "link_", 5) || !strncmp(name, "new_", 4))
 		return is_ours(strchr(name, '_') + 1);
-	return is_of_interface(name, "xdp") || is_of_interface(name, "chain") || is_of_interface(name, "device");
+	return is_shard(name) || is_of_interface(name, "xdp") || is_of_interface(name, "chain") ||
+	       is_of_interface(name, "device");
 }
 
 bool object_is_abandoned(const char *dir)
@@ -184,6 +196,23 @@ void object_unlink_pins(const char *dir)
 		if (is_ours(entry->d_name))
 			unlinkat(dirfd(entries), entry->d_name, 0);
 	closedir(entries);
+}
+
+int object_give_pins(const char *dir, struct error *error)
+{
+	DIR *entries = opendir(dir);
+	int result = entries ? keys_give(dir) : -errno;
+	struct dirent *entry;
+	char path[512];
+
+	while (entries && !result && (entry = readdir(entries))) {
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		if (is_ours(entry->d_name))
+			result = keys_give(path);
+	}
+	if (entries)
+		closedir(entries);
+	return result ? fail(error, result, "cannot give away the pins in %s: %s", dir, explain_errno(result)) : 0;
 }
 
 /* libbpf's last complaint: the first thing to show when the kernel refuses the object. */
@@ -223,41 +252,50 @@ int object_refuse_load(int code, struct error *error)
 		    host.release, explain_errno(code), last_warning);
 }
 
+int object_pin(int fd, const char *path)
+{
+	return bpf_obj_pin(fd, path) ? -errno : keys_give(path);
+}
+
 int object_replace_pin(const struct dataplane *dataplane, int fd, const char *name, struct error *error)
 {
 	char temporary[64], from[320], to[320];
+	int result;
 
 	snprintf(temporary, sizeof(temporary), "new_%s", name);
 	if (object_pin_path(dataplane, temporary, from) || object_pin_path(dataplane, name, to))
 		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
 	unlink(from);
-	if (bpf_obj_pin(fd, from) || rename(from, to))
-		return fail(error, -errno, "cannot replace %s: %s", to, explain_errno(errno));
-	return 0;
+	result = object_pin(fd, from);
+	if (!result && rename(from, to))
+		result = -errno;
+	return result ? fail(error, result, "cannot replace %s: %s", to, explain_errno(result)) : 0;
 }
 
 static int pin_map(const struct dataplane *dataplane, struct bpf_map *map, const char *name, struct error *error)
 {
 	char path[320];
+	int result;
 
 	if (object_pin_path(dataplane, name, path))
 		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-	if (bpf_obj_pin(bpf_map__fd(map), path))
-		return fail(error, -errno, "cannot pin %s: %s", path, explain_errno(errno));
-	return 0;
+	result = object_pin(bpf_map__fd(map), path);
+	return result ? fail(error, result, "cannot pin %s: %s", path, explain_errno(result)) : 0;
 }
 
 static int pin_programs(const struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
 {
 	struct bpf_program *program;
 	char path[320];
+	int result;
 
 	bpf_object__for_each_program(program, skeleton->obj)
 	{
 		if (object_pin_path(dataplane, bpf_program__name(program), path))
 			return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
-		if (bpf_obj_pin(bpf_program__fd(program), path))
-			return fail(error, -errno, "cannot pin %s: %s", path, explain_errno(errno));
+		result = object_pin(bpf_program__fd(program), path);
+		if (result)
+			return fail(error, result, "cannot pin %s: %s", path, explain_errno(result));
 	}
 	return 0;
 }
@@ -278,7 +316,7 @@ static int write_settings(int fd, struct error *error)
 }
 
 /* The table's shards. In one batch, as each change of a map of maps waits for all CPUs. */
-static int make_shards(const struct canary_bpf *skeleton, struct error *error)
+static int make_shards(const struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
 {
 	const struct bpf_map *inner = skeleton->maps.flow_shard;
 	/* Kernel 6.1 takes maps without types for other ones than the table's. */
@@ -292,11 +330,16 @@ static int make_shards(const struct canary_bpf *skeleton, struct error *error)
 	int made = 0, result = 0;
 
 	for (; !result && made < CANARY_FLOW_SHARDS; made++) {
+		char name[FLOWS_SHARD_NAME_LEN];
+
 		keys[made] = made;
+		flows_shard_name(made, name);
 		shards[made] = bpf_map_create(BPF_MAP_TYPE_HASH, "flow_shard", sizeof(struct canary_flow_key),
 					      sizeof(struct canary_flow), room, &types);
 		if (shards[made] < 0)
 			result = fail(error, -errno, "cannot make the table of flows: %s", explain_errno(errno));
+		else
+			result = object_replace_pin(dataplane, shards[made], name, error);
 	}
 	if (!result && bpf_map_update_batch(outer, keys, shards, &count, NULL))
 		for (int i = 0; !result && i < CANARY_FLOW_SHARDS; i++)
@@ -437,7 +480,7 @@ int object_create(struct dataplane *dataplane, struct error *error)
 	if (result)
 		return result;
 	list_maps(skeleton, maps);
-	result = make_shards(skeleton, error);
+	result = make_shards(dataplane, skeleton, error);
 	if (!result)
 		result = pin_programs(dataplane, skeleton, error);
 	for (int i = 0; !result && i < MAP_COUNT; i++) {

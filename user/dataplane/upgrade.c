@@ -143,6 +143,11 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (dataplane->abi != CANARY_ABI_VERSION)
 		result = migrate(dataplane, skeleton, error);
 	if (!result)
+		result = flows_pin_missing(dataplane, error);
+	/* The daemon may have come to run as another user. */
+	if (!result)
+		result = object_give_pins(dataplane->dir, error);
+	if (!result)
 		result = replace_programs(dataplane, skeleton, error);
 	if (!result)
 		result = update_interfaces(dataplane, bpf_program__fd(skeleton->progs.canary_xdp), error);

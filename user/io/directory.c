@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MODE_ABOVE 0755
 
@@ -47,6 +48,18 @@ int directory_make(const char *path, mode_t mode, struct error *error)
 	}
 	snprintf(part, sizeof(part), "%.*s", (int)len, path);
 	return err ? err : make(part, mode, error);
+}
+
+int directory_give(const char *path, int fd)
+{
+	const char *slash = strrchr(path, '/');
+	char directory[PATH_MAX];
+	struct stat status;
+
+	snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	if (geteuid() || stat(directory, &status) || !status.st_uid)
+		return 0;
+	return fchown(fd, status.st_uid, status.st_gid) ? -errno : 0;
 }
 
 int directory_make_of(const char *file, mode_t mode, struct error *error)

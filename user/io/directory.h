@@ -14,4 +14,10 @@ int directory_make(const char *path, mode_t mode, struct error *error);
 /* The same for the directory that the file is to lie in. */
 int directory_make_of(const char *file, mode_t mode, struct error *error);
 
+/*
+ * A file that root makes in somebody's directory is given to them: canaryd need not be root, and shares its files with
+ * commands that are. `path` is where it is, `fd` open. 0 or -errno.
+ */
+int directory_give(const char *path, int fd);
+
 #endif

@@ -8,15 +8,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/directory.h"
+
 static int write_new(const char *path, const char *new, const json_t *root)
 {
-	int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int err = 0;
+	int fd, err;
 
+	/* What a process that was killed has left may be another user's. */
+	unlink(new);
+	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
+	err = directory_give(path, fd);
 	errno = 0;
-	if (json_dumpfd(root, fd, JSON_COMPACT) || fsync(fd))
+	if (!err && (json_dumpfd(root, fd, JSON_COMPACT) || fsync(fd)))
 		err = errno ? -errno : -EIO;
 	close(fd);
 	if (!err && rename(new, path))

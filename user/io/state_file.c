@@ -16,6 +16,7 @@
 #include "canary/select.h"
 #include "core/server_id.h"
 #include "core/text.h"
+#include "io/directory.h"
 #include "io/state_file_format.h"
 
 #define HEAD_TEXT_LEN 384
@@ -207,9 +208,11 @@ static int no_write(const char *path, int err, struct error *error)
 static int write_file(const char *path, const char *new, struct saving *saving, const struct model *services,
 		      struct error *error)
 {
-	int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int err;
+	int fd, err;
 
+	/* What a process that was killed has left may be another user's, or of another mode. */
+	unlink(new);
+	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	saving->file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!saving->file) {
 		err = -errno;
@@ -219,8 +222,7 @@ static int write_file(const char *path, const char *new, struct saving *saving, 
 	}
 	err = write_services(saving, services, error);
 	errno = 0;
-	/* What a process that was killed has left may have been made otherwise. */
-	if (!err && (fchmod(fd, 0600) || fflush(saving->file) || ferror(saving->file) || fsync(fd)))
+	if (!err && (directory_give(path, fd) || fflush(saving->file) || ferror(saving->file) || fsync(fd)))
 		err = no_write(path, errno ? -errno : -EIO, error);
 	if (fclose(saving->file) && !err)
 		err = no_write(path, -errno, error);
