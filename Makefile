@@ -65,9 +65,10 @@ MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
-BENCH_SKELETON := $(BUILD)/tests/bench/bench.skel.h
+BENCH_SKELETONS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench
-BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard tests/bench/*.c)))
+BENCH_LIVE := $(BUILD)/tests/bench/live
+BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c tests/bench/live.c %.bpf.c,$(wildcard tests/bench/*.c)))
 SIM := $(BUILD)/tests/sim/sim
 # The fuzzers, with what they reach compiled once more for clang's libFuzzer and sanitizers.
 FUZZ_CLANG ?= clang-14
@@ -82,7 +83,7 @@ FUZZ_PACKET_LIB := $(call fuzz_objects,$(filter-out %/checks.o %/model.o %/histo
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
-		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
+		$(BENCH_LIB) $(BUILD)/tests/bench/main.o $(BENCH_LIVE).o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
 .PHONY: all bench bench-control bench-full bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
@@ -122,14 +123,14 @@ $(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,GEN)
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
-$(HELPER_BPF) $(BENCH_SKELETON:.skel.h=.bpf.o): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
+$(HELPER_BPF) $(BENCH_SKELETONS:.skel.h=.bpf.o): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
 	@mkdir -p $(@D)
 	$(call say,BPF)
 	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BENCH_SKELETON): %.skel.h: %.bpf.o
+$(BENCH_SKELETONS): %.skel.h: %.bpf.o
 	$(call say,GEN)
-	$(Q)$(BPFTOOL) gen skeleton $< name bench_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(*F)_bpf > $@
 
 # User space.
 
@@ -142,8 +143,8 @@ $(USER_OBJECTS): $(BUILD)/%.o: %.c Makefile
 $(BUILD)/user/daemon/page.o $(BUILD)/fuzz/user/daemon/page.o: $(wildcard user/web/*.* user/web/uplot/*)
 
 $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
-$(BENCH_LIB): CPPFLAGS += -I$(dir $(BENCH_SKELETON))
-$(BENCH_LIB): | $(SKELETONS) $(BENCH_SKELETON)
+$(BENCH_LIB) $(BENCH_LIVE).o: CPPFLAGS += -I$(BUILD)/tests/bench
+$(BENCH_LIB) $(BENCH_LIVE).o: | $(SKELETONS) $(BENCH_SKELETONS)
 
 # Tests.
 
@@ -183,7 +184,9 @@ $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 
 $(BUILD)/tests/bpf/test_bench $(BUILD)/tests/bpf/test_bench_cost: $(BENCH_LIB)
 
-$(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o $(BENCH_LIB) $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
+$(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o
+$(BENCH_LIVE): $(BENCH_LIVE).o
+$(BENCH_PROGRAM) $(BENCH_LIVE): $(BENCH_LIB) $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
