@@ -10,6 +10,8 @@
 #   make bench         ns per packet, beside floors, with observing off (root; ten minutes): BENCH='ipip v4 ack' for some rows,
 #                      BENCH=--help for more. Also writes $(BUILD)/bench.json and a picture, $(BUILD)/bench.svg
 #   make bench-full    the same of all rows, in runs of five million packets (two hours)
+#   make bench-peers   packets and new connections per second beside nftables' DNAT, HAProxy and plain forwarding (root; six
+#                      minutes): PEERS=packets or connections for one of the two. Also writes $(BUILD)/bench-peers.json
 #   make bench-control what commands cost with a thousand services, and how large program and maps are (root; half a minute)
 #   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
@@ -86,7 +88,7 @@ USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) 
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o $(BENCH_LIVE).o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench bench-control bench-full bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
+.PHONY: all bench bench-control bench-full bench-peers bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
 .PHONY: check clean fuzzers helpers
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -230,7 +232,7 @@ $(WEB_MODULES): tests/web/package.json tests/web/package-lock.json
 	$(Q)npm ci --prefix $(BUILD)/web --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(BENCH_LIVE) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(MODEL_TESTS) $(UNIT_TESTS)
@@ -248,7 +250,7 @@ test-fuzz: $(FUZZERS)
 fuzz: $(if $(FUZZ),$(FUZZ:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZERS))
 	FUZZ_TIME=$(FUZZ_TIME) FUZZ_KEEP=$(BUILD)/fuzz scripts/run-tests fuzz $^
 
-test-e2e: all helpers $(WEB_MODULES)
+test-e2e: all helpers $(BENCH_LIVE) $(WEB_MODULES)
 	BUILD=$(BUILD) tests/e2e/run
 
 # The tests of the kernel programs run twice: as built by each of the two compilers. All else is the same with both.
@@ -276,6 +278,11 @@ bench-control: all
 
 bench-scrape: all $(BUILD)/tests/lib/packetrun
 	BUILD=$(BUILD) tests/bench/scrape $(BUILD)/bench-scrape.json
+
+bench-peers:
+	scripts/deps peers
+	$(MAKE) -j$$(nproc) all helpers $(BENCH_LIVE)
+	BUILD=$(BUILD) tests/bench/peers --json $(BUILD)/bench-peers.json $(PEERS)
 
 bench-full:
 	$(MAKE) bench BENCH='--repeat 5000000'
