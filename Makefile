@@ -10,6 +10,8 @@
 #   make bench         ns per packet, beside floors, with observing off (root; ten minutes): BENCH='ipip v4 ack' for some rows,
 #                      BENCH=--help for more. Also writes $(BUILD)/bench.json and a picture, $(BUILD)/bench.svg
 #   make bench-full    the same of all rows, in runs of five million packets (two hours)
+#   make bench-peers   packets and new connections per second beside nftables' DNAT, HAProxy and plain forwarding (root; four
+#                      minutes): PEERS=packets or connections for one of the two. Also writes $(BUILD)/bench-peers.json
 #   make bench-control what commands cost with a thousand services, and how large program and maps are (root; half a minute)
 #   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
@@ -68,9 +70,10 @@ MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
-BENCH_SKELETON := $(BUILD)/tests/bench/bench.skel.h
+BENCH_SKELETONS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench
-BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c %.bpf.c,$(wildcard tests/bench/*.c)))
+BENCH_LIVE := $(BUILD)/tests/bench/live
+BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c tests/bench/live.c %.bpf.c,$(wildcard tests/bench/*.c)))
 SIM := $(BUILD)/tests/sim/sim
 # The fuzzers, with what they reach compiled once more for clang's libFuzzer and sanitizers.
 FUZZ_CLANG ?= clang-14
@@ -85,10 +88,10 @@ FUZZ_PACKET_LIB := $(call fuzz_objects,$(filter-out %/checks.o %/model.o %/histo
 HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
-		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
+		$(BENCH_LIB) $(BUILD)/tests/bench/main.o $(BENCH_LIVE).o \
 		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench bench-control bench-full bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
+.PHONY: all bench bench-control bench-full bench-peers bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
 .PHONY: check clean fuzzers helpers install uninstall deb test-package
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -125,14 +128,14 @@ $(SKELETONS): $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,GEN)
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
-$(HELPER_BPF) $(BENCH_SKELETON:.skel.h=.bpf.o): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
+$(HELPER_BPF) $(BENCH_SKELETONS:.skel.h=.bpf.o): $(BUILD)/%.o: %.c $(BUILD)/bpf/vmlinux.h
 	@mkdir -p $(@D)
 	$(call say,BPF)
 	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BENCH_SKELETON): %.skel.h: %.bpf.o
+$(BENCH_SKELETONS): %.skel.h: %.bpf.o
 	$(call say,GEN)
-	$(Q)$(BPFTOOL) gen skeleton $< name bench_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(*F)_bpf > $@
 
 # User space.
 
@@ -145,8 +148,8 @@ $(USER_OBJECTS): $(BUILD)/%.o: %.c Makefile
 $(BUILD)/user/daemon/page.o $(BUILD)/fuzz/user/daemon/page.o: $(wildcard user/web/*.* user/web/uplot/*)
 
 $(DATAPLANE) $(BPF_TEST_LIB) $(BPF_TESTS:%=%.o): | $(SKELETONS)
-$(BENCH_LIB): CPPFLAGS += -I$(dir $(BENCH_SKELETON))
-$(BENCH_LIB): | $(SKELETONS) $(BENCH_SKELETON)
+$(BENCH_LIB) $(BENCH_LIVE).o: CPPFLAGS += -I$(BUILD)/tests/bench
+$(BENCH_LIB) $(BENCH_LIVE).o: | $(SKELETONS) $(BENCH_SKELETONS)
 
 # Tests.
 
@@ -186,7 +189,9 @@ $(BPF_TESTS): %: %.o $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 
 $(BUILD)/tests/bpf/test_bench $(BUILD)/tests/bpf/test_bench_cost: $(BENCH_LIB)
 
-$(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o $(BENCH_LIB) $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
+$(BENCH_PROGRAM): $(BUILD)/tests/bench/main.o
+$(BENCH_LIVE): $(BENCH_LIVE).o
+$(BENCH_PROGRAM) $(BENCH_LIVE): $(BENCH_LIB) $(BPF_TEST_LIB) $(CORE) $(IO) $(DATAPLANE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lm
 
@@ -230,7 +235,7 @@ $(WEB_MODULES): tests/web/package.json tests/web/package-lock.json
 	$(Q)npm ci --prefix $(BUILD)/web --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(BENCH_LIVE) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
 
 test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
 	scripts/run-tests unit $(MODEL_TESTS) $(UNIT_TESTS)
@@ -248,7 +253,7 @@ test-fuzz: $(FUZZERS)
 fuzz: $(if $(FUZZ),$(FUZZ:%=$(BUILD)/tests/fuzz/fuzz_%),$(FUZZERS))
 	FUZZ_TIME=$(FUZZ_TIME) FUZZ_KEEP=$(BUILD)/fuzz scripts/run-tests fuzz $^
 
-test-e2e: all helpers $(WEB_MODULES)
+test-e2e: all helpers $(BENCH_LIVE) $(WEB_MODULES)
 	BUILD=$(BUILD) tests/e2e/run
 
 # The tests of the kernel programs run twice: as built by each of the two compilers. All else is the same with both.
@@ -280,6 +285,11 @@ bench-control: all
 
 bench-scrape: all $(BUILD)/tests/lib/packetrun
 	BUILD=$(BUILD) tests/bench/scrape $(BUILD)/bench-scrape.json
+
+bench-peers:
+	scripts/deps peers
+	$(MAKE) -j$$(nproc) all helpers $(BENCH_LIVE)
+	BUILD=$(BUILD) tests/bench/peers --json $(BUILD)/bench-peers.json $(PEERS)
 
 bench-full:
 	$(MAKE) bench BENCH='--repeat 5000000'
