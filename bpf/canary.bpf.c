@@ -12,6 +12,7 @@
 #include "kernel.h"
 #include "canary/abi.h"
 #include "canary/breaker.h"
+#include "canary/capture.h"
 #include "canary/filter.h"
 #include "canary/hash.h"
 #include "canary/select.h"
@@ -50,6 +51,7 @@
 #include "echo.h"
 #include "too_big.h"
 #include "mss.h"
+#include "capture.h"
 #include "commit.h"
 #include "sweep.h"
 #include "trace.h"
@@ -294,10 +296,16 @@ int canary_xdp(struct xdp_md *ctx)
 	__u32 place = ctx->ingress_ifindex % CANARY_MAX_INTERFACES;
 	struct canary_interface *interface = bpf_map_lookup_elem(&interfaces, &place);
 	struct pkt *p = pkt_new();
+	int verdict;
 
 	if (!p || !interface || interface->ifindex != ctx->ingress_ifindex)
 		return XDP_PASS;
-	return conclude(p, place, steer(ctx, p, interface));
+	if (interface->capturing)
+		capture_arrival(ctx);
+	verdict = steer(ctx, p, interface);
+	if (p->flags & PKT_CAPTURED)
+		capture_verdict(ctx, verdict);
+	return conclude(p, place, verdict);
 }
 
 SEC("syscall")

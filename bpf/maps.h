@@ -94,6 +94,15 @@ struct {
 	__type(value, struct canary_sweeper);
 } sweeper SEC(".maps");
 
+/* For `canaryctl capture`, and idle without it: what is asked, what a CPU has of it, and where it goes. */
+CANARY_ARRAY(capture, struct canary_capture, 1);
+CANARY_PERCPU_ARRAY(capture_cpus, struct canary_capture_cpu, 1);
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+} capture_out SEC(".maps");
+
 CANARY_PERCPU_ARRAY(next_hops, struct canary_next_hop, CANARY_MAX_BACKENDS);
 CANARY_PERCPU_ARRAY(cohort_counters, struct canary_cohort_counters, CANARY_MAX_SERVICES *CANARY_COHORTS);
 CANARY_PERCPU_ARRAY(backend_counters, struct canary_backend_counters, CANARY_MAX_BACKENDS);

@@ -26,6 +26,7 @@ enum pkt_flag {
 	PKT_ANSWER = 1 << 12, /* by now it is an answer of ours to its sender */
 	PKT_LATER = 1 << 13, /* a fragment that is not the first, without ports */
 	PKT_NAMED = 1 << 14, /* its QUIC connection id names its backend */
+	PKT_CAPTURED = 1 << 15, /* somebody wants to see it: see capture.h */
 };
 
 /*

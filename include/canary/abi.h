@@ -350,7 +350,7 @@ struct canary_interface {
 	__u32 netns; /* inode number of its network namespace: tracepoints see the whole machine */
 	__u8 mac[6];
 	__u8 flags;
-	__u8 pad;
+	__u8 capturing; /* its packets are wanted: see capture.h */
 	char name[16];
 };
 _Static_assert(sizeof(struct canary_interface) == 32, "abi");

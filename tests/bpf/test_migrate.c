@@ -18,7 +18,8 @@
 
 #define FLOWS 40
 
-static const char *const new_maps[] = {"filter", "service_hints", "fragments"};
+static const char *const new_maps[] = {"filter",  "service_hints", "fragments",
+				       "capture", "capture_cpus",  "capture_out"};
 enum { NEW_MAPS = sizeof(new_maps) / sizeof(*new_maps) };
 
 static const char *pin_path(const char *name)

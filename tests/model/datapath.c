@@ -80,6 +80,8 @@ void datapath_init(void)
 	add(SHIM_MAP(embryonic), false);
 	add(SHIM_MAP(reverse_embryonic), false);
 	add(SHIM_MAP(fragments), false);
+	add(SHIM_MAP(capture), true);
+	add(SHIM_MAP(capture_cpus), false);
 	add(SHIM_MAP(service_hints), false);
 	add(SHIM_MAP(filter), true);
 	add(SHIM_MAP(held), false);

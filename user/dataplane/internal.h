@@ -35,7 +35,10 @@
 	X(event_head)                                                                                                  \
 	X(filter) /* from here ... */                                                                                  \
 	X(service_hints)                                                                                               \
-	X(fragments) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                          \
+	X(fragments)                                                                                                   \
+	X(capture)                                                                                                     \
+	X(capture_cpus)                                                                                                \
+	X(capture_out) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                        \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \

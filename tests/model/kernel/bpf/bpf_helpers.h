@@ -3,6 +3,8 @@
 #ifndef MODEL_BPF_HELPERS_H
 #define MODEL_BPF_HELPERS_H
 
+#include <errno.h>
+
 #define SEC(name) __attribute__((unused))
 #define __uint(name, value) int(*name)[value]
 #define __type(name, type) __typeof__(type) *name
@@ -22,6 +24,7 @@
 #define bpf_get_prandom_u32() ((__u32)shim_random())
 #define bpf_fib_lookup(ctx, fib, size, flags) shim_fib_lookup((fib))
 #define bpf_redirect(ifindex, flags) shim_redirect((ifindex))
+#define bpf_perf_event_output(ctx, map, flags, data, size) (-ENOENT) /* nobody reads */
 #define bpf_csum_diff(from, from_size, to, to_size, seed) shim_csum_diff((from), (from_size), (to), (to_size), (seed))
 #define bpf_xdp_get_buff_len(ctx) shim_frame_length((ctx))
 #define bpf_xdp_adjust_head(ctx, delta) shim_adjust_head((ctx), (delta))
