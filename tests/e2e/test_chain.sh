@@ -109,6 +109,14 @@ load first -s 198.51.100.1/10 -p 21000-21009 "$vip" 80
 at_least "$(($(xdp_chain count eth0 xdp_count) - before))" 300 "packets that the other program saw"
 eq "$(flows stable)" 100 "flows of stable"
 
+case_ "packets are captured in a chain as well"
+start capture balancer "$canaryctl" capture web --count 20 --json
+wait_for 5 "the capture to begin" grep -qs capturing "$work/capture.err"
+load captured -s 198.51.100.1/4 -p 21500-21504 "$vip" 80
+wait "$started_pid" || fail "the capture failed: $(cat "$work/capture.err")"
+eq "$(jq -r '"\(.service) \(.cohort) \(.verdict) \(.interface) \(.egress)"' "$work/capture.out" | sort -u | head -n 1)" \
+	"web stable forwarded eth0 eth1" "what the lines say"
+
 case_ "what is not a service's is passed on"
 succeeds on client ping -q -c 3 -i 0.2 -W 2 192.0.2.1
 

@@ -41,6 +41,15 @@ bytes_per_packet() { # of what clients sent
 	stats '[.services[].cohorts.stable] | (map(.bytes) | add) / (map(.packets) | add) | floor'
 }
 
+# A capture has such frames whole, from all their buffers: TCP's checksum, which is over all of a packet, says so (not of what is
+# in gue: Wireshark does not look there).
+captured_whole() { # FILE
+	tshark -n -o tcp.check_checksum:TRUE -r "$1" -Y 'frame.len > 4000 && tcp' -T fields -E occurrence=l -e frame.cap_len \
+		-e frame.len -e tcp.checksum.status >"$work/jumbo" 2>"$work/tshark.err"
+	at_least "$(wc -l <"$work/jumbo")" 20 "jumbo frames that were captured"
+	eq "$(awk '$1 != $2 || $3 != 1' "$work/jumbo")" "" "those that are cut off, or whose checksum is wrong (length, length, 1 if right)"
+}
+
 # Up through the balancer to stable1, the only backend, which has it then; and down again, in nat through the balancer too.
 goes_up_and_comes_down() { # FORWARD FAMILY ADDRESS BACKEND
 	local url=http://$3/file
@@ -56,10 +65,15 @@ goes_up_and_comes_down() { # FORWARD FAMILY ADDRESS BACKEND
     stable: [ {address: "$4"} ]
 YAML
 	rm -f "$work/stable1/files/file" "$work/got"
+	start capture balancer "$canaryctl" capture web --sample 5 -w "$work/capture.pcapng"
+	capture=$started_pid
+	wait_for 5 "the capture to begin" grep -qs capturing "$work/capture.err"
 	succeeds on client curl -sS -m 60 --fail -T "$work/sent" "$url"
 	succeeds cmp "$work/sent" "$work/stable1/files/file"
 	succeeds on client curl -sS -m 60 --fail -o "$work/got" "$url"
 	succeeds cmp "$work/sent" "$work/got"
+	stop "$capture" INT || fail "the capture failed: $(cat "$work/capture.err")"
+	captured_whole "$work/capture.pcapng"
 	at_least "$(bytes_per_packet)" 3600 "bytes of a packet that was forwarded"
 	shows 20 "$1" "$2" request forwarded
 	[ "$1" != nat ] || shows 20 nat "$2" reply forwarded

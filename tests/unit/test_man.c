@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "canary/capture.h"
 #include "canary/counters.h"
 #include "canary/decap.h"
 #include "canary/events.h"
@@ -69,6 +70,7 @@ static void every_counter_is_explained(void **state)
 	CANARY_COHORT_COUNTER_LIST(X)
 	CANARY_BACKEND_COUNTER_LIST(X)
 	CANARY_INTERFACE_COUNTER_LIST(X)
+	CANARY_CAPTURE_COUNT_LIST(X)
 #undef X
 }
 

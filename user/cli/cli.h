@@ -66,6 +66,12 @@ enum cli_option {
 	OPT_QUIC_ID,
 	OPT_INTERVAL,
 	OPT_COUNT,
+	OPT_SAMPLE,
+	OPT_SNAPLEN,
+	OPT_MAX_RATE,
+	OPT_DURATION,
+	OPT_UNMATCHED,
+	OPT_WRITE,
 	OPTIONS,
 };
 #define OPT(name) (1ULL << OPT_##name)
@@ -106,6 +112,7 @@ int cmd_backend_add(const struct cli *cli, struct error *error);
 int cmd_backend_del(const struct cli *cli, struct error *error);
 int cmd_backend_drain(const struct cli *cli, struct error *error);
 int cmd_backend_list(const struct cli *cli, struct error *error);
+int cmd_capture(const struct cli *cli, struct error *error);
 int cmd_complete(const struct cli *cli, struct error *error);
 int cmd_decap_attach(const struct cli *cli, struct error *error);
 int cmd_decap_detach(const struct cli *cli, struct error *error);

@@ -110,6 +110,25 @@ const struct command cli_commands[] = {
 		.run = cmd_events,
 	},
 	{
+		.name = "capture",
+		TAKES("[SERVICE]", 0, 1),
+		.options = OPT(COHORT) | OPT(SAMPLE) | OPT(COUNT) | OPT(SNAPLEN) | OPT(MAX_RATE) | OPT(DURATION) |
+			   OPT(UNMATCHED) | OPT(WRITE),
+		.summary = "packets of a cohort, with what becomes of each and why",
+		.details =
+			"A line for each, or with -w a file: a packet as it came and, where it was sent on, as it "
+			"left, "
+			"with cohort, backend, verdict and reason as its comment. It costs packets nothing while "
+			"nobody "
+			"captures, and is bounded while somebody does: at most --max-rate are delivered, and 100000 a "
+			"second and CPU looked at. How many are missing is told at the end, on stderr.",
+		.examples = EXAMPLES("canaryctl capture web --cohort canary --count 20",
+				     "canaryctl capture --cohort canary --sample 100 --duration 1m -w canary.pcapng",
+				     "canaryctl capture -w - | tcpdump -n -r -",
+				     "canaryctl capture --json | jq 'select(.verdict == \"dropped\")'"),
+		.run = cmd_capture,
+	},
+	{
 		.name = "status",
 		.arguments = "",
 		.summary = "where it is attached, program, services, windows, breakers, leases",

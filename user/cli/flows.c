@@ -40,6 +40,8 @@ static int parse_filter(const struct cli *cli, struct filter *ret, struct error 
 {
 	const char *backend = cli->values[OPT_BACKEND], *cohort = cli->values[OPT_COHORT];
 
+	if (cohort && !strcmp(cohort, "all"))
+		cohort = NULL;
 	*ret = (struct filter){.backend = backend, .one_cohort = cohort};
 	if (backend && argument_endpoint(backend, &ret->addr, &ret->port, error))
 		return CLI_USAGE;
