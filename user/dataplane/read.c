@@ -24,11 +24,10 @@ static int read_members(const struct dataplane *dataplane, const struct canary_c
 	ids = window.words + config->member_count;
 	for (__u32 i = 0; !result && i < config->member_count; i++) {
 		__u64 member = window.words[i];
-		const struct canary_backend *place =
-			&dataplane->backends[CANARY_MEMBER_BACKEND(member) % CANARY_MAX_BACKENDS];
+		const struct canary_backend *place = backend_at(dataplane, CANARY_MEMBER_BACKEND(member));
 		struct backend_model *backend = service_add_backend(service);
 
-		if (!backend) {
+		if (!place || !backend) {
 			result = -ENOMEM;
 			break;
 		}
@@ -101,9 +100,13 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot,
 			struct service_model *service)
 {
 	const struct canary_service *state = &dataplane->services[id];
-	struct canary_config config = *record_at(dataplane, id, slot);
+	const struct canary_config *records = records_of(dataplane, id);
+	struct canary_config config;
 	int result;
 
+	if (!records)
+		return -errno;
+	config = records[slot];
 	memcpy(service->name, state->name, sizeof(service->name));
 	service->name[sizeof(service->name) - 1] = 0;
 	service->addr = state->key.addr;
@@ -164,6 +167,8 @@ static int read_services(struct dataplane *dataplane, const char *name, bool mem
 	struct model model = {};
 	int result = 0;
 
+	if (!name && (!all_records(dataplane) || (members && !all_backends(dataplane))))
+		result = -errno;
 	for (__u32 id = 1; !result && id < CANARY_MAX_SERVICES; id++) {
 		const struct canary_service *state = &dataplane->services[id];
 

@@ -28,11 +28,11 @@ static void compute(int proto, struct canary_config *config)
 static int take_failed(struct dataplane *dataplane, struct occupied *occupied, struct canary_config *config)
 {
 	struct arena_window window;
-	__u32 base = occupied_take_words(occupied, FAILED_WORDS);
-	int result;
+	__u32 base;
+	int result = occupied_take_words(occupied, FAILED_WORDS, &base);
 
-	if (!base)
-		return -ENOSPC;
+	if (result)
+		return result;
 	result = arena_open(dataplane, base, FAILED_WORDS, true, &window);
 	if (result)
 		return result;
