@@ -79,7 +79,8 @@ FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_objects = $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(1))
 FUZZ_PACKET_LIB := $(call fuzz_objects,$(filter-out %/checks.o %/model.o %/history.o %/packets.o %/change.o,$(MODEL_LIB)) \
 		   $(call objects,$(patsubst %,tests/bpf/lib_%.c,check frame mutate packet traffic) tests/fuzz/packet_world.c))
-HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
+HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c %.so.c,$(wildcard tests/lib/*.c)))
+HELPER_LIBRARIES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lib/*.so.c))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o \
@@ -216,7 +217,14 @@ $(HELPER_PROGRAMS): %: %.o
 
 fuzzers: $(FUZZERS)
 
-helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
+$(HELPER_LIBRARIES): $(BUILD)/%: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -MMD -MP -o $@ $<
+
+$(BUILD)/tests/lib/ringtime: $(CORE)
+
+helpers: $(HELPER_PROGRAMS) $(HELPER_LIBRARIES) $(HELPER_BPF)
 
 # What the test of the dashboard takes from npm, by the checksums of its lock file.
 WEB_MODULES := $(BUILD)/web/node_modules/.package-lock.json
@@ -268,7 +276,7 @@ BENCH ?= --repeat 1000000 off
 bench: $(BENCH_PROGRAM)
 	$(BENCH_PROGRAM) --json $(BUILD)/bench.json --plot $(BUILD)/bench.svg $(BENCH)
 
-bench-control: all
+bench-control: all helpers
 	BUILD=$(BUILD) tests/bench/control $(BUILD)/bench-control.json
 
 bench-scrape: all $(BUILD)/tests/lib/packetrun
