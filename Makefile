@@ -49,7 +49,8 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
 # What canaryd alone links: the libraries behind it would cost every command several milliseconds.
-DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command directory health history http_ prometheus watch webhook))
+DAEMON_IO_NAMES := answer command directory health history http_ prometheus watch webhook
+DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,$(DAEMON_IO_NAMES)))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
 OPS := $(call objects,user/ops/*.c)
@@ -58,8 +59,8 @@ DAEMON := $(call objects,user/daemon/*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-DAEMON_UNIT_TESTS := $(filter $(patsubst $(BUILD)/user/io/%.o,$(BUILD)/tests/unit/test_%,$(DAEMON_IO)),$(UNIT_TESTS))
-DAEMON_UNIT_LIB := $(call objects,tests/unit/lib_http*.c)
+DAEMON_UNIT_TESTS := $(filter $(patsubst %,$(BUILD)/tests/unit/test_%%,$(DAEMON_IO_NAMES)),$(UNIT_TESTS))
+DAEMON_UNIT_LIB := $(call objects,$(patsubst %,tests/unit/lib_%*.c,health history http))
 UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
