@@ -10,7 +10,7 @@
 #   make bench         ns per packet, beside floors, with observing off (root; ten minutes): BENCH='ipip v4 ack' for some rows,
 #                      BENCH=--help for more. Also writes $(BUILD)/bench.json and a picture, $(BUILD)/bench.svg
 #   make bench-full    the same of all rows, in runs of five million packets (two hours)
-#   make bench-control what commands cost with a thousand services, and how large program and maps are (root; half a minute)
+#   make bench-control what commands cost with a thousand services, and how large program and maps are (root; a minute)
 #   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules

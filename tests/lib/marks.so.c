@@ -10,12 +10,14 @@
  *   synced      how long was waited for the disk, all together
  *   saved       from the beginning of main() until the disk had said the last time that it has everything
  *   done        from the beginning of main() to its end
+ *   cpu         the processor's time for all of the process until then
  *
  * What did not happen has no line.
  */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,13 +42,23 @@ static double now_us(void)
 	return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
 }
 
+static double cpu_us(void)
+{
+	struct rusage used = {};
+
+	getrusage(RUSAGE_SELF, &used);
+	return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 + used.ru_utime.tv_usec + used.ru_stime.tv_usec;
+}
+
 static void write_marks(void)
 {
 	const struct {
 		const char *name;
 		double us;
-	} marks[] = {{"load", load},	 {"transition", transition}, {"in_force", in_force},
-		     {"synced", synced}, {"saved", saved},	     {"done", now_us() - begin}};
+	} marks[] = {
+		{"load", load},	  {"transition", transition}, {"in_force", in_force}, {"synced", synced},
+		{"saved", saved}, {"done", now_us() - begin}, {"cpu", cpu_us()},
+	};
 	const char *path = getenv("MARKS");
 	FILE *file = path ? fopen(path, "ae") : NULL;
 
