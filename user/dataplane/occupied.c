@@ -283,14 +283,16 @@ bool occupied_first_segments(struct occupied *occupied)
 }
 
 /*
- * Programs run as RCU readers, so when all readers that there are now are done, nobody reads a record that is out of force.
- * Without membarrier the time itself has to pass.
+ * Programs run as RCU readers, and membarrier waits for all that there are now: once for transitions that have noted the
+ * time and not changed the word yet, and then for packets that had read the word before that. Without membarrier the
+ * time itself has to pass.
  */
 static void wait_for_packets(struct dataplane *dataplane)
 {
 	__u64 now_ns = monotonic_ns();
 
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ||
+	    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		usleep(GRACE_NS / 1000);
 	dataplane->quiet_ns = now_ns;
 }
