@@ -30,10 +30,11 @@ static int map_arrays(struct dataplane *dataplane, struct error *error)
 					    CANARY_MAX_SERVICES * CANARY_CONFIGS, write);
 	dataplane->backends =
 		mapped_reserve(dataplane->fd[MAP_backends], sizeof(struct canary_backend), CANARY_MAX_BACKENDS, write);
+	dataplane->arena = mapped_reserve(dataplane->fd[MAP_arena], sizeof(__u64), CANARY_ARENA_WORDS, write);
 	dataplane->interfaces =
 		map_array(dataplane, MAP_interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
 	if (!dataplane->settings || !dataplane->services || !dataplane->configs || !dataplane->backends ||
-	    !dataplane->interfaces)
+	    !dataplane->arena || !dataplane->interfaces)
 		return fail(error, -errno, "cannot map the state at %s: %s", dataplane->dir, explain_errno(errno));
 	return 0;
 }
@@ -133,6 +134,7 @@ void dataplane_release(struct dataplane *dataplane)
 		munmap(dataplane->services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
 	mapped_free(dataplane->configs);
 	mapped_free(dataplane->backends);
+	mapped_free(dataplane->arena);
 	if (dataplane->interfaces)
 		munmap(dataplane->interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
 	for (int i = 0; i < MAP_COUNT; i++)

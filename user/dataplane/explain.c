@@ -43,16 +43,14 @@ static int explain(const struct dataplane *dataplane, const struct service_model
 					  .slot = choice.slot,
 					  .ring_size = config->ring[choice.cohort & 1].size,
 					  .stopped = stopped};
-	struct arena_window window;
 	struct canary_flow entry;
-	int result;
+	const __u64 *word;
 
 	if (choice.word) {
-		result = arena_open(dataplane, choice.word, 1, false, &window);
-		if (result)
-			return fail(error, result, "cannot map the arena: %s", explain_errno(result));
-		explanation.backend = canary_ring_backend(window.words[0], choice.slot);
-		arena_close(&window);
+		word = words_at(dataplane, choice.word, 1);
+		if (!word)
+			return fail(error, -errno, "cannot map the arena: %s", explain_errno(errno));
+		explanation.backend = canary_ring_backend(*word, choice.slot);
 	}
 	if (!flows_find(dataplane, flow, canary_shard(&hashes), &entry)) {
 		explanation.tracked = true;

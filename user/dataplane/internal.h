@@ -60,8 +60,8 @@ struct dataplane {
 	struct canary_settings *settings;
 	struct canary_service *services;
 	struct canary_interface *interfaces;
-	/* Large ones, mapped where they are looked at: records_of(), backend_at(). */
-	struct mapped *configs, *backends;
+	/* Large ones, mapped where they are looked at: records_of(), backend_at(), words_at(). */
+	struct mapped *configs, *backends, *arena;
 	__u64 quiet_ns; /* no packet reads any more what was taken out of force before that */
 };
 
@@ -172,7 +172,7 @@ struct mapped *mapped_reserve(int fd, size_t element, size_t count, bool write);
 void mapped_free(struct mapped *mapped);
 void *mapped_at(struct mapped *mapped, size_t index, size_t count); /* so many elements from there on */
 
-/* arena.c: a window on a part of a mapped array, or on the arena's words. Release with array_close(), arena_close(). */
+/* array.c: a window on a part of a mapped array, to be released with array_close(). */
 struct array_window {
 	void *map;
 	size_t length;
@@ -181,12 +181,6 @@ struct array_window {
 int array_open(const struct dataplane *dataplane, enum dataplane_map array, size_t start, size_t size, bool write,
 	       struct array_window *ret);
 void array_close(struct array_window *window);
-struct arena_window {
-	struct array_window array;
-	__u64 *words;
-};
-int arena_open(const struct dataplane *dataplane, __u32 base, __u32 words, bool write, struct arena_window *ret);
-void arena_close(struct arena_window *window);
 
 /* occupied.c: which places of the shared arrays are in use, or may still be read by a packet on its way. */
 struct occupied;
@@ -195,7 +189,8 @@ void occupied_free(struct occupied *occupied);
 /* Each takes a free place and marks it taken. -ENOSPC: there is none; or what is taken cannot be seen. */
 int occupied_take_service(struct occupied *occupied, __u32 *ret);
 int occupied_take_backend(struct occupied *occupied, __u32 *ret);
-int occupied_take_words(struct occupied *occupied, __u32 count, __u32 *ret);
+/* So many words of the arena, from *ret_base on; NULL: the same, in errno. */
+__u64 *occupied_take_words(struct occupied *occupied, __u32 count, __u32 *ret_base);
 /* May packets on their way still read what is out of force? Then waits until they do not: its places are free after that. */
 bool occupied_wait(struct dataplane *dataplane);
 /* Does a record name it? To be asked after words were taken. */
@@ -218,8 +213,8 @@ int record_zero_service(const struct dataplane *dataplane, __u32 service);
 /* record_guard.c: what is watched, and what the kernel does by itself. */
 #define FAILED_WORDS (CANARY_THRESHOLD_ONE / 64) /* of a bitmap of buckets with a failure */
 /* `now`: the record in force, NULL: the service is new. */
-int record_guard(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
-		 const struct service_model *desired, struct canary_config *config, struct error *error);
+int record_guard(struct occupied *occupied, const struct canary_config *now, const struct service_model *desired,
+		 struct canary_config *config, struct error *error);
 
 /* outcomes.c: the elements of `outcomes` and `histograms` that a service has, and what is in them. */
 /* Makes what is missing. `fresh`: a new service's, whatever was there. */
@@ -270,7 +265,7 @@ static inline __u64 word_of(const struct dataplane *dataplane, __u32 service)
 	return *(const volatile __u64 *)&dataplane->services[service].word;
 }
 
-/* A service's, by slot. NULL, with errno: they cannot be mapped. So are backend_at(), all_records() and all_backends(). */
+/* A service's, by slot. NULL, with errno: they cannot be mapped. So are those that follow. */
 static inline struct canary_config *records_of(const struct dataplane *dataplane, __u32 service)
 {
 	return mapped_at(dataplane->configs, service * CANARY_CONFIGS, CANARY_CONFIGS);
@@ -279,6 +274,11 @@ static inline struct canary_config *records_of(const struct dataplane *dataplane
 static inline struct canary_backend *backend_at(const struct dataplane *dataplane, __u32 index)
 {
 	return mapped_at(dataplane->backends, index % CANARY_MAX_BACKENDS, 1);
+}
+
+static inline __u64 *words_at(const struct dataplane *dataplane, __u32 base, __u32 count)
+{
+	return mapped_at(dataplane->arena, base, count);
 }
 
 /* To be called first by who looks at many: to map them one by one takes far longer. */

@@ -13,8 +13,7 @@
 struct mapped {
 	int fd;
 	int protection;
-	size_t element, page;
-	size_t pages;
+	size_t element, count, page, pages;
 	char *base; /* address space for all of it */
 	bool present[]; /* by page */
 };
@@ -35,6 +34,7 @@ struct mapped *mapped_reserve(int fd, size_t element, size_t count, bool write)
 	mapped->fd = fd;
 	mapped->protection = write ? PROT_READ | PROT_WRITE : PROT_READ;
 	mapped->element = element;
+	mapped->count = count;
 	mapped->page = page;
 	mapped->pages = pages;
 	mapped->base = base;
@@ -66,6 +66,10 @@ void *mapped_at(struct mapped *mapped, size_t index, size_t count)
 	size_t begin = index * mapped->element;
 	size_t end = (begin + count * mapped->element + mapped->page - 1) / mapped->page;
 
+	if (index + count > mapped->count) {
+		errno = ERANGE;
+		return NULL;
+	}
 	for (size_t page = begin / mapped->page; page < end; page++) {
 		size_t first = page;
 

@@ -18,7 +18,6 @@
 #include "canary/server_id.h"
 #include "dataplane/internal.h"
 
-#define LOOKS_OF_A_MAP 100
 #define GRACE_NS 1000000000ULL /* far longer than any run of the program */
 
 struct extent {
@@ -40,8 +39,6 @@ struct occupied {
 	bool segments_begun;
 	bool backends[CANARY_MAX_BACKENDS];
 	__u32 next_backend;
-	unsigned looks; /* into the arena */
-	struct arena_window arena; /* all of it, after many looks */
 };
 
 /* Packets that are on their way may read what was taken out of force after that. */
@@ -110,24 +107,12 @@ static int add_set(struct occupied *occupied, __u32 set)
 
 static int add_members(struct occupied *occupied, const struct canary_config *config)
 {
-	struct arena_window window = {};
-	const __u64 *words;
-	int result = 0;
+	const __u64 *members = words_at(occupied->dataplane, config->members, config->member_count);
 
-	if (!config->member_count)
-		return 0;
-	/* So many small windows cost as much as a window on everything, which then serves all that follow. */
-	if (++occupied->looks == LOOKS_OF_A_MAP)
-		result = arena_open(occupied->dataplane, 0, CANARY_ARENA_WORDS, false, &occupied->arena);
-	else if (occupied->looks < LOOKS_OF_A_MAP)
-		result = arena_open(occupied->dataplane, config->members, config->member_count, false, &window);
-	if (result)
-		return result;
-	words = window.words ? window.words : occupied->arena.words + config->members;
+	if (!members)
+		return -errno;
 	for (__u32 i = 0; i < config->member_count; i++)
-		occupied->backends[CANARY_MEMBER_BACKEND(words[i]) % CANARY_MAX_BACKENDS] = true;
-	if (window.words)
-		arena_close(&window);
+		occupied->backends[CANARY_MEMBER_BACKEND(members[i]) % CANARY_MAX_BACKENDS] = true;
 	return 0;
 }
 
@@ -211,8 +196,6 @@ void occupied_free(struct occupied *occupied)
 {
 	if (!occupied)
 		return;
-	if (occupied->arena.words)
-		arena_close(&occupied->arena);
 	free(occupied->extents);
 	free(occupied->sets);
 	free(occupied);
@@ -243,14 +226,12 @@ int occupied_take_backend(struct occupied *occupied, __u32 *ret)
 	return result ? result : -ENOSPC;
 }
 
-int occupied_take_words(struct occupied *occupied, __u32 count, __u32 *ret)
+__u64 *occupied_take_words(struct occupied *occupied, __u32 count, __u32 *ret_base)
 {
 	int result = know_arena(occupied);
 	__u32 base = occupied->next_word;
 
-	if (result)
-		return result;
-	while (occupied->next_extent < occupied->extent_count) {
+	while (!result && occupied->next_extent < occupied->extent_count) {
 		const struct extent *next = &occupied->extents[occupied->next_extent];
 
 		if (base + count <= next->base)
@@ -259,11 +240,13 @@ int occupied_take_words(struct occupied *occupied, __u32 count, __u32 *ret)
 			base = next->base + next->words;
 		occupied->next_extent++;
 	}
-	if (base + count > CANARY_ARENA_WORDS)
-		return -ENOSPC;
+	if (result || base + count > CANARY_ARENA_WORDS) {
+		errno = result ? -result : ENOSPC;
+		return NULL;
+	}
 	occupied->next_word = base + count;
-	*ret = base;
-	return 0;
+	*ret_base = base;
+	return words_at(occupied->dataplane, base, count);
 }
 
 bool occupied_has_segment_set(const struct occupied *occupied, __u32 set)
