@@ -273,9 +273,11 @@ bool occupied_first_segments(struct occupied *occupied)
 static void wait_for_packets(struct dataplane *dataplane)
 {
 	__u64 now_ns = monotonic_ns();
+	int result = 0;
 
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ||
-	    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+	for (int i = 0; !result && i < 2; i++)
+		result = syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	if (result)
 		usleep(GRACE_NS / 1000);
 	dataplane->quiet_ns = now_ns;
 }
