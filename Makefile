@@ -12,7 +12,7 @@
 #   make bench-full    the same of all rows, in runs of five million packets (two hours)
 #   make bench-peers   packets and new connections per second beside nftables' DNAT, HAProxy and plain forwarding (root; four
 #                      minutes): PEERS=packets or connections for one of the two. Also writes $(BUILD)/bench-peers.json
-#   make bench-control what commands cost with a thousand services, and how large program and maps are (root; half a minute)
+#   make bench-control what commands cost with a thousand services, and how large program and maps are (root; a minute)
 #   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
@@ -54,7 +54,8 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
 # What canaryd alone links: the libraries behind it would cost every command several milliseconds.
-DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,answer command health history http_ privileges prometheus system_calls watch webhook))
+DAEMON_IO_NAMES := answer command health history http_ privileges prometheus system_calls watch webhook
+DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,$(DAEMON_IO_NAMES)))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
 OPS := $(call objects,user/ops/*.c)
@@ -63,8 +64,8 @@ DAEMON := $(call objects,user/daemon/*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-DAEMON_UNIT_TESTS := $(filter $(patsubst $(BUILD)/user/io/%.o,$(BUILD)/tests/unit/test_%,$(DAEMON_IO)),$(UNIT_TESTS))
-DAEMON_UNIT_LIB := $(call objects,tests/unit/lib_http*.c)
+DAEMON_UNIT_TESTS := $(filter $(patsubst %,$(BUILD)/tests/unit/test_%%,$(DAEMON_IO_NAMES)),$(UNIT_TESTS))
+DAEMON_UNIT_LIB := $(call objects,$(patsubst %,tests/unit/lib_%*.c,health history http))
 UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
@@ -85,7 +86,8 @@ FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_objects = $(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(1))
 FUZZ_PACKET_LIB := $(call fuzz_objects,$(filter-out %/checks.o %/model.o %/history.o %/packets.o %/change.o,$(MODEL_LIB)) \
 		   $(call objects,$(patsubst %,tests/bpf/lib_%.c,check frame mutate packet traffic) tests/fuzz/packet_world.c))
-HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(wildcard tests/lib/*.c)))
+HELPER_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c %.so.c,$(wildcard tests/lib/*.c)))
+HELPER_LIBRARIES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lib/*.so.c))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o $(BENCH_LIVE).o \
@@ -224,7 +226,14 @@ $(HELPER_PROGRAMS): %: %.o
 
 fuzzers: $(FUZZERS)
 
-helpers: $(HELPER_PROGRAMS) $(HELPER_BPF)
+$(HELPER_LIBRARIES): $(BUILD)/%: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -MMD -MP -o $@ $<
+
+$(BUILD)/tests/lib/ringtime: $(CORE)
+
+helpers: $(HELPER_PROGRAMS) $(HELPER_LIBRARIES) $(HELPER_BPF)
 
 # What the test of the dashboard takes from npm, by the checksums of its lock file.
 WEB_MODULES := $(BUILD)/web/node_modules/.package-lock.json
@@ -280,7 +289,7 @@ BENCH ?= --repeat 1000000 off
 bench: $(BENCH_PROGRAM)
 	$(BENCH_PROGRAM) --json $(BUILD)/bench.json --plot $(BUILD)/bench.svg $(BENCH)
 
-bench-control: all
+bench-control: all helpers
 	BUILD=$(BUILD) tests/bench/control $(BUILD)/bench-control.json
 
 bench-scrape: all $(BUILD)/tests/lib/packetrun

@@ -212,6 +212,28 @@ static void half_removed_pins_are_repaired(void **state)
 	}
 }
 
+/* Their records, rings and backends may be read by a packet on its way for a moment: that is waited for, not refused. */
+static void places_of_deleted_services_are_given_away_at_once(void **state)
+{
+	enum { COUNT = CANARY_MAX_SERVICES - 1 };
+	static char names[COUNT][16], endpoints[COUNT][32];
+	struct service services[COUNT];
+
+	(void)state;
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(names[i], sizeof(names[i]), "s%d", i);
+		snprintf(endpoints[i], sizeof(endpoints[i]), "203.0.%d.%d:80", 113 + i / 250, 1 + i % 250);
+		services[i] = (struct service){
+			.name = names[i], .endpoint = endpoints[i], .stable = "10.0.0.11", .canary = "10.0.0.21"};
+	}
+	for (int i = 0; i < 2; i++) {
+		configure(services, COUNT);
+		assert_int_equal(env.model.service_count, COUNT);
+		configure(services, 1);
+		assert_int_equal(env.model.service_count, 1);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -222,6 +244,7 @@ int main(void)
 		TEST(a_refused_change_leaves_the_running_configuration_alone),
 		TEST(a_kill_while_the_pins_come_or_go_is_repaired),
 		TEST(half_removed_pins_are_repaired),
+		TEST(places_of_deleted_services_are_given_away_at_once),
 	};
 
 	return RUN(tests);

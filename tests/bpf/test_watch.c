@@ -1,156 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the program sees of how connections begin: each watched flow has one outcome, charged to where and when it began. */
-#include "lib_run.h"
 #include "lib_wait.h"
+#include "lib_watch.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-
-#include "core/text.h"
-
-static const char *const outcome_names[] = {
-#define X(NAME, name, SEEN, KIND, help) #name,
-	CANARY_OUTCOME_LIST(X)
-#undef X
-};
-
-static void configure_web(enum canary_forward forward, int weight, unsigned timeout_ms)
-{
-	CONFIGURE({.name = "web",
-		   .endpoint = VIP ":80",
-		   .forward = forward,
-		   .handshake_timeout = timeout_ms,
-		   .stable = "10.0.0.11",
-		   .canary = "10.0.0.21",
-		   .segments = "198.51.100.128/25>canary",
-		   .weight = weight});
-}
-
-static void web(enum canary_forward forward, int weight)
-{
-	configure_web(forward, weight, PATIENT_MS);
-}
-
-/* What is to come within the timeout, and has not come by now, is late. */
-static void time_is_up(enum canary_forward forward, int weight)
-{
-	configure_web(forward, weight, BRIEF_MS);
-	usleep(BRIEF_MS * 1000);
-}
-
-/* The same, and the sweeper has seen it. */
-static void time_out(enum canary_forward forward, int weight)
-{
-	time_is_up(forward, weight);
-	wait_for_sweeper();
-	web(forward, weight);
-}
-
-/* The first port from `from` on whose flow the weight gives to a cohort, in a bucket that is watched, or in none of those. */
-static unsigned port_in(enum canary_cohort cohort, bool watched, unsigned from)
-{
-	const struct service_model *service = find_service("web");
-	struct canary_addr client = make_addr(CLIENT);
-	struct canary_outcomes outcomes;
-	const struct canary_epoch *epoch;
-	struct explanation why;
-	struct error error;
-
-	assert_int_equal(dataplane_outcomes(env.dataplane, service, &outcomes), 0);
-	epoch = &outcomes.epochs[(service->word >> CANARY_WORD_EPOCH_SHIFT) % CANARY_EPOCHS];
-	for (unsigned port = from; port < 65536; port++) {
-		__u32 at;
-
-		assert_int_equal(dataplane_explain(env.dataplane, service, &client, port, 80, &why, &error), 0);
-		at = cohort == CANARY_CANARY ? why.bucket : why.bucket - why.threshold;
-		if (why.cohort == cohort && (at < epoch->watched[cohort]) == watched)
-			return port;
-	}
-	fail_msg("no port from %u on", from);
-	return 0;
-}
-
-static struct spec from_client(unsigned sport, unsigned flags, unsigned seq, unsigned payload)
-{
-	return (struct spec){
-		.src = CLIENT, .dst = VIP, .sport = sport, .dport = 80, .flags = flags, .seq = seq, .payload = payload};
-}
-
-static void client(unsigned sport, unsigned flags, unsigned seq, unsigned payload)
-{
-	struct spec spec = from_client(sport, flags, seq, payload);
-
-	run_redirected(FRONT, &spec);
-}
-
-/* nat: an answer of the canary's backend. */
-static void backend(unsigned dport, unsigned flags, unsigned payload)
-{
-	struct spec spec = {.from_mac = "10.0.0.21",
-			    .to_mac = "back",
-			    .src = "10.0.0.21",
-			    .dst = CLIENT,
-			    .sport = 80,
-			    .dport = dport,
-			    .flags = flags,
-			    .seq = 5000,
-			    .payload = payload};
-
-	run_redirected(BACK, &spec);
-}
-
-static void sum(enum canary_cohort cohort, __u64 ret[CANARY_OUTCOMES])
-{
-	struct canary_outcomes outcomes;
-
-	assert_int_equal(dataplane_outcomes(env.dataplane, find_service("web"), &outcomes), 0);
-	memset(ret, 0, CANARY_OUTCOMES * sizeof(*ret));
-	for (int i = 0; i <= CANARY_EPOCHS; i++)
-		for (int j = 0; j < CANARY_OUTCOMES; j++)
-			ret[j] += outcomes.epochs[i].count[cohort][j];
-}
-
-/* All outcomes of a cohort there are: "opened=2 completed=1". */
-static void saw(enum canary_cohort cohort, const char *expected)
-{
-	__u64 counts[CANARY_OUTCOMES];
-	char text[512] = "";
-	size_t at = 0;
-
-	sum(cohort, counts);
-	for (int i = 0; i < CANARY_OUTCOMES && at < sizeof(text); i++)
-		if (counts[i])
-			at += snprintf(text + at, sizeof(text) - at, "%s%s=%llu", at ? " " : "", outcome_names[i],
-				       (unsigned long long)counts[i]);
-	assert_string_equal(text, expected);
-}
-
-static unsigned timed(enum canary_cohort cohort, enum canary_histogram_kind kind)
-{
-	struct canary_histogram histogram;
-	unsigned count = 0;
-
-	assert_int_equal(dataplane_histogram(env.dataplane, find_service("web"), cohort, kind, &histogram), 0);
-	for (unsigned i = 0; i < CANARY_HISTOGRAM_BUCKETS; i++)
-		count += histogram.count[i];
-	return count;
-}
-
-static bool nothing_goes_on(void)
-{
-	int map = open_pin("watching");
-	__u64 bits, any = 0;
-
-	for (__u32 i = 0; i < CANARY_WATCHED_SETS / 64; i++) {
-		assert_int_equal(bpf_map_lookup_elem(map, &i, &bits), 0);
-		any |= bits;
-	}
-	close(map);
-	return !any;
-}
 
 #define OPENING 2 /* bpf/watch.h */
 
@@ -340,95 +196,6 @@ static void only_what_the_weight_placed_is_watched(void **state)
 	saw(CANARY_STABLE, "");
 }
 
-static void nat_sees_both_sides(void **state)
-{
-	unsigned port;
-
-	(void)state;
-	web(CANARY_FORWARD_NAT, 5000);
-	port = port_in(CANARY_CANARY, true, 1000);
-	client(port, SYN, 100, 0);
-	backend(port, SYN | ACK, 0);
-	backend(port, SYN | ACK, 0);
-	client(port, ACK, 101, 0);
-	saw(CANARY_CANARY, "opened=1 completed=1");
-	client(port, ACK | PSH, 101, 30);
-	backend(port, ACK, 0);
-	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_RESPONSE), 0);
-	assert_false(nothing_goes_on());
-	backend(port, ACK | PSH, 500);
-	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_RESPONSE), 1);
-	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_SYN_ACK), 1);
-	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_HANDSHAKE), 1);
-	assert_true(nothing_goes_on());
-	backend(port, RST | ACK, 0);
-	client(port, RST | ACK, 131, 0);
-	saw(CANARY_CANARY, "opened=1 completed=1");
-}
-
-static void nat_sees_how_a_backend_fails(void **state)
-{
-	unsigned port;
-
-	(void)state;
-	web(CANARY_FORWARD_NAT, 5000);
-	port = port_in(CANARY_CANARY, true, 1000);
-	client(port, SYN, 100, 0);
-	backend(port, RST | ACK, 0);
-	saw(CANARY_CANARY, "opened=1 refused=1 failed=1");
-
-	port = port_in(CANARY_CANARY, true, port + 1);
-	client(port, SYN, 100, 0);
-	client(port, ACK | PSH, 101, 10);
-	backend(port, RST | ACK, 0);
-	saw(CANARY_CANARY, "opened=2 completed=1 refused=1 server_reset_early=1 failed=2");
-
-	port = port_in(CANARY_CANARY, true, port + 1);
-	client(port, SYN, 100, 0);
-	client(port, ACK, 101, 0);
-	client(port, ACK | PSH, 101, 10);
-	client(port, FIN | ACK, 111, 0); /* has said all, and waits */
-	backend(port, FIN | ACK, 0);
-	saw(CANARY_CANARY, "opened=3 completed=2 refused=1 server_reset_early=1 no_reply=1 failed=3");
-
-	port = port_in(CANARY_CANARY, true, port + 1);
-	client(port, SYN, 100, 0);
-	client(port, ACK | PSH, 101, 10);
-	client(port, RST | ACK, 111, 0);
-	saw(CANARY_CANARY,
-	    "opened=4 completed=3 refused=1 server_reset_early=1 no_reply=1 client_reset_early=1 failed=4");
-	assert_true(nothing_goes_on());
-}
-
-static void nat_waits_for_an_answer_and_no_longer(void **state)
-{
-	unsigned port;
-
-	(void)state;
-	web(CANARY_FORWARD_NAT, 5000);
-	port = port_in(CANARY_CANARY, true, 1000);
-	client(port, SYN, 100, 0);
-	client(port, ACK | PSH, 101, 10);
-	time_out(CANARY_FORWARD_NAT, 5000);
-	backend(port, ACK | PSH, 10);
-	saw(CANARY_CANARY, "opened=1 completed=1 no_reply=1 failed=1");
-	/* A connection that is opened ahead of its use has not failed. */
-	port = port_in(CANARY_CANARY, true, port + 1);
-	client(port, SYN, 100, 0);
-	client(port, ACK, 101, 0);
-	time_out(CANARY_FORWARD_NAT, 5000);
-	client(port, ACK | PSH, 101, 10);
-	/* One whose backend speaks first neither. */
-	port = port_in(CANARY_CANARY, true, port + 1);
-	client(port, SYN, 100, 0);
-	client(port, ACK, 101, 0);
-	backend(port, ACK | PSH, 10);
-	client(port, ACK | PSH, 101, 10);
-	saw(CANARY_CANARY, "opened=3 completed=3 no_reply=1 failed=1");
-	assert_int_equal(timed(CANARY_CANARY, CANARY_HISTOGRAM_RESPONSE), 0);
-	assert_true(nothing_goes_on());
-}
-
 static void an_outcome_is_charged_to_the_epoch_of_its_assignment(void **state)
 {
 	struct canary_outcomes outcomes;
@@ -502,9 +269,6 @@ int main(void)
 		TEST(a_client_resets),
 		TEST(a_handshake_expires),
 		TEST(only_what_the_weight_placed_is_watched),
-		TEST(nat_sees_both_sides),
-		TEST(nat_sees_how_a_backend_fails),
-		TEST(nat_waits_for_an_answer_and_no_longer),
 		TEST(an_outcome_is_charged_to_the_epoch_of_its_assignment),
 		TEST(a_flood_is_noticed),
 	};

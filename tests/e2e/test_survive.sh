@@ -36,7 +36,8 @@ kill_all() {
 	local pids pid
 	pids=$(ip netns pids "${LAB_PREFIX}balancer" | grep -vx "$$" || true)
 	for pid in $pids; do
-		kill -KILL "$pid" 2>/dev/null && kills=$((kills + 1))
+		# It may have ended meanwhile.
+		! kill -KILL "$pid" 2>/dev/null || kills=$((kills + 1))
 	done
 }
 

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server of the daemon's API: what it answers, and what clients of all kinds cannot do to it. */
-#include "lib_http.h"
+#include "lib_http_ask.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -14,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -159,85 +153,10 @@ static int stop(void **state)
 	return access(path, F_OK) == 0; /* the socket goes with its server */
 }
 
-/* A client, by libcurl: one request, its answer. */
-struct answer {
-	long status;
-	size_t len;
-	char text[8192], headers[2048];
-};
-
-static size_t keep(const char *bytes, size_t size, size_t count, void *arg)
-{
-	struct answer *answer = arg;
-
-	(void)size;
-	if (answer->len + count < sizeof(answer->text))
-		memcpy(answer->text + answer->len, bytes, count);
-	answer->len += count;
-	return count;
-}
-
-static size_t keep_header(const char *bytes, size_t size, size_t count, void *arg)
-{
-	struct answer *answer = arg;
-
-	(void)size;
-	strncat(answer->headers, bytes, count < 200 ? count : 200);
-	return count;
-}
-
-static struct answer ask_as(const char *method, const char *rest, const char *type, const char *body, size_t len,
-			    bool by_address)
-{
-	struct answer answer = {};
-	struct curl_slist *headers = NULL;
-	CURL *curl = curl_easy_init();
-	char url[512], header[128];
-	CURLcode code;
-
-	if (by_address)
-		snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", server.port, rest);
-	else
-		snprintf(url, sizeof(url), "http://localhost%s", rest);
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 20L);
-	if (!by_address)
-		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
-	if (body) {
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)len);
-	}
-	if (strcmp(method, "HEAD") == 0)
-		curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-	else
-		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-	snprintf(header, sizeof(header), "Content-Type:%s%s", type ? " " : "", type ? type : "");
-	headers = curl_slist_append(headers, header);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
-	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, keep_header);
-	curl_easy_setopt(curl, CURLOPT_HEADERDATA, &answer);
-	code = curl_easy_perform(curl);
-	if (code)
-		fail_msg("%s %s: %s", method, rest, curl_easy_strerror(code));
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
-	curl_slist_free_all(headers);
-	curl_easy_cleanup(curl);
-	return answer;
-}
-
 static struct answer ask(const char *method, const char *rest, const char *body)
 {
-	return ask_as(method, rest, body ? "application/json" : NULL, body, body ? strlen(body) : 0, false);
-}
-
-static void assert_answer(const struct answer *answer, long status, const char *text)
-{
-	if (answer->status != status || !strstr(answer->text, text))
-		fail_msg("the answer is %ld %s\nand should be %ld with %s", answer->status, answer->text, status, text);
-	assert_non_null(strstr(answer->headers, "Content-Type: application/json\r\n"));
+	return server_ask(&server, method, rest, body ? "application/json" : NULL, body, body ? strlen(body) : 0,
+			  false);
 }
 
 /* Until the state is this: the server learns of things in its own time. */
@@ -254,39 +173,12 @@ static void assert_state(const char *wanted)
 	fail_msg("the state is %s, and should have in it %s", answer.text, wanted);
 }
 
-/* A client by hand, on the unix socket. */
-static int dial(void)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval limit = {.tv_sec = 20};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	return fd;
-}
-
 static int dial_and_send(const char *text)
 {
-	int fd = dial();
+	int fd = server_dial(&server);
 
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 	return fd;
-}
-
-/* Reads until this has come, or the end. */
-static void assert_reads(int fd, const char *wanted)
-{
-	char text[16384];
-	size_t len = 0;
-	ssize_t more;
-
-	text[0] = '\0';
-	while (!strstr(text, wanted) && (more = recv(fd, text + len, sizeof(text) - 1 - len, 0)) > 0)
-		text[len += more] = '\0';
-	if (!strstr(text, wanted))
-		fail_msg("read\n%s\nbut not %s", text, wanted);
 }
 
 static void test_a_request_gets_to_its_handler(void **state)
@@ -303,7 +195,7 @@ static void test_a_request_gets_to_its_handler(void **state)
 	assert_answer(&answer, 200, uid);
 	answer = ask("HEAD", "/v1/rollouts/web/status", NULL);
 	assert_int_equal(answer.status, 200);
-	answer = ask_as("GET", "/v1/rollouts/web/status", NULL, NULL, 0, true);
+	answer = server_ask(&server, "GET", "/v1/rollouts/web/status", NULL, NULL, 0, true);
 	assert_answer(&answer, 200, "\"uid\":-1");
 }
 
@@ -339,15 +231,15 @@ static void test_what_is_wrong_is_said(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		answer = ask_as(cases[i].method, cases[i].rest, cases[i].type, cases[i].body,
-				cases[i].body ? strlen(cases[i].body) : 0, false);
+		answer = server_ask(&server, cases[i].method, cases[i].rest, cases[i].type, cases[i].body,
+				    cases[i].body ? strlen(cases[i].body) : 0, false);
 		assert_answer(&answer, cases[i].status, cases[i].sentence);
 	}
 	answer = ask("PUT", "/v1/say", NULL);
 	assert_non_null(strstr(answer.headers, "Allow: POST\r\n"));
-	answer = ask_as("GET", "/v1/state", NULL, NULL, 0, true);
+	answer = server_ask(&server, "GET", "/v1/state", NULL, NULL, 0, true);
 	assert_answer(&answer, 401, "GET /v1/state takes a token");
-	answer = ask_as("POST", "/v1/rollouts/web/rollback", "application/json", "{}", 2, true);
+	answer = server_ask(&server, "POST", "/v1/rollouts/web/rollback", "application/json", "{}", 2, true);
 	assert_answer(&answer, 401, "takes a token");
 }
 
@@ -361,10 +253,10 @@ static void test_large_bodies_are_refused_and_the_reason_is_read(void **state)
 	assert_non_null(body);
 	memset(body, ' ', 20000000);
 	memcpy(body, "{}", 2);
-	answer = ask_as("POST", "/v1/rollouts/a/b", "application/json", body, HTTP_BODY_MAX, false);
+	answer = server_ask(&server, "POST", "/v1/rollouts/a/b", "application/json", body, HTTP_BODY_MAX, false);
 	assert_answer(&answer, 200, "\"body\":{}");
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-		answer = ask_as("POST", "/v1/rollouts/a/b", "application/json", body, lengths[i], false);
+		answer = server_ask(&server, "POST", "/v1/rollouts/a/b", "application/json", body, lengths[i], false);
 		assert_answer(&answer, 413, "a body has 65536 bytes at most");
 	}
 	answer = ask("GET", "/v1/state", NULL);
@@ -488,11 +380,11 @@ static void test_slow_silent_and_broken_clients_hold_up_nobody(void **state)
 {
 	static const char request[] = "POST /v1/rollouts/a/b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 				      "Content-Length: 7\r\n\r\n{\"a\":1}";
-	int silent[100], slow = dial();
+	int silent[100], slow = server_dial(&server);
 
 	(void)state;
 	for (int i = 0; i < 100; i++)
-		silent[i] = dial();
+		silent[i] = server_dial(&server);
 	for (const char *at = request; *at; at++) {
 		assert_int_equal(send(slow, at, 1, MSG_NOSIGNAL), 1);
 		if ((at - request) % 16 == 0)
@@ -502,7 +394,7 @@ static void test_slow_silent_and_broken_clients_hold_up_nobody(void **state)
 	close(slow);
 	/* In the middle of each byte of a request. */
 	for (size_t len = 0; len < sizeof(request); len++) {
-		int fd = dial();
+		int fd = server_dial(&server);
 
 		assert_int_equal(send(fd, request, len, MSG_NOSIGNAL), len);
 		close(fd);
@@ -540,7 +432,7 @@ static void test_silent_connections_keep_nobody_from_a_place(void **state)
 	assert_reads(asked, "\"waiting\"");
 	half = dial_and_send("POST /v1/rollouts/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n{");
 	for (int i = 0; i < SILENT; i++)
-		silent[i] = dial();
+		silent[i] = server_dial(&server);
 	assert_int_equal(ask("GET", "/v1/state", NULL).status, 200);
 	/* Not only when their time was over. */
 	assert_true(time(NULL) - begun < HTTP_IDLE_TIMEOUT / 2);
@@ -560,7 +452,7 @@ static void test_whoever_waits_for_an_answer_keeps_the_place(void **state)
 	(void)state;
 	assert_state("\"waiting\":1");
 	for (int i = 0; i < SILENT; i++)
-		silent[i] = dial();
+		silent[i] = server_dial(&server);
 	assert_state("\"waiting\":1,\"gone\":0");
 	for (int i = 0; i < SILENT; i++)
 		close(silent[i]);
@@ -583,129 +475,6 @@ static void test_those_who_wait_are_told_when_it_closes(void **state)
 	close(stream);
 }
 
-static int try_to_listen(struct http_server **ret, struct error *error)
-{
-	int result = http_server_open(routes, NULL, ret, error);
-
-	assert_int_equal(result, 0);
-	return http_server_listen_unix(*ret, path, "nogroup", error);
-}
-
-static void test_a_stale_socket_is_replaced_a_live_one_is_not(void **state)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct http_server *first, *second;
-	struct error error = {};
-	struct stat status;
-	int stale = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	(void)state;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	assert_int_equal(bind(stale, (struct sockaddr *)&address, sizeof(address)), 0);
-	close(stale);
-	assert_int_equal(try_to_listen(&first, &error), 0);
-	assert_int_equal(stat(path, &status), 0);
-	assert_int_equal(status.st_mode & 07777, 0660);
-	if (geteuid() == 0)
-		assert_int_equal(status.st_gid, getgrnam("nogroup")->gr_gid);
-	assert_int_equal(try_to_listen(&second, &error), -EADDRINUSE);
-	assert_non_null(strstr(error.text, "another process listens on it"));
-	http_server_close(second);
-	assert_int_equal(access(path, F_OK), 0);
-	/* Somebody removed it, and another server took the place: it is that one's. */
-	unlink(path);
-	assert_int_equal(try_to_listen(&second, &error), 0);
-	http_server_close(first);
-	assert_int_equal(access(path, F_OK), 0);
-	http_server_close(second);
-	assert_int_equal(access(path, F_OK), -1);
-}
-
-static void test_what_is_no_socket_is_left_alone(void **state)
-{
-	struct http_server *refused;
-	struct error error = {};
-	struct stat status;
-
-	(void)state;
-	close(open(path, O_CREAT | O_WRONLY, 0644));
-	assert_int_equal(try_to_listen(&refused, &error), -EEXIST);
-	assert_non_null(strstr(error.text, "is there already and is no socket"));
-	http_server_close(refused);
-	assert_int_equal(stat(path, &status), 0);
-	assert_true(S_ISREG(status.st_mode));
-	unlink(path);
-}
-
-static int connects(const struct sockaddr_in *address)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int code = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
-
-	close(fd);
-	return code;
-}
-
-/* Not on every address of the host: who says no address has said nothing of strangers. */
-static void test_without_an_address_it_listens_on_this_host_alone(void **state)
-{
-	static const char *const endpoints[] = {":0", "localhost:0"};
-	struct sockaddr_in address = {};
-	struct error error = {};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
-		struct http_server *server;
-
-		assert_int_equal(http_server_open(routes, NULL, &server, &error), 0);
-		if (http_server_listen_address(server, endpoints[i], &error))
-			fail_msg("%s: %s", endpoints[i], error.text);
-		/* Another address of the loopback's is one as of the network: taken only by a socket on all of them. */
-		address.sin_family = AF_INET;
-		address.sin_port = htons(http_server_port(server));
-		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
-		assert_int_equal(connects(&address), -ECONNREFUSED);
-		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		assert_int_equal(connects(&address), 0);
-		http_server_close(server);
-	}
-}
-
-static void test_places_where_one_cannot_listen_are_named(void **state)
-{
-	static const struct {
-		const char *endpoint;
-		int code;
-	} cases[] = {
-		{"127.0.0.1", -EINVAL},
-		{"localhost", -EINVAL},
-		{"localhost:", -EINVAL},
-		{"localhost:99999", -EINVAL},
-		{"localhostess:80", -EINVAL},
-		{"balancer.example:80", -EINVAL},
-		{"8080", -EINVAL},
-		{":", -EINVAL},
-		{":x", -EINVAL},
-		{"::1", -EINVAL},
-		{":00000000000000000000000000000080", -EINVAL},
-		{"", -EINVAL},
-		{"192.0.2.1:80", -EADDRNOTAVAIL},
-	};
-	struct http_server *refused;
-	struct error error = {};
-	char longest[200];
-
-	(void)state;
-	assert_int_equal(http_server_open(routes, NULL, &refused, &error), 0);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(http_server_listen_address(refused, cases[i].endpoint, &error), cases[i].code);
-	memset(longest, 'x', sizeof(longest));
-	longest[199] = '\0';
-	assert_int_equal(http_server_listen_unix(refused, longest, NULL, &error), -ENAMETOOLONG);
-	assert_int_equal(http_server_listen_unix(refused, "/nonexistent/socket", NULL, &error), -ENOENT);
-	http_server_close(refused);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -723,10 +492,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_silent_connections_keep_nobody_from_a_place, start, stop),
 		cmocka_unit_test_setup_teardown(test_whoever_waits_for_an_answer_keeps_the_place, start, stop),
 		cmocka_unit_test(test_those_who_wait_are_told_when_it_closes),
-		cmocka_unit_test(test_a_stale_socket_is_replaced_a_live_one_is_not),
-		cmocka_unit_test(test_what_is_no_socket_is_left_alone),
-		cmocka_unit_test(test_without_an_address_it_listens_on_this_host_alone),
-		cmocka_unit_test(test_places_where_one_cannot_listen_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -207,18 +207,6 @@ void attach_describe(const struct interface *interface, struct canary_interface 
 	*ret = entry;
 }
 
-static int zero_interface_counters(const struct dataplane *dataplane, __u32 place)
-{
-	struct canary_interface_counters *zeros = calloc(dataplane->cpus, sizeof(*zeros));
-	int result = -ENOMEM;
-
-	if (zeros)
-		result =
-			bpf_map_update_elem(dataplane->fd[MAP_interface_counters], &place, zeros, BPF_ANY) ? -errno : 0;
-	free(zeros);
-	return result;
-}
-
 static int chain_path(const struct dataplane *dataplane, const struct interface *interface, char path[320])
 {
 	char name[64];
@@ -308,7 +296,8 @@ static int attach_anew(struct dataplane *dataplane, struct interface *interface,
 	int result = attach_tracepoints(dataplane, error);
 
 	unlink_pins(dataplane, interface);
-	if (!result && zero_interface_counters(dataplane, interface->ifindex % CANARY_MAX_INTERFACES))
+	if (!result && counters_zero(dataplane, MAP_interface_counters, interface->ifindex % CANARY_MAX_INTERFACES,
+				     sizeof(struct canary_interface_counters)))
 		result = fail(error, -ENOMEM, "cannot clear the counters of %s", interface->name);
 	if (!result)
 		result = interface->chain ? chain_put(dataplane, interface, mode, error)

@@ -119,8 +119,8 @@ static void describe(const struct capture *capture, const struct taken *taken, s
 	if (what->service && what->service < CANARY_MAX_SERVICES)
 		snprintf(ret->service, sizeof(ret->service), "%.*s", CANARY_NAME_LEN - 1,
 			 capture->dataplane->services[what->service].name);
-	if (what->backend && what->backend < CANARY_MAX_BACKENDS) {
-		backend = &capture->dataplane->backends[what->backend];
+	backend = what->backend ? backend_at(capture->dataplane, what->backend) : NULL;
+	if (backend) {
 		ret->backend = backend->addr;
 		ret->backend_port = ntohs(backend->port);
 	}
@@ -246,7 +246,7 @@ int capture_read(struct capture *capture, int (*call)(const struct capture_packe
 
 void capture_counts(const struct capture *capture, __u64 ret[CANARY_CAPTURE_COUNTS])
 {
-	int cpus = capture->dataplane->cpus;
+	int cpus = libbpf_num_possible_cpus();
 	struct canary_capture_cpu *each = calloc(cpus, sizeof(*each));
 	const __u32 zero = 0;
 
@@ -260,7 +260,7 @@ void capture_counts(const struct capture *capture, __u64 ret[CANARY_CAPTURE_COUN
 
 static int zero_cpus(const struct dataplane *dataplane)
 {
-	struct canary_capture_cpu *zeros = calloc(dataplane->cpus, sizeof(*zeros));
+	struct canary_capture_cpu *zeros = calloc(libbpf_num_possible_cpus(), sizeof(*zeros));
 	const __u32 zero = 0;
 	int result = zeros ? 0 : -ENOMEM;
 

@@ -17,6 +17,11 @@ struct operations {
 	__u32 count;
 };
 
+static int no_records(struct error *error)
+{
+	return fail(error, -errno, "cannot map the configurations: %s", explain_errno(errno));
+}
+
 static int stale(struct error *error)
 {
 	return fail(error, -ESTALE, "somebody else changed a service at the same time: nothing was changed, try again");
@@ -118,13 +123,13 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 {
 	const struct canary_service_key key = {
 		.addr = service->addr, .port = htons(service->port), .proto = service->proto};
+	struct canary_config *records;
 	struct canary_service *state;
 	int result;
 
 	if (key_taken(dataplane, actual, &key))
 		return stale(error);
-	service->id = occupied_take_service(occupied);
-	if (!service->id)
+	if (occupied_take_service(occupied, &service->id))
 		return fail(error, -ENOSPC, "%s: there are %d services already, no more fit", service->name,
 			    CANARY_MAX_SERVICES - 1);
 	if (!service->assignment)
@@ -135,7 +140,10 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 	state = &dataplane->services[service->id];
 	*state = (struct canary_service){.key = key};
 	memcpy(state->name, service->name, sizeof(state->name));
-	result = record_build(dataplane, occupied, NULL, service, record_at(dataplane, service->id, 0), error);
+	records = records_of(dataplane, service->id);
+	if (!records)
+		return no_records(error);
+	result = record_build(dataplane, occupied, NULL, service, &records[0], error);
 	if (result)
 		return result;
 	service->word = 1ULL << CANARY_WORD_EPOCH_SHIFT | (service->begin_stopped ? CANARY_WORD_STOPPED : 0);
@@ -144,24 +152,24 @@ static int prepare_addition(struct dataplane *dataplane, struct occupied *occupi
 }
 
 /* For the time when no window is open and nothing but the word says that the service is stopped: a record that does. */
-static __u32 materialise(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
-			 __u64 word)
+static __u32 materialise(struct dataplane *dataplane, __u32 service, struct canary_config *records, __u64 word)
 {
-	__u32 slot = occupied_free_slot(dataplane, occupied, actual->id, CANARY_CONFIGS);
+	__u32 slot = occupied_free_slot(dataplane, service, CANARY_CONFIGS);
 
-	*record_at(dataplane, actual->id, slot) =
-		record_materialise(record_at(dataplane, actual->id, canary_word_now(word)));
+	records[slot] = record_materialise(&records[canary_word_now(word)]);
 	return slot;
 }
 
 static int prepare_change(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
 			  struct service_model *desired, struct operations *operations, struct error *error)
 {
+	struct canary_config *records = records_of(dataplane, actual->id), config;
 	__u64 word = word_to_change(dataplane, actual), change = 0;
 	__u32 slot, taken = CANARY_CONFIGS;
-	struct canary_config config;
 	int result;
 
+	if (!records)
+		return no_records(error);
 	desired->word = word;
 	result = record_build(dataplane, occupied, actual, desired, &config, error);
 	if (!result && actual->forward != desired->forward && outcomes_make(dataplane, actual->id, desired, false))
@@ -169,11 +177,11 @@ static int prepare_change(struct dataplane *dataplane, struct occupied *occupied
 	if (result)
 		return result;
 	if (word & CANARY_WORD_STOPPED) {
-		taken = materialise(dataplane, occupied, actual, word);
+		taken = materialise(dataplane, actual->id, records, word);
 		change = CANARY_CHANGE_OLDEST(taken);
 	}
-	slot = occupied_free_slot(dataplane, occupied, actual->id, taken);
-	*record_at(dataplane, actual->id, slot) = config;
+	slot = occupied_free_slot(dataplane, actual->id, taken);
+	records[slot] = config;
 	result = push(
 		operations,
 		(struct canary_operation){.type = CANARY_OP_CHANGE,
@@ -189,11 +197,11 @@ static int prepare_change(struct dataplane *dataplane, struct occupied *occupied
 static int prepare(struct dataplane *dataplane, const struct model *actual, struct model *desired,
 		   struct operations *operations, struct error *error)
 {
-	struct occupied *occupied;
-	int result = occupied_find(dataplane, &occupied);
+	struct occupied *occupied = occupied_begin(dataplane);
+	int result;
 
-	if (result)
-		return fail(error, result, "cannot read the state: %s", explain_errno(result));
+	if (!occupied)
+		return fail(error, -ENOMEM, "out of memory");
 	result = prepare_deletions(dataplane, actual, desired, operations, error);
 	for (size_t i = 0; !result && i < desired->service_count; i++) {
 		struct service_model *service = &desired->services[i];
@@ -309,13 +317,18 @@ static void complete(struct dataplane *dataplane, const struct model *actual, st
 int dataplane_commit(struct dataplane *dataplane, const struct model *actual, struct model *desired,
 		     struct error *error)
 {
-	int result = -ESTALE;
+	int result;
 
-	/* The kernel may stop a service between the preparation and the commit: an emergency brake must not fail by that. */
-	for (int i = 0; i < COMMIT_TRIES && result == -ESTALE; i++) {
+	/*
+	 * The kernel may stop a service between the preparation and the commit: an emergency brake must not fail by that. And
+	 * places that are all taken may become free in a moment.
+	 */
+	for (int i = 0; i < COMMIT_TRIES; i++) {
 		if (i)
 			forget_places(actual, desired);
 		result = try_commit(dataplane, actual, desired, error);
+		if (result != -ESTALE && (result != -ENOSPC || !occupied_wait(dataplane)))
+			break;
 	}
 	if (!result)
 		complete(dataplane, actual, desired);

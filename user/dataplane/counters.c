@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "dataplane/internal.h"
 
@@ -13,20 +14,36 @@
 static int sum_counters(const struct dataplane *dataplane, enum dataplane_map map, __u32 key, void *ret, size_t size)
 {
 	size_t count = size / sizeof(__u64);
-	__u64 *values = calloc(dataplane->cpus, size);
+	int cpus = libbpf_num_possible_cpus(), result = 0;
+	__u64 *values = cpus < 0 ? NULL : calloc(cpus, size);
 	__u64 *sums = ret;
-	int result = 0;
 
+	if (cpus < 0)
+		return cpus;
 	if (!values)
 		return -ENOMEM;
 	if (bpf_map_lookup_elem(dataplane->fd[map], &key, values))
 		result = -errno;
 	if (!result)
 		memset(ret, 0, size);
-	for (int cpu = 0; !result && cpu < dataplane->cpus; cpu++)
+	for (int cpu = 0; !result && cpu < cpus; cpu++)
 		for (size_t i = 0; i < count; i++)
 			sums[i] += values[cpu * count + i];
 	free(values);
+	return result;
+}
+
+int counters_zero(const struct dataplane *dataplane, enum dataplane_map map, __u32 key, size_t size)
+{
+	int cpus = libbpf_num_possible_cpus(), result;
+	void *zeros = cpus < 0 ? NULL : calloc(cpus, size);
+
+	if (cpus < 0)
+		return cpus;
+	if (!zeros)
+		return -ENOMEM;
+	result = bpf_map_update_elem(dataplane->fd[map], &key, zeros, BPF_ANY) ? -errno : 0;
+	free(zeros);
 	return result;
 }
 
@@ -97,9 +114,11 @@ int dataplane_info(struct dataplane *dataplane, struct dataplane_info *ret, stru
 
 void dataplane_set_tunnel_source(struct dataplane *dataplane, __u32 backend, const struct canary_addr *source)
 {
+	struct canary_backend *place = backend && backend < CANARY_MAX_BACKENDS ? backend_at(dataplane, backend) : NULL;
+
 	/* A packet may see half of a new source and half of the old: one packet lost, when the host's address changes. */
-	if (backend && backend < CANARY_MAX_BACKENDS)
-		dataplane->backends[backend].tunnel_source = *source;
+	if (place)
+		place->tunnel_source = *source;
 }
 
 int dataplane_set_vlans(struct dataplane *dataplane, const struct dataplane_vlan *vlans, size_t count,

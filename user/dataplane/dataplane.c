@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "dataplane/internal.h"
 
@@ -23,15 +22,19 @@ static void *map_array(const struct dataplane *dataplane, enum dataplane_map map
 
 static int map_arrays(struct dataplane *dataplane, struct error *error)
 {
+	bool write = dataplane->access != DATAPLANE_READ;
+
 	dataplane->settings = map_array(dataplane, MAP_settings, sizeof(struct canary_settings));
 	dataplane->services = map_array(dataplane, MAP_services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	dataplane->configs =
-		map_array(dataplane, MAP_configs, CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
-	dataplane->backends = map_array(dataplane, MAP_backends, CANARY_MAX_BACKENDS * sizeof(struct canary_backend));
+	dataplane->configs = mapped_reserve(dataplane->fd[MAP_configs], sizeof(struct canary_config),
+					    CANARY_MAX_SERVICES * CANARY_CONFIGS, write);
+	dataplane->backends =
+		mapped_reserve(dataplane->fd[MAP_backends], sizeof(struct canary_backend), CANARY_MAX_BACKENDS, write);
+	dataplane->arena = mapped_reserve(dataplane->fd[MAP_arena], sizeof(__u64), CANARY_ARENA_WORDS, write);
 	dataplane->interfaces =
 		map_array(dataplane, MAP_interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
 	if (!dataplane->settings || !dataplane->services || !dataplane->configs || !dataplane->backends ||
-	    !dataplane->interfaces)
+	    !dataplane->arena || !dataplane->interfaces)
 		return fail(error, -errno, "cannot map the state at %s: %s", dataplane->dir, explain_errno(errno));
 	return 0;
 }
@@ -67,7 +70,7 @@ static int open_state(struct dataplane *dataplane, struct error *error)
 		if (!result)
 			result = object_open_maps(dataplane, error);
 	}
-	if (!result && flows_wanted() > flows_room(dataplane))
+	if (!result && flows_wanted() && flows_wanted() > flows_room(dataplane))
 		result = fail(
 			error, -EEXIST,
 			"the table of flows is there already, and has room for %u: to make a larger one, detach and "
@@ -88,14 +91,11 @@ int dataplane_open(const char *dir, enum dataplane_access access, struct datapla
 	dataplane->lock = -1;
 	for (int i = 0; i < MAP_COUNT; i++)
 		dataplane->fd[i] = -1;
-	dataplane->cpus = libbpf_num_possible_cpus();
 	len = strlen(dir);
 	while (len > 1 && dir[len - 1] == '/')
 		len--;
 	if (snprintf(dataplane->dir, sizeof(dataplane->dir), "%.*s", (int)len, dir) >= (int)sizeof(dataplane->dir))
 		result = fail(error, -ENAMETOOLONG, "the path %s is too long", dir);
-	else if (dataplane->cpus < 0)
-		result = fail(error, dataplane->cpus, "cannot count the CPUs: %s", explain_errno(dataplane->cpus));
 	else
 		result = directory_check(dataplane->dir, error);
 	if (!result && access != DATAPLANE_READ)
@@ -132,10 +132,9 @@ void dataplane_release(struct dataplane *dataplane)
 		munmap(dataplane->settings, sizeof(struct canary_settings));
 	if (dataplane->services)
 		munmap(dataplane->services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	if (dataplane->configs)
-		munmap(dataplane->configs, CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
-	if (dataplane->backends)
-		munmap(dataplane->backends, CANARY_MAX_BACKENDS * sizeof(struct canary_backend));
+	mapped_free(dataplane->configs);
+	mapped_free(dataplane->backends);
+	mapped_free(dataplane->arena);
 	if (dataplane->interfaces)
 		munmap(dataplane->interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
 	for (int i = 0; i < MAP_COUNT; i++)

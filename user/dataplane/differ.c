@@ -26,7 +26,7 @@ bool backend_differs(const struct backend_model *a, const struct backend_model *
 	       a->server_id_length != b->server_id_length || memcmp(&a->server_id, &b->server_id, sizeof(a->server_id));
 }
 
-static bool backends_differ(const struct service_model *a, const struct service_model *b)
+bool backends_differ(const struct service_model *a, const struct service_model *b)
 {
 	if (a->backend_count != b->backend_count)
 		return true;

@@ -20,47 +20,56 @@ static int find_segment(const struct dataplane *dataplane, const struct canary_c
 	return cohort & 1;
 }
 
-int dataplane_explain(struct dataplane *dataplane, const struct service_model *service,
-		      const struct canary_addr *client, int client_port, int port, struct explanation *ret,
-		      struct error *error)
+/* By this record; `flow`: the key of its entry, if it has one. */
+static int explain(const struct dataplane *dataplane, const struct service_model *service,
+		   const struct canary_config *config, const struct canary_flow_key *flow, struct explanation *ret,
+		   struct error *error)
 {
-	const struct canary_config config = *record_at(dataplane, service->id, canary_word_now(service->word));
-	struct canary_tuple tuple = {.client = *client,
+	struct canary_tuple tuple = {.client = flow->client,
 				     .service = service->addr,
-				     .client_port = htons(client_port),
-				     .port = htons(port),
+				     .client_port = flow->client_port,
+				     .port = flow->port,
 				     .proto = service->proto};
-	struct canary_flow_key key = {
-		.client = *client, .service = service->id, .client_port = htons(client_port), .port = htons(port)};
 	struct canary_hashes hashes =
-		canary_hashes(&dataplane->settings->keys, &tuple, config.affinity, !service->port);
+		canary_hashes(&dataplane->settings->keys, &tuple, config->affinity, !service->port);
 	bool stopped = service->word & CANARY_WORD_STOPPED;
 	struct canary_choice choice =
-		canary_choose(&config, &hashes, find_segment(dataplane, &config, client), stopped);
-	struct explanation explanation = {.bucket = canary_bucket(&hashes, config.salt),
-					  .threshold = config.threshold,
+		canary_choose(config, &hashes, find_segment(dataplane, config, &flow->client), stopped);
+	struct explanation explanation = {.bucket = canary_bucket(&hashes, config->salt),
+					  .threshold = config->threshold,
 					  .wanted = choice.wanted,
 					  .cohort = choice.cohort,
 					  .segment = choice.why == CANARY_WHY_SEGMENT,
 					  .slot = choice.slot,
-					  .ring_size = config.ring[choice.cohort & 1].size,
+					  .ring_size = config->ring[choice.cohort & 1].size,
 					  .stopped = stopped};
-	struct arena_window window;
-	struct canary_flow flow;
-	int result;
+	struct canary_flow entry;
+	const __u64 *word;
 
 	if (choice.word) {
-		result = arena_open(dataplane, choice.word, 1, false, &window);
-		if (result)
-			return fail(error, result, "cannot map the arena: %s", explain_errno(result));
-		explanation.backend = canary_ring_backend(window.words[0], choice.slot);
-		arena_close(&window);
+		word = words_at(dataplane, choice.word, 1);
+		if (!word)
+			return fail(error, -errno, "cannot map the arena: %s", explain_errno(errno));
+		explanation.backend = canary_ring_backend(*word, choice.slot);
 	}
-	if (!flows_find(dataplane, &key, canary_shard(&hashes), &flow)) {
+	if (!flows_find(dataplane, flow, canary_shard(&hashes), &entry)) {
 		explanation.tracked = true;
-		explanation.tracked_cohort = flow.flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
-		explanation.tracked_backend = flow.backend;
+		explanation.tracked_cohort = entry.flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
+		explanation.tracked_backend = entry.backend;
 	}
 	*ret = explanation;
 	return 0;
+}
+
+int dataplane_explain(struct dataplane *dataplane, const struct service_model *service,
+		      const struct canary_addr *client, int client_port, int port, struct explanation *ret,
+		      struct error *error)
+{
+	const struct canary_config *records = records_of(dataplane, service->id);
+	const struct canary_flow_key flow = {
+		.client = *client, .service = service->id, .client_port = htons(client_port), .port = htons(port)};
+
+	if (!records)
+		return fail(error, -errno, "cannot map the configurations: %s", explain_errno(errno));
+	return explain(dataplane, service, &records[canary_word_now(service->word)], &flow, ret, error);
 }

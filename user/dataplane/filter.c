@@ -55,7 +55,7 @@ int filter_fill(const struct dataplane *dataplane)
 	return 0;
 }
 
-static void collect(const struct dataplane *dataplane, __u64 *words)
+static void collect(const struct dataplane *dataplane, const struct canary_backend *backends, __u64 *words)
 {
 	for (__u32 i = 1; i < CANARY_MAX_SERVICES; i++) {
 		const struct canary_service *service = &dataplane->services[i];
@@ -64,7 +64,7 @@ static void collect(const struct dataplane *dataplane, __u64 *words)
 			set(words, CANARY_FILTER_SERVICE, &service->key.addr, service->key.port, service->key.proto);
 	}
 	for (__u32 i = 1; i < CANARY_MAX_BACKENDS; i++) {
-		const struct canary_backend *backend = &dataplane->backends[i];
+		const struct canary_backend *backend = &backends[i];
 
 		if (backend->flags & CANARY_BACKEND_LIVE)
 			set(words, CANARY_FILTER_BACKEND, &backend->addr, backend->port,
@@ -74,8 +74,12 @@ static void collect(const struct dataplane *dataplane, __u64 *words)
 
 int filter_renew(const struct dataplane *dataplane)
 {
-	__u64 *wanted = calloc(WORDS, sizeof(*wanted)), *words;
+	const struct canary_backend *backends = all_backends(dataplane);
+	__u64 *wanted, *words;
 
+	if (!backends)
+		return -errno;
+	wanted = calloc(WORDS, sizeof(*wanted));
 	if (!wanted)
 		return -ENOMEM;
 	words = open_words(dataplane);
@@ -83,7 +87,7 @@ int filter_renew(const struct dataplane *dataplane)
 		free(wanted);
 		return -errno;
 	}
-	collect(dataplane, wanted);
+	collect(dataplane, backends, wanted);
 	for (size_t i = 0; i < WORDS; i++)
 		if (words[i] != wanted[i])
 			__atomic_store_n(&words[i], wanted[i], __ATOMIC_RELAXED);

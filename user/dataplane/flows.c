@@ -138,27 +138,25 @@ static struct flow describe(const struct canary_flow_key *key, const struct cana
 }
 
 /* Is the entry still in force? The sweeper takes the others away soon. */
-static bool entry_lives(const struct dataplane *dataplane, const struct canary_flow *entry)
+static bool entry_lives(const struct canary_backend *backend, const struct canary_flow *entry)
 {
-	const struct canary_backend *backend = &dataplane->backends[entry->backend % CANARY_MAX_BACKENDS];
-
 	return backend->generation == entry->generation && backend->flags & CANARY_BACKEND_LIVE &&
 	       !(entry->flags & CANARY_FLOW_RESET);
 }
 
 struct walk {
+	const struct canary_backend *backends; /* all */
 	int (*call)(const struct flow *flow, void *arg);
 	bool (*match)(const struct flow *flow, void *arg); /* set: the flows that match are forgotten */
 	void *arg;
 	long forgotten;
 };
 
-static int visit(const struct dataplane *dataplane, int fd, const struct canary_flow_key *key,
-		 struct canary_flow *entry, struct walk *walk)
+static int visit(int fd, const struct canary_flow_key *key, struct canary_flow *entry, struct walk *walk)
 {
 	struct flow flow = describe(key, entry, monotonic_ns());
 
-	if (!entry_lives(dataplane, entry))
+	if (!entry_lives(&walk->backends[entry->backend % CANARY_MAX_BACKENDS], entry))
 		return 0;
 	if (!walk->match)
 		return walk->call(&flow, walk->arg);
@@ -179,6 +177,9 @@ static int walk_flows(struct dataplane *dataplane, struct walk *walk)
 	struct canary_flow *flows = calloc(room + 1, sizeof(*flows));
 	int result = keys && flows ? 0 : -ENOMEM;
 
+	walk->backends = all_backends(dataplane);
+	if (!walk->backends)
+		result = -errno;
 	for (__u32 number = 0; !result && number < CANARY_FLOW_SHARDS; number++) {
 		int fd = open_shard(dataplane, number);
 		int count = fd < 0 ? fd : read_shard(fd, room, keys, flows);
@@ -186,7 +187,7 @@ static int walk_flows(struct dataplane *dataplane, struct walk *walk)
 		if (count < 0)
 			result = count;
 		for (int i = 0; !result && i < count; i++)
-			result = visit(dataplane, fd, &keys[i], &flows[i], walk);
+			result = visit(fd, &keys[i], &flows[i], walk);
 		if (fd >= 0)
 			close(fd);
 	}
@@ -213,6 +214,7 @@ long dataplane_flush_flows(struct dataplane *dataplane, bool (*match)(const stru
 int flows_find(const struct dataplane *dataplane, const struct canary_flow_key *key, __u32 shard,
 	       struct canary_flow *ret)
 {
+	const struct canary_backend *backend;
 	struct canary_flow flow;
 	int fd = open_shard(dataplane, shard);
 	int result = fd < 0 ? fd : 0;
@@ -222,23 +224,30 @@ int flows_find(const struct dataplane *dataplane, const struct canary_flow_key *
 		result = -errno;
 	if (fd >= 0)
 		close(fd);
-	if (!result && !entry_lives(dataplane, &flow))
-		result = -ENOENT;
-	if (!result)
-		*ret = flow;
-	return result;
+	if (result)
+		return result;
+	backend = backend_at(dataplane, flow.backend);
+	if (!backend)
+		return -errno;
+	if (!entry_lives(backend, &flow))
+		return -ENOENT;
+	*ret = flow;
+	return 0;
 }
 
 int dataplane_window(struct dataplane *dataplane, const struct service_model *service, struct window *ret)
 {
 	const struct canary_service *state = &dataplane->services[service->id];
 	__u64 word = *(const volatile __u64 *)&state->word;
-	const struct canary_config *now = record_at(dataplane, service->id, canary_word_now(word));
+	const struct canary_config *records = records_of(dataplane, service->id), *now;
 	struct window window = {.open = word & CANARY_WORD_OPEN, .held = state->flows};
 	struct canary_cohort_counters counters;
-	__u64 last = state->changed_ns > state->skipped_ns ? state->changed_ns : state->skipped_ns;
-	__u64 limit = state->opened_ns + now->max_window * 1000000000ULL;
+	__u64 last = state->changed_ns > state->skipped_ns ? state->changed_ns : state->skipped_ns, limit;
 
+	if (!records)
+		return -errno;
+	now = &records[canary_word_now(word)];
+	limit = state->opened_ns + now->max_window * 1000000000ULL;
 	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
 		int result = dataplane_cohort_counters(dataplane, service->id, cohort, &counters);
 

@@ -27,13 +27,16 @@ static __u64 lease_end(const struct canary_config *config, const struct canary_g
 static int record_now(const struct dataplane *dataplane, const struct service_model *service, __u64 *ret_word,
 		      struct canary_config *ret)
 {
+	const struct canary_config *records = records_of(dataplane, service->id);
 	__u64 word;
 
+	if (!records)
+		return -errno;
 	do {
 		word = word_of(dataplane, service->id);
 		if (!word)
 			return -ENOENT;
-		*ret = *record_at(dataplane, service->id, canary_word_now(word));
+		*ret = records[canary_word_now(word)];
 	} while (canary_word_now(word) != canary_word_now(word_of(dataplane, service->id)));
 	*ret_word = word;
 	return 0;
@@ -94,8 +97,10 @@ int dataplane_renew_lease(struct dataplane *dataplane, const struct service_mode
 	__u64 word;
 	int result = record_now(dataplane, service, &word, &config);
 
-	if (result)
+	if (result == -ENOENT)
 		return fail(error, result, "there is no service %s any more", service->name);
+	if (result)
+		return fail(error, result, "cannot map the configurations: %s", explain_errno(result));
 	if (!config.lease_ns)
 		return fail(error, -ENOENT, "%s has no lease: give it one with set-weight --lease", service->name);
 	result = array_open(dataplane, MAP_guards, service->id * sizeof(*guard), sizeof(*guard), true, &window);

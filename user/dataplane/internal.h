@@ -59,13 +59,13 @@ struct dataplane {
 	int lock; /* the directory, locked; -1 for readers */
 	__u32 abi; /* of the maps */
 	int fd[MAP_COUNT];
-	int cpus;
 	/* Whole arrays, mapped. */
 	struct canary_settings *settings;
 	struct canary_service *services;
-	struct canary_config *configs;
-	struct canary_backend *backends;
 	struct canary_interface *interfaces;
+	/* Large ones, mapped where they are looked at: records_of(), backend_at(), words_at(). */
+	struct mapped *configs, *backends, *arena;
+	__u64 quiet_ns; /* no packet reads any more what was taken out of force before that */
 };
 
 struct canary_bpf;
@@ -128,7 +128,9 @@ int flows_pin_missing(const struct dataplane *dataplane, struct error *error);
 __u64 flows_memory(const struct dataplane *dataplane); /* of the table's shards, in bytes */
 __u32 flows_room(const struct dataplane *dataplane); /* how many each of them holds; 0: cannot be told */
 __u32 flows_wanted(void); /* how many each is to hold, as dataplane_use_max_flows() said; 0: it did not */
-__u64 map_memory(int fd); /* counters.c: of one map */
+/* counters.c */
+__u64 map_memory(int fd); /* of one map */
+int counters_zero(const struct dataplane *dataplane, enum dataplane_map map, __u32 key, size_t size); /* on all CPUs */
 
 /* attach.c: the pinned link of an interface that is not in a chain: fd or -errno. */
 int attach_open_link(const struct dataplane *dataplane, const struct interface *interface);
@@ -179,7 +181,13 @@ extern const char *const object_trace_programs[];
 /* Why the kernel refused something, in words. */
 const char *explain_errno(int error);
 
-/* arena.c: a window on a part of a mapped array, or on the arena's words. Release with array_close(), arena_close(). */
+/* mapped.c: an array of which what is asked for is mapped, and stays so. NULL, with errno: it cannot be done. */
+struct mapped;
+struct mapped *mapped_reserve(int fd, size_t element, size_t count, bool write);
+void mapped_free(struct mapped *mapped);
+void *mapped_at(struct mapped *mapped, size_t index, size_t count); /* so many elements from there on */
+
+/* array.c: a window on a part of a mapped array, to be released with array_close(). */
 struct array_window {
 	void *map;
 	size_t length;
@@ -188,21 +196,19 @@ struct array_window {
 int array_open(const struct dataplane *dataplane, enum dataplane_map array, size_t start, size_t size, bool write,
 	       struct array_window *ret);
 void array_close(struct array_window *window);
-struct arena_window {
-	struct array_window array;
-	__u64 *words;
-};
-int arena_open(const struct dataplane *dataplane, __u32 base, __u32 words, bool write, struct arena_window *ret);
-void arena_close(struct arena_window *window);
 
 /* occupied.c: which places of the shared arrays are in use, or may still be read by a packet on its way. */
 struct occupied;
-int occupied_find(struct dataplane *dataplane, struct occupied **ret);
+struct occupied *occupied_begin(struct dataplane *dataplane); /* NULL: out of memory */
 void occupied_free(struct occupied *occupied);
-/* Each takes a free place and marks it taken: its number, or 0 where all are taken (an arena extent of 0 words is 0 too). */
-__u32 occupied_take_service(struct occupied *occupied);
-__u32 occupied_take_backend(struct occupied *occupied);
-__u32 occupied_take_words(struct occupied *occupied, __u32 count);
+/* Each takes a free place and marks it taken. -ENOSPC: there is none; or what is taken cannot be seen. */
+int occupied_take_service(struct occupied *occupied, __u32 *ret);
+int occupied_take_backend(struct occupied *occupied, __u32 *ret);
+/* So many words of the arena, from *ret_base on; NULL: the same, in errno. */
+__u64 *occupied_take_words(struct occupied *occupied, __u32 count, __u32 *ret_base);
+/* May packets on their way still read what is out of force? Then waits until they do not: its places are free after that. */
+bool occupied_wait(struct dataplane *dataplane);
+/* Does a record name it? To be asked after words were taken. */
 bool occupied_has_segment_set(const struct occupied *occupied, __u32 set);
 /* Is this the first segment set of the change? Then sets of no record can go: later, those that it brings would, too. */
 bool occupied_first_segments(struct occupied *occupied);
@@ -210,7 +216,7 @@ bool occupied_first_segments(struct occupied *occupied);
  * A configuration record's slot of a service that no packet reads, other than `taken` (CANARY_CONFIGS: none); waits for
  * packets on their way where it must.
  */
-__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service, __u32 taken);
+__u32 occupied_free_slot(struct dataplane *dataplane, __u32 service, __u32 taken);
 
 /* record.c: builds a service's configuration record from the model. */
 int record_build(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *actual,
@@ -222,8 +228,8 @@ int record_zero_service(const struct dataplane *dataplane, __u32 service);
 /* record_guard.c: what is watched, and what the kernel does by itself. */
 #define FAILED_WORDS (CANARY_THRESHOLD_ONE / 64) /* of a bitmap of buckets with a failure */
 /* `now`: the record in force, NULL: the service is new. */
-int record_guard(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
-		 const struct service_model *desired, struct canary_config *config, struct error *error);
+int record_guard(struct occupied *occupied, const struct canary_config *now, const struct service_model *desired,
+		 struct canary_config *config, struct error *error);
 
 /* outcomes.c: the elements of `outcomes` and `histograms` that a service has, and what is in them. */
 /* Makes what is missing. `fresh`: a new service's, whatever was there. */
@@ -246,6 +252,7 @@ int guard_zero(const struct dataplane *dataplane, __u32 service);
 const struct service_model *find_by_id(const struct model *model, __u32 id);
 const struct backend_model *find_by_index(const struct service_model *service, __u32 index);
 bool backend_differs(const struct backend_model *a, const struct backend_model *b);
+bool backends_differ(const struct service_model *a, const struct service_model *b);
 bool services_differ(const struct service_model *actual, const struct service_model *desired);
 /* Other than in weight, salt, assignment and backends. */
 bool settings_differ(const struct service_model *a, const struct service_model *b);
@@ -275,9 +282,31 @@ static inline __u64 word_of(const struct dataplane *dataplane, __u32 service)
 	return *(const volatile __u64 *)&dataplane->services[service].word;
 }
 
-static inline struct canary_config *record_at(const struct dataplane *dataplane, __u32 service, __u32 slot)
+/* A service's, by slot. NULL, with errno: they cannot be mapped. So are those that follow. */
+static inline struct canary_config *records_of(const struct dataplane *dataplane, __u32 service)
 {
-	return &dataplane->configs[service * CANARY_CONFIGS + slot];
+	return mapped_at(dataplane->configs, service * CANARY_CONFIGS, CANARY_CONFIGS);
+}
+
+static inline struct canary_backend *backend_at(const struct dataplane *dataplane, __u32 index)
+{
+	return mapped_at(dataplane->backends, index % CANARY_MAX_BACKENDS, 1);
+}
+
+static inline __u64 *words_at(const struct dataplane *dataplane, __u32 base, __u32 count)
+{
+	return mapped_at(dataplane->arena, base, count);
+}
+
+/* To be called first by who looks at many: to map them one by one takes far longer. */
+static inline struct canary_config *all_records(const struct dataplane *dataplane)
+{
+	return mapped_at(dataplane->configs, 0, CANARY_MAX_SERVICES * CANARY_CONFIGS);
+}
+
+static inline struct canary_backend *all_backends(const struct dataplane *dataplane)
+{
+	return mapped_at(dataplane->backends, 0, CANARY_MAX_BACKENDS);
 }
 
 #endif

@@ -413,11 +413,12 @@ int object_open(struct dataplane *dataplane, struct canary_bpf **ret, struct err
 	libbpf_print_fn_t print = libbpf_set_print(object_keep_warning);
 	struct canary_bpf *skeleton = canary_bpf__open();
 	struct bpf_map *maps[MAP_COUNT];
-	int result = skeleton ? 0 : -errno;
+	int cpus = libbpf_num_possible_cpus();
+	int result = !skeleton ? -errno : cpus < 0 ? cpus : 0;
 
 	if (!result) {
 		memcpy(skeleton->rodata->sweep_build, CANARY_VERSION, sizeof(CANARY_VERSION));
-		skeleton->rodata->limit_cpus = dataplane->cpus;
+		skeleton->rodata->limit_cpus = cpus;
 		skeleton->rodata->route_jiffies = jiffies_per_second();
 		size_flows(dataplane, skeleton);
 		bpf_map__set_autocreate(skeleton->maps.flow_shard, false);

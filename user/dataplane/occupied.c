@@ -3,6 +3,9 @@
  * Nothing keeps a list of free places: what the state words name is occupied, all else is free. So whatever a command
  * prepared before it was killed is free again by itself. A record that was taken out of force a moment ago may still
  * be read by a packet on its way, and counts as occupied until that is over.
+ *
+ * To find what is taken is to look at all services, so it is done when somebody wants the first of a kind: a new weight
+ * wants none.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -15,7 +18,6 @@
 #include "canary/server_id.h"
 #include "dataplane/internal.h"
 
-#define LOOKS_OF_A_MAP 100
 #define GRACE_NS 1000000000ULL /* far longer than any run of the program */
 
 struct extent {
@@ -24,28 +26,52 @@ struct extent {
 };
 
 struct occupied {
+	struct dataplane *dataplane;
+	/* Of each kind, `next` is where to look on: nothing is freed meanwhile. 0: what is taken is not known yet. */
 	bool services[CANARY_MAX_SERVICES];
-	bool backends[CANARY_MAX_BACKENDS];
-	__u32 next_backend;
+	__u32 next_service;
 	struct extent *extents; /* sorted by base; may overlap */
 	size_t extent_count, extent_room;
-	size_t next_extent; /* first fit goes on from here: nothing is freed meanwhile */
+	size_t next_extent;
 	__u32 next_word;
 	__u32 *sets;
 	size_t set_count;
-	unsigned looks; /* into the arena */
-	struct arena_window arena; /* all of it, after many looks */
 	bool segments_begun;
-	bool packets_done; /* no packet reads a record any more that is out of force */
+	bool backends[CANARY_MAX_BACKENDS];
+	__u32 next_backend;
 };
 
-static bool record_in_use(const struct canary_service *service, __u32 slot, __u64 now_ns)
+/* Packets that are on their way may read what was taken out of force after that. */
+static __u64 grace_begin(const struct dataplane *dataplane)
+{
+	__u64 since_ns = monotonic_ns() - GRACE_NS;
+
+	return dataplane->quiet_ns > since_ns ? dataplane->quiet_ns : since_ns;
+}
+
+static bool record_in_use(const struct canary_service *service, __u32 slot, __u64 grace_ns)
 {
 	__u64 word = service->word;
 
 	if (word && (canary_word_now(word) == slot || canary_word_oldest(word) == slot))
 		return true;
-	return service->retired_ns[slot] && now_ns - service->retired_ns[slot] < GRACE_NS;
+	return service->retired_ns[slot] > grace_ns;
+}
+
+/* Calls for the records in use, of all services, until one call fails. */
+static int each_record(struct occupied *occupied,
+		       int (*call)(struct occupied *occupied, const struct canary_config *config))
+{
+	const struct dataplane *dataplane = occupied->dataplane;
+	const struct canary_config *configs = all_records(dataplane);
+	__u64 grace_ns = grace_begin(dataplane);
+	int result = configs ? 0 : -errno;
+
+	for (__u32 id = 1; !result && id < CANARY_MAX_SERVICES; id++)
+		for (__u32 slot = 0; !result && slot < CANARY_CONFIGS; slot++)
+			if (record_in_use(&dataplane->services[id], slot, grace_ns))
+				result = call(occupied, &configs[id * CANARY_CONFIGS + slot]);
+	return result;
 }
 
 static int add_extent(struct occupied *occupied, __u32 base, __u32 words)
@@ -79,30 +105,19 @@ static int add_set(struct occupied *occupied, __u32 set)
 	return 0;
 }
 
-static int add_members(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *config)
+static int add_members(struct occupied *occupied, const struct canary_config *config)
 {
-	struct arena_window window;
-	const __u64 *words;
-	int result = 0;
+	const __u64 *members = words_at(occupied->dataplane, config->members, config->member_count);
 
-	/* So many small windows cost as much as a window on everything, which then serves all that follow. */
-	if (++occupied->looks == LOOKS_OF_A_MAP)
-		result = arena_open(dataplane, 0, CANARY_ARENA_WORDS, false, &occupied->arena);
-	else if (occupied->looks < LOOKS_OF_A_MAP)
-		result = arena_open(dataplane, config->members, config->member_count, false, &window);
-	if (result)
-		return result;
-	words = occupied->arena.words ? occupied->arena.words + config->members : window.words;
+	if (!members)
+		return -errno;
 	for (__u32 i = 0; i < config->member_count; i++)
-		occupied->backends[CANARY_MEMBER_BACKEND(words[i]) % CANARY_MAX_BACKENDS] = true;
-	if (!occupied->arena.words)
-		arena_close(&window);
+		occupied->backends[CANARY_MEMBER_BACKEND(members[i]) % CANARY_MAX_BACKENDS] = true;
 	return 0;
 }
 
-static int add_record(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *config)
+static int add_record(struct occupied *occupied, const struct canary_config *config)
 {
-
 	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
 		const struct canary_ring *ring = &config->ring[cohort];
 		__u32 words = (ring->size + CANARY_RING_SLOTS_PER_WORD - 1) / CANARY_RING_SLOTS_PER_WORD;
@@ -110,12 +125,12 @@ static int add_record(struct dataplane *dataplane, struct occupied *occupied, co
 		if (add_extent(occupied, ring->base, words))
 			return -ENOMEM;
 	}
-	if (add_extent(occupied, config->members, canary_member_words(config)) ||
-	    add_extent(occupied, config->segments, config->segment_count * CANARY_SEGMENT_WORDS) ||
-	    add_extent(occupied, config->failed, config->failed ? FAILED_WORDS : 0) ||
-	    add_set(occupied, config->segment_set))
-		return -ENOMEM;
-	return config->member_count ? add_members(dataplane, occupied, config) : 0;
+	return add_extent(occupied, config->members, canary_member_words(config)) ||
+			       add_extent(occupied, config->segments, config->segment_count * CANARY_SEGMENT_WORDS) ||
+			       add_extent(occupied, config->failed, config->failed ? FAILED_WORDS : 0) ||
+			       add_set(occupied, config->segment_set)
+		       ? -ENOMEM
+		       : 0;
 }
 
 static int by_base(const void *a, const void *b)
@@ -125,75 +140,98 @@ static int by_base(const void *a, const void *b)
 	return x->base < y->base ? -1 : x->base > y->base;
 }
 
-int occupied_find(struct dataplane *dataplane, struct occupied **ret)
+static void know_services(struct occupied *occupied)
 {
-	struct occupied *occupied = calloc(1, sizeof(*occupied));
-	__u64 now_ns = monotonic_ns();
-	int result = occupied ? 0 : -ENOMEM;
+	__u64 grace_ns = grace_begin(occupied->dataplane);
 
-	for (__u32 id = 1; !result && id < CANARY_MAX_SERVICES; id++) {
-		const struct canary_service *service = &dataplane->services[id];
+	if (occupied->next_service)
+		return;
+	for (__u32 id = 1; id < CANARY_MAX_SERVICES; id++) {
+		const struct canary_service *service = &occupied->dataplane->services[id];
 
-		occupied->services[id] = service->word != 0;
-		for (__u32 slot = 0; !result && slot < CANARY_CONFIGS; slot++) {
-			if (!record_in_use(service, slot, now_ns))
-				continue;
-			occupied->services[id] = true;
-			result = add_record(dataplane, occupied, record_at(dataplane, id, slot));
-		}
+		occupied->services[id] = service->word;
+		for (__u32 slot = 0; !occupied->services[id] && slot < CANARY_CONFIGS; slot++)
+			occupied->services[id] = record_in_use(service, slot, grace_ns);
 	}
-	if (result) {
-		occupied_free(occupied);
+	occupied->next_service = 1;
+}
+
+static int know_arena(struct occupied *occupied)
+{
+	int result;
+
+	if (occupied->next_word)
+		return 0;
+	result = each_record(occupied, add_record);
+	if (result)
 		return result;
-	}
 	if (occupied->extent_count)
 		qsort(occupied->extents, occupied->extent_count, sizeof(*occupied->extents), by_base);
-	occupied->next_backend = 1;
 	occupied->next_word = 1; /* word 0 is "none" */
-	*ret = occupied;
 	return 0;
+}
+
+static int know_backends(struct occupied *occupied)
+{
+	int result;
+
+	if (occupied->next_backend)
+		return 0;
+	result = each_record(occupied, add_members);
+	if (!result)
+		occupied->next_backend = 1;
+	return result;
+}
+
+struct occupied *occupied_begin(struct dataplane *dataplane)
+{
+	struct occupied *occupied = calloc(1, sizeof(*occupied));
+
+	if (occupied)
+		occupied->dataplane = dataplane;
+	return occupied;
 }
 
 void occupied_free(struct occupied *occupied)
 {
 	if (!occupied)
 		return;
-	if (occupied->arena.words)
-		arena_close(&occupied->arena);
 	free(occupied->extents);
 	free(occupied->sets);
 	free(occupied);
 }
 
-__u32 occupied_take_service(struct occupied *occupied)
+int occupied_take_service(struct occupied *occupied, __u32 *ret)
 {
-	for (__u32 id = 1; id < CANARY_MAX_SERVICES; id++) {
-		if (occupied->services[id])
+	know_services(occupied);
+	for (; occupied->next_service < CANARY_MAX_SERVICES; occupied->next_service++) {
+		if (occupied->services[occupied->next_service])
 			continue;
-		occupied->services[id] = true;
-		return id;
+		*ret = occupied->next_service++;
+		return 0;
 	}
-	return 0;
+	return -ENOSPC;
 }
 
-__u32 occupied_take_backend(struct occupied *occupied)
+int occupied_take_backend(struct occupied *occupied, __u32 *ret)
 {
-	for (; occupied->next_backend < CANARY_MAX_BACKENDS; occupied->next_backend++) {
+	int result = know_backends(occupied);
+
+	for (; !result && occupied->next_backend < CANARY_MAX_BACKENDS; occupied->next_backend++) {
 		if (occupied->backends[occupied->next_backend])
 			continue;
-		occupied->backends[occupied->next_backend] = true;
-		return occupied->next_backend++;
+		*ret = occupied->next_backend++;
+		return 0;
 	}
-	return 0;
+	return result ? result : -ENOSPC;
 }
 
-__u32 occupied_take_words(struct occupied *occupied, __u32 count)
+__u64 *occupied_take_words(struct occupied *occupied, __u32 count, __u32 *ret_base)
 {
+	int result = know_arena(occupied);
 	__u32 base = occupied->next_word;
 
-	if (!count)
-		return 0;
-	while (occupied->next_extent < occupied->extent_count) {
+	while (!result && occupied->next_extent < occupied->extent_count) {
 		const struct extent *next = &occupied->extents[occupied->next_extent];
 
 		if (base + count <= next->base)
@@ -202,10 +240,13 @@ __u32 occupied_take_words(struct occupied *occupied, __u32 count)
 			base = next->base + next->words;
 		occupied->next_extent++;
 	}
-	if (base + count > CANARY_ARENA_WORDS)
-		return 0;
+	if (result || base + count > CANARY_ARENA_WORDS) {
+		errno = result ? -result : ENOSPC;
+		return NULL;
+	}
 	occupied->next_word = base + count;
-	return base;
+	*ret_base = base;
+	return words_at(occupied->dataplane, base, count);
 }
 
 bool occupied_has_segment_set(const struct occupied *occupied, __u32 set)
@@ -224,25 +265,51 @@ bool occupied_first_segments(struct occupied *occupied)
 	return first;
 }
 
-__u32 occupied_free_slot(const struct dataplane *dataplane, struct occupied *occupied, __u32 service, __u32 taken)
+/*
+ * Programs run as RCU readers, and membarrier waits for all that there are now: once for transitions that have noted the
+ * time and not changed the word yet, and then for packets that had read the word before that. Without membarrier the
+ * time itself has to pass.
+ */
+static void wait_for_packets(struct dataplane *dataplane)
+{
+	__u64 now_ns = monotonic_ns();
+	int result = 0;
+
+	for (int i = 0; !result && i < 2; i++)
+		result = syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	if (result)
+		usleep(GRACE_NS / 1000);
+	dataplane->quiet_ns = now_ns;
+}
+
+__u32 occupied_free_slot(struct dataplane *dataplane, __u32 service, __u32 taken)
 {
 	const struct canary_service *state = &dataplane->services[service];
 	__u32 candidate = CANARY_CONFIGS;
+	__u64 grace_ns = grace_begin(dataplane);
 
 	for (__u32 slot = 0; slot < CANARY_CONFIGS; slot++) {
 		if (slot == taken)
 			continue;
-		if (!record_in_use(state, slot, monotonic_ns()))
+		if (!record_in_use(state, slot, grace_ns))
 			return slot;
 		if (canary_word_now(state->word) != slot && canary_word_oldest(state->word) != slot)
 			candidate = slot;
 	}
-	/*
-	 * Many changes within a second. Programs run as RCU readers, so when all readers that there are now are done,
-	 * nobody reads a record that is out of force. Without membarrier the time itself has to pass.
-	 */
-	if (!occupied->packets_done && syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		usleep(GRACE_NS / 1000);
-	occupied->packets_done = true;
+	/* Many changes within a second. */
+	wait_for_packets(dataplane);
 	return candidate;
+}
+
+bool occupied_wait(struct dataplane *dataplane)
+{
+	__u64 grace_ns = grace_begin(dataplane);
+
+	for (__u32 id = 1; id < CANARY_MAX_SERVICES; id++)
+		for (__u32 slot = 0; slot < CANARY_CONFIGS; slot++)
+			if (dataplane->services[id].retired_ns[slot] > grace_ns) {
+				wait_for_packets(dataplane);
+				return true;
+			}
+	return false;
 }

@@ -12,26 +12,21 @@
 static int read_members(const struct dataplane *dataplane, const struct canary_config *config,
 			struct service_model *service)
 {
-	struct arena_window window;
-	const __u64 *ids;
-	int result;
+	const __u64 *members, *ids;
 
 	if (!config->member_count)
 		return 0;
-	result = arena_open(dataplane, config->members, canary_member_words(config), false, &window);
-	if (result)
-		return result;
-	ids = window.words + config->member_count;
-	for (__u32 i = 0; !result && i < config->member_count; i++) {
-		__u64 member = window.words[i];
-		const struct canary_backend *place =
-			&dataplane->backends[CANARY_MEMBER_BACKEND(member) % CANARY_MAX_BACKENDS];
+	members = words_at(dataplane, config->members, canary_member_words(config));
+	if (!members)
+		return -errno;
+	ids = members + config->member_count;
+	for (__u32 i = 0; i < config->member_count; i++) {
+		__u64 member = members[i];
+		const struct canary_backend *place = backend_at(dataplane, CANARY_MEMBER_BACKEND(member));
 		struct backend_model *backend = service_add_backend(service);
 
-		if (!backend) {
-			result = -ENOMEM;
-			break;
-		}
+		if (!place || !backend)
+			return -ENOMEM;
 		backend->addr = place->addr;
 		backend->tunnel_source = place->tunnel_source;
 		backend->port = ntohs(place->port);
@@ -45,35 +40,29 @@ static int read_members(const struct dataplane *dataplane, const struct canary_c
 			backend->server_id_length = config->id_length;
 		}
 	}
-	arena_close(&window);
-	return result;
+	return 0;
 }
 
 static int read_segments(const struct dataplane *dataplane, const struct canary_config *config,
 			 struct service_model *service)
 {
-	struct arena_window window;
-	int result;
+	const __u64 *words;
 
 	if (!config->segment_count)
 		return 0;
-	result = arena_open(dataplane, config->segments, config->segment_count * CANARY_SEGMENT_WORDS, false, &window);
-	if (result)
-		return result;
-	for (__u32 i = 0; i < config->segment_count; i++) {
-		const __u64 *words = window.words + (size_t)i * CANARY_SEGMENT_WORDS;
+	words = words_at(dataplane, config->segments, config->segment_count * CANARY_SEGMENT_WORDS);
+	if (!words)
+		return -errno;
+	for (__u32 i = 0; i < config->segment_count; i++, words += CANARY_SEGMENT_WORDS) {
 		struct segment_model *segment = service_add_segment(service);
 
-		if (!segment) {
-			result = -ENOMEM;
-			break;
-		}
+		if (!segment)
+			return -ENOMEM;
 		memcpy(&segment->addr, words, sizeof(segment->addr));
 		segment->prefix_len = words[2] & 0xff;
 		segment->cohort = words[2] >> 8 & 1;
 	}
-	arena_close(&window);
-	return result;
+	return 0;
 }
 
 static int reset_after(const struct canary_config *config)
@@ -101,9 +90,13 @@ static int read_service(const struct dataplane *dataplane, __u32 id, __u32 slot,
 			struct service_model *service)
 {
 	const struct canary_service *state = &dataplane->services[id];
-	struct canary_config config = *record_at(dataplane, id, slot);
+	const struct canary_config *records = records_of(dataplane, id);
+	struct canary_config config;
 	int result;
 
+	if (!records)
+		return -errno;
+	config = records[slot];
 	memcpy(service->name, state->name, sizeof(service->name));
 	service->name[sizeof(service->name) - 1] = 0;
 	service->addr = state->key.addr;
@@ -164,6 +157,8 @@ static int read_services(struct dataplane *dataplane, const char *name, bool mem
 	struct model model = {};
 	int result = 0;
 
+	if (!name && (!all_records(dataplane) || (members && !all_backends(dataplane))))
+		result = -errno;
 	for (__u32 id = 1; !result && id < CANARY_MAX_SERVICES; id++) {
 		const struct canary_service *state = &dataplane->services[id];
 

@@ -7,25 +7,18 @@
 
 #include <bpf/bpf.h>
 
+#include "canary/select.h"
 #include "core/maglev.h"
 #include "core/server_id.h"
 #include "core/text.h"
 #include "dataplane/internal.h"
 
-static int no_room(struct error *error, const struct service_model *service, const char *what)
+static int no_room(struct error *error, int result, const struct service_model *service, const char *what)
 {
+	if (result != -ENOSPC)
+		return fail(error, result, "%s: cannot see what room is left for its %s: %s", service->name, what,
+			    explain_errno(result));
 	return fail(error, -ENOSPC, "%s: no room is left for its %s: nothing was changed", service->name, what);
-}
-
-static int zero_counters(const struct dataplane *dataplane, enum dataplane_map map, __u32 key, size_t size)
-{
-	void *zeros = calloc(dataplane->cpus, size);
-	int result = -ENOMEM;
-
-	if (zeros)
-		result = bpf_map_update_elem(dataplane->fd[map], &key, zeros, BPF_ANY) ? -errno : 0;
-	free(zeros);
-	return result;
 }
 
 int record_zero_service(const struct dataplane *dataplane, __u32 service)
@@ -33,7 +26,7 @@ int record_zero_service(const struct dataplane *dataplane, __u32 service)
 	int result = 0;
 
 	for (__u32 cohort = 0; !result && cohort < CANARY_COHORTS; cohort++)
-		result = zero_counters(dataplane, MAP_cohort_counters, service * CANARY_COHORTS + cohort,
+		result = counters_zero(dataplane, MAP_cohort_counters, service * CANARY_COHORTS + cohort,
 				       sizeof(struct canary_cohort_counters));
 	return result;
 }
@@ -46,21 +39,24 @@ static int place_backends(struct dataplane *dataplane, struct occupied *occupied
 		struct backend_model *backend = &service->backends[i];
 		struct canary_backend *place;
 		__u32 index;
+		int result;
 
 		if (backend->index)
 			continue;
-		index = occupied_take_backend(occupied);
-		if (!index)
-			return no_room(error, service, "backends");
-		place = &dataplane->backends[index];
+		result = occupied_take_backend(occupied, &index);
+		if (result)
+			return no_room(error, result, service, "backends");
+		place = backend_at(dataplane, index);
+		if (!place)
+			return fail(error, -errno, "cannot map the backends: %s", explain_errno(errno));
 		*place = (struct canary_backend){.addr = backend->addr,
 						 .tunnel_source = backend->tunnel_source,
 						 .port = htons(backend->port),
 						 .flags = CANARY_BACKEND_LIVE,
 						 .service = service->id,
 						 .generation = place->generation + 1};
-		if (zero_counters(dataplane, MAP_backend_counters, index, sizeof(struct canary_backend_counters)))
-			return no_room(error, service, "backends' counters");
+		if (counters_zero(dataplane, MAP_backend_counters, index, sizeof(struct canary_backend_counters)))
+			return no_room(error, -ENOSPC, service, "backends' counters");
 		backend->index = index;
 	}
 	return 0;
@@ -69,33 +65,34 @@ static int place_backends(struct dataplane *dataplane, struct occupied *occupied
 static int write_members(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
 			 struct canary_config *config, struct error *error)
 {
-	struct arena_window window;
-	int result;
+	__u64 *words;
 
 	config->member_count = service->backend_count;
-	config->members = occupied_take_words(occupied, canary_member_words(config));
 	if (!config->member_count)
 		return 0;
-	if (!config->members)
-		return no_room(error, service, "list of backends");
-	result = arena_open(dataplane, config->members, canary_member_words(config), true, &window);
-	if (result)
-		return fail(error, result, "cannot map the arena: %s", explain_errno(result));
+	words = occupied_take_words(occupied, canary_member_words(config), &config->members);
+	if (!words)
+		return no_room(error, -errno, service, "list of backends");
 	for (size_t i = 0; i < service->backend_count; i++) {
 		const struct backend_model *backend = &service->backends[i];
 
-		window.words[i] = backend->index | (__u64)backend->weight << 16 |
-				  (backend->cohort == CANARY_CANARY ? CANARY_MEMBER_CANARY : 0) |
-				  (backend->draining ? CANARY_MEMBER_DRAINING : 0);
+		words[i] = backend->index | (__u64)backend->weight << 16 |
+			   (backend->cohort == CANARY_CANARY ? CANARY_MEMBER_CANARY : 0) |
+			   (backend->draining ? CANARY_MEMBER_DRAINING : 0);
 	}
 	if (config->affinity == CANARY_AFFINITY_QUIC &&
-	    server_id_table(service, &dataplane->settings->keys, window.words + config->member_count))
-		result = fail(error, -ENOSPC,
-			      "%s: the table of its backends' server ids has no room for these: give "
-			      "some other ones",
-			      service->name);
-	arena_close(&window);
-	return result;
+	    server_id_table(service, &dataplane->settings->keys, words + config->member_count))
+		return fail(error, -ENOSPC,
+			    "%s: the table of its backends' server ids has no room for these: give "
+			    "some other ones",
+			    service->name);
+	return 0;
+}
+
+/* Is the list of backends the same, with what else is written beside it? */
+static bool same_list(const struct service_model *a, const struct service_model *b)
+{
+	return !backends_differ(a, b) && a->affinity == b->affinity && a->id_length == b->id_length;
 }
 
 /* Do both list the same backends of a cohort with the same weights? Then the ring is the same as well. */
@@ -117,13 +114,13 @@ static bool same_members(const struct service_model *a, const struct service_mod
 	return true;
 }
 
-static int write_ring(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
+static int write_ring(struct occupied *occupied, const struct service_model *service,
 		      const struct maglev_backend *members, size_t count, struct canary_ring *ret, struct error *error)
 {
 	__u32 size = maglev_size(members, count);
-	__u32 words = (size + CANARY_RING_SLOTS_PER_WORD - 1) / CANARY_RING_SLOTS_PER_WORD;
-	__u16 *slots = calloc(words, CANARY_RING_SLOTS_PER_WORD * sizeof(*slots));
-	struct arena_window window;
+	__u32 word_count = (size + CANARY_RING_SLOTS_PER_WORD - 1) / CANARY_RING_SLOTS_PER_WORD;
+	__u16 *slots = calloc(word_count, CANARY_RING_SLOTS_PER_WORD * sizeof(*slots));
+	__u64 *words;
 	int result = -ENOMEM;
 
 	if (slots)
@@ -134,31 +131,25 @@ static int write_ring(struct dataplane *dataplane, struct occupied *occupied, co
 		goto out;
 	}
 	ret->size = size;
-	ret->base = occupied_take_words(occupied, words);
-	if (!ret->base) {
-		result = no_room(error, service, "ring of backends");
+	words = occupied_take_words(occupied, word_count, &ret->base);
+	if (!words) {
+		result = no_room(error, -errno, service, "ring of backends");
 		goto out;
 	}
-	result = arena_open(dataplane, ret->base, words, true, &window);
-	if (result) {
-		result = fail(error, result, "cannot map the arena: %s", explain_errno(result));
-		goto out;
-	}
-	for (__u32 word = 0; word < words; word++) {
+	for (__u32 word = 0; word < word_count; word++) {
 		__u64 packed = 0;
 
 		for (int i = 0; i < CANARY_RING_SLOTS_PER_WORD; i++)
 			packed |= (__u64)slots[word * CANARY_RING_SLOTS_PER_WORD + i] << i * 16;
-		window.words[word] = packed;
+		words[word] = packed;
 	}
-	arena_close(&window);
 out:
 	free(slots);
 	return result;
 }
 
-static int build_ring(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
-		      enum canary_cohort cohort, struct canary_ring *ret, struct error *error)
+static int build_ring(struct occupied *occupied, const struct service_model *service, enum canary_cohort cohort,
+		      struct canary_ring *ret, struct error *error)
 {
 	size_t count = service_backends_up(service, cohort), n = 0;
 	struct maglev_backend *members;
@@ -179,7 +170,7 @@ static int build_ring(struct dataplane *dataplane, struct occupied *occupied, co
 							       .weight = backend->weight,
 							       .value = backend->index};
 	}
-	result = write_ring(dataplane, occupied, service, members, count, ret, error);
+	result = write_ring(occupied, service, members, count, ret, error);
 	free(members);
 	return result;
 }
@@ -219,37 +210,31 @@ static int sweep_segments(struct dataplane *dataplane, const struct occupied *oc
 static int write_segments(struct dataplane *dataplane, struct occupied *occupied, const struct service_model *service,
 			  struct canary_config *config, struct error *error)
 {
-	struct arena_window window;
-	int result;
+	__u64 *words;
 
 	config->segment_count = service->segment_count;
 	config->segment_set = 0;
 	config->segments = 0;
 	if (!service->segment_count)
 		return 0;
+	words = occupied_take_words(occupied, service->segment_count * CANARY_SEGMENT_WORDS, &config->segments);
+	if (!words)
+		return no_room(error, -errno, service, "list of segments");
 	if (occupied_first_segments(occupied))
 		sweep_segments(dataplane, occupied);
 	config->segment_set = dataplane->settings->next_segment_set++;
-	config->segments = occupied_take_words(occupied, service->segment_count * CANARY_SEGMENT_WORDS);
-	if (!config->segments)
-		return no_room(error, service, "list of segments");
-	result = arena_open(dataplane, config->segments, service->segment_count * CANARY_SEGMENT_WORDS, true, &window);
-	if (result)
-		return fail(error, result, "cannot map the arena: %s", explain_errno(result));
-	for (size_t i = 0; !result && i < service->segment_count; i++) {
+	for (size_t i = 0; i < service->segment_count; i++, words += CANARY_SEGMENT_WORDS) {
 		const struct segment_model *segment = &service->segments[i];
 		struct canary_segment_key key = {
 			.prefixlen = 32 + segment->prefix_len, .set = config->segment_set, .addr = segment->addr};
-		__u64 *words = window.words + i * CANARY_SEGMENT_WORDS;
 		__u32 cohort = segment->cohort;
 
 		memcpy(words, &segment->addr, sizeof(segment->addr));
 		words[2] = segment->prefix_len | (__u64)cohort << 8;
 		if (bpf_map_update_elem(dataplane->fd[MAP_segments], &key, &cohort, BPF_ANY))
-			result = no_room(error, service, "segments");
+			return no_room(error, -ENOSPC, service, "segments");
 	}
-	arena_close(&window);
-	return result;
+	return 0;
 }
 
 struct canary_config record_materialise(const struct canary_config *stopped)
@@ -285,22 +270,27 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 				       .salt_number = desired->salt_number,
 				       .idle_timeout = desired->idle_timeout,
 				       .max_window = desired->max_window};
-	const struct canary_config *now = NULL;
+	const struct canary_config *records = actual ? records_of(dataplane, actual->id) : NULL;
+	const struct canary_config *now = records ? &records[canary_word_now(actual->word)] : NULL;
 	int result;
 
-	if (actual)
-		now = record_at(dataplane, actual->id, actual->word & CANARY_WORD_SLOT_MASK);
+	if (actual && !records)
+		return fail(error, -errno, "cannot map the configurations: %s", explain_errno(errno));
 	desired->salt = config.salt;
 	if (desired->reset_after != RESET_NEVER)
 		config.reset_ns = monotonic_ns() + desired->reset_after * 1000000000ULL;
 	result = place_backends(dataplane, occupied, desired, error);
-	if (!result)
+	if (now && same_list(actual, desired)) {
+		config.members = now->members;
+		config.member_count = now->member_count;
+	} else if (!result) {
 		result = write_members(dataplane, occupied, desired, &config, error);
+	}
 	for (int cohort = 0; !result && cohort < CANARY_COHORTS; cohort++) {
 		if (now && same_members(actual, desired, cohort))
 			config.ring[cohort] = now->ring[cohort];
 		else
-			result = build_ring(dataplane, occupied, desired, cohort, &config.ring[cohort], error);
+			result = build_ring(occupied, desired, cohort, &config.ring[cohort], error);
 	}
 	if (result)
 		return result;
@@ -312,7 +302,7 @@ int record_build(struct dataplane *dataplane, struct occupied *occupied, const s
 		result = write_segments(dataplane, occupied, desired, &config, error);
 	}
 	if (!result)
-		result = record_guard(dataplane, occupied, now, desired, &config, error);
+		result = record_guard(occupied, now, desired, &config, error);
 	if (!result)
 		*ret = config;
 	return result;

@@ -25,38 +25,25 @@ static void compute(int proto, struct canary_config *config)
 	config->limit = rule.limit;
 }
 
-static int take_failed(struct dataplane *dataplane, struct occupied *occupied, struct canary_config *config)
-{
-	struct arena_window window;
-	__u32 base = occupied_take_words(occupied, FAILED_WORDS);
-	int result;
-
-	if (!base)
-		return -ENOSPC;
-	result = arena_open(dataplane, base, FAILED_WORDS, true, &window);
-	if (result)
-		return result;
-	memset(window.words, 0, FAILED_WORDS * sizeof(*window.words));
-	arena_close(&window);
-	config->failed = base;
-	return 0;
-}
-
 /*
  * With affinity `client` an assignment counts each client's first failure. Where nothing is watched, nothing will be
  * counted, and an older bitmap only keeps saying that flows do not count each for itself: to stop takes no memory.
  */
-static int place_failed(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
-			struct canary_config *config)
+static int place_failed(struct occupied *occupied, const struct canary_config *now, struct canary_config *config)
 {
 	bool same = now && now->assignment == config->assignment;
+	__u64 *words;
 
 	if (config->affinity != CANARY_AFFINITY_CLIENT)
 		return 0;
 	config->failed = now ? now->failed : 0;
 	if (!config->watched[CANARY_CANARY] || (same && config->failed))
 		return 0;
-	return take_failed(dataplane, occupied, config);
+	words = occupied_take_words(occupied, FAILED_WORDS, &config->failed);
+	if (!words)
+		return -errno;
+	memset(words, 0, FAILED_WORDS * sizeof(*words));
+	return 0;
 }
 
 static void place_lease(const struct canary_config *now, const struct service_model *desired,
@@ -72,8 +59,8 @@ static void place_lease(const struct canary_config *now, const struct service_mo
 		config->lease_ns = monotonic_ns() + config->lease * 1000000000ULL;
 }
 
-int record_guard(struct dataplane *dataplane, struct occupied *occupied, const struct canary_config *now,
-		 const struct service_model *desired, struct canary_config *config, struct error *error)
+int record_guard(struct occupied *occupied, const struct canary_config *now, const struct service_model *desired,
+		 struct canary_config *config, struct error *error)
 {
 	int result;
 
@@ -86,7 +73,7 @@ int record_guard(struct dataplane *dataplane, struct occupied *occupied, const s
 	config->on_expiry = desired->on_expiry;
 	compute(desired->proto, config);
 	place_lease(now, desired, config);
-	result = place_failed(dataplane, occupied, now, config);
+	result = place_failed(occupied, now, config);
 	if (result == -ENOSPC)
 		return fail(error, result, "%s: no room is left for its clients' failures: nothing was changed",
 			    desired->name);

@@ -126,20 +126,24 @@ static char *line_after(char *line)
 	return end ? end + 1 : NULL;
 }
 
-/* The line that begins so, without what ends it; NULL: there is none. *ret_len is its length. */
+/*
+ * The line that begins so, without what ends it; NULL: there is none. *ret_len is its length. A service has one line, which is
+ * looked for by its name: services keep their order, by and large, so even where all have changed no line is looked at twice.
+ */
 static const char *old_find(struct old *old, const char *head, size_t head_len, size_t *ret_len)
 {
+	size_t name_len = strcspn(head, ",") + 1;
 	char *line = old->next, *end;
 
-	if (!line || strncmp(line, head, head_len))
-		for (line = old->text; line && strncmp(line, head, head_len);)
+	if (!line || strncmp(line, head, name_len))
+		for (line = old->text; line && strncmp(line, head, name_len);)
 			line = line_after(line);
 	end = line ? strchr(line, '\n') : NULL;
 	if (!end)
 		return NULL;
 	old->next = end + 1;
 	*ret_len = end - line - (end[-1] == ',');
-	return line;
+	return strncmp(line, head, head_len) ? NULL : line;
 }
 
 /* Its line of before is good if it is of the same epoch, and has a window if one is open. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Windows on parts of mapped arrays, for those that are too large, or too seldom needed, to be mapped whole. */
+/* Windows on parts of mapped arrays, for those that are seldom needed. */
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,19 +26,4 @@ int array_open(const struct dataplane *dataplane, enum dataplane_map array, size
 void array_close(struct array_window *window)
 {
 	munmap(window->map, window->length);
-}
-
-int arena_open(const struct dataplane *dataplane, __u32 base, __u32 words, bool write, struct arena_window *ret)
-{
-	int result = array_open(dataplane, MAP_arena, (size_t)base * sizeof(__u64), (size_t)words * sizeof(__u64),
-				write, &ret->array);
-
-	if (!result)
-		ret->words = ret->array.data;
-	return result;
-}
-
-void arena_close(struct arena_window *window)
-{
-	array_close(&window->array);
 }
