@@ -25,9 +25,9 @@
 #include "outcomes.h"
 #include "reasons.h"
 
-#define CANARY_ABI_VERSION 4
+#define CANARY_ABI_VERSION 5
 /* What dataplane_upgrade() can migrate from: maps of that version are those of this one, but for maps that it lacks. */
-#define CANARY_ABI_PREVIOUS 3
+#define CANARY_ABI_PREVIOUS 4
 
 enum canary_cohort {
 	CANARY_STABLE = 0,

@@ -44,17 +44,6 @@ int filter_add(const struct dataplane *dataplane, const struct model *model)
 	return 0;
 }
 
-int filter_fill(const struct dataplane *dataplane)
-{
-	__u64 *words = open_words(dataplane);
-
-	if (!words)
-		return -errno;
-	memset(words, 0xff, WORDS * sizeof(*words));
-	munmap(words, WORDS * sizeof(*words));
-	return 0;
-}
-
 static void collect(const struct dataplane *dataplane, const struct canary_backend *backends, __u64 *words)
 {
 	for (__u32 i = 1; i < CANARY_MAX_SERVICES; i++) {

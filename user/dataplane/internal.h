@@ -33,10 +33,10 @@
 	X(histograms)                                                                                                  \
 	X(events)                                                                                                      \
 	X(event_head)                                                                                                  \
-	X(filter) /* from here ... */                                                                                  \
+	X(filter)                                                                                                      \
 	X(service_hints)                                                                                               \
 	X(fragments)                                                                                                   \
-	X(capture)                                                                                                     \
+	X(capture) /* from here ... */                                                                                 \
 	X(capture_cpus)                                                                                                \
 	X(capture_out) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                        \
 	X(sweeper)                                                                                                     \
@@ -243,7 +243,6 @@ void outcomes_remove(const struct dataplane *dataplane, __u32 service);
 int filter_add(const struct dataplane *dataplane, const struct model *model);
 int filter_renew(const struct dataplane *dataplane);
 /* It holds nothing back, whatever is added by who knows nothing of it. */
-int filter_fill(const struct dataplane *dataplane);
 
 /* guard.c */
 int guard_zero(const struct dataplane *dataplane, __u32 service);

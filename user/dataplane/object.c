@@ -88,7 +88,7 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 /* Is it one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_filter && map <= MAP_capture_out;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_capture && map <= MAP_capture_out;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)

@@ -4,8 +4,7 @@
  * programs of two builds share the maps, and the next upgrade completes it.
  *
  * Maps of CANARY_ABI_PREVIOUS lack some, and have zeros where this ABI has more. The maps come before the new programs,
- * the number of the ABI after them. The older programs read neither. Until that number is written older commands may add
- * services, which the filter would keep from programs that are new already: so it is full until then.
+ * the number of the ABI after them. The older programs read neither, and older commands change nothing that is new.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -114,15 +113,6 @@ static int replace_tracepoints(const struct dataplane *dataplane, const struct c
 	return 0;
 }
 
-static int migrate(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
-{
-	int result = object_pin_missing(dataplane, skeleton, error);
-
-	if (!result && filter_fill(dataplane))
-		result = fail(error, -errno, "cannot map the filter: %s", explain_errno(errno));
-	return result;
-}
-
 static void put_event(struct dataplane *dataplane)
 {
 	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED,
@@ -141,7 +131,7 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (result)
 		return result;
 	if (dataplane->abi != CANARY_ABI_VERSION)
-		result = migrate(dataplane, skeleton, error);
+		result = object_pin_missing(dataplane, skeleton, error);
 	if (!result)
 		result = flows_pin_missing(dataplane, error);
 	/* The daemon may have come to run as another user. */
@@ -158,7 +148,6 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (!result) {
 		memcpy(dataplane->settings->build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		__atomic_store_n(&dataplane->settings->abi, CANARY_ABI_VERSION, __ATOMIC_RELEASE);
-		filter_renew(dataplane); /* or all packets cost a lookup, until a service goes */
 		put_event(dataplane);
 	}
 	canary_bpf__destroy(skeleton);
