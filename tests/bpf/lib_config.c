@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/plan.h"
 #include "core/server_id.h"
@@ -214,6 +215,24 @@ void configure_model(const struct model *model)
 	model_free(&actual);
 	model_free(&desired);
 	env_refresh();
+}
+
+void move_all_and_reset(int after)
+{
+	struct model actual = read_model(), desired;
+	struct error error;
+
+	assert_int_equal(model_copy(&actual, &desired), 0);
+	for (size_t i = 0; i < desired.service_count; i++) {
+		desired.services[i].weight = CANARY_WEIGHT_ONE;
+		desired.services[i].reset_after = after;
+	}
+	if (dataplane_commit(env.dataplane, &actual, &desired, &error))
+		fail_msg("%s", error.text);
+	model_free(&actual);
+	model_free(&desired);
+	env_refresh();
+	usleep(20000); /* the clock of packets is a coarse one */
 }
 
 struct guard guard_of(const char *service)

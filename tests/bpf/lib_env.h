@@ -72,6 +72,8 @@ void configure(const struct service *services, size_t count);
 int try_configure(const struct service *services, size_t count, struct error *error);
 /* The running configuration becomes this valid one. */
 void configure_model(const struct model *model);
+/* All flows go to the canary, and those that are elsewhere are reset after so many seconds, as `set-weight --reset` does it. */
+void move_all_and_reset(int after);
 /* The model that a description means, settled against `actual`; freed by the caller. */
 void make_model(const struct service *services, size_t count, const struct model *actual, struct model *ret);
 struct model read_model(void);

@@ -72,23 +72,6 @@ static bool is_reset(const struct packet *packet)
 	return tcp[13] == RST;
 }
 
-/* As `set-weight --reset` does. */
-static void move_all_and_reset(void)
-{
-	struct model actual = read_model(), desired;
-	struct error error;
-
-	assert_int_equal(model_copy(&actual, &desired), 0);
-	desired.services[0].weight = CANARY_WEIGHT_ONE;
-	desired.services[0].reset_after = 0;
-	if (dataplane_commit(env.dataplane, &actual, &desired, &error))
-		fail_msg("%s", error.text);
-	model_free(&actual);
-	model_free(&desired);
-	env_refresh();
-	usleep(20000); /* the clock of packets is a coarse one */
-}
-
 static void a_reset_of_connections(void **state)
 {
 	(void)state;
@@ -100,7 +83,7 @@ static void a_reset_of_connections(void **state)
 
 		CONFIGURE(with_canary(&way, IPPROTO_TCP, 0));
 		data = half_sent(&way, request, STABLE);
-		move_all_and_reset();
+		move_all_and_reset(0);
 		later = later_of(data, 7);
 		way_follows_to(&way, "the other part, after the change", &later, STABLE);
 		next = first_of(data, 8);

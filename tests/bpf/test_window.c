@@ -243,25 +243,6 @@ static void both_families(void)
 		   .canary = "2001:db8:10::21"});
 }
 
-/* As `set-weight --reset` does. */
-static void all_to_the_canary_with_a_reset(int after)
-{
-	struct model actual = read_model(), desired;
-	struct error error;
-
-	assert_int_equal(model_copy(&actual, &desired), 0);
-	for (size_t i = 0; i < desired.service_count; i++) {
-		desired.services[i].weight = CANARY_WEIGHT_ONE;
-		desired.services[i].reset_after = after;
-	}
-	if (dataplane_commit(env.dataplane, &actual, &desired, &error))
-		fail_msg("%s", error.text);
-	model_free(&actual);
-	model_free(&desired);
-	env_refresh();
-	usleep(20000); /* the clock of packets is a coarse one */
-}
-
 static const struct spec established[] = {
 	{.src = CLIENT, .dst = VIP, .sport = 4001, .dport = 80, .flags = SYN, .seq = 100},
 	{.src = CLIENT6, .dst = VIP6, .sport = 4001, .dport = 80, .flags = SYN, .seq = 100},
@@ -291,7 +272,7 @@ static void a_reset_answers_with_what_the_client_believes(void **state)
 {
 	(void)state;
 	open_both();
-	all_to_the_canary_with_a_reset(0);
+	move_all_and_reset(0);
 	for (int i = 0; i < 2; i++) {
 		struct spec in = established[i], rst, want;
 
@@ -332,7 +313,7 @@ static void flows_have_time_until_a_reset(void **state)
 {
 	(void)state;
 	open_both();
-	all_to_the_canary_with_a_reset(1);
+	move_all_and_reset(1);
 	for (int i = 0; i < 2; i++) {
 		struct spec in = established[i], want;
 

@@ -94,3 +94,19 @@ cleared() {
 	ctl rollout rollback web >/dev/null 2>&1
 	wait_for 10 "the rollback" is 0 '.pending | length'
 }
+
+# A service of which every metric has something to say, and the daemon that serves them.
+with_metrics() { # PORT
+	two_armed
+	configure <<'YAML'
+steps: [ {weight: 50, bake: 1h, warmup: 0}, {weight: 100} ]
+progress_deadline: 0
+gates:
+  - {name: errors, type: failures, compare: stable}
+  - {name: lost, type: drops, max: 1}
+lease: {duration: 30s}
+YAML
+	sed -i 's/^    rollout:/    health: {type: tcp, interval: 200ms}\n&/' "$work/canary.yaml"
+	attach -f "$work/canary.yaml"
+	daemon_starts --listen ":$1"
+}

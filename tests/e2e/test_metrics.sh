@@ -8,18 +8,7 @@
 port=9842
 page=user/man/canary-metrics.7.scd
 
-two_armed
-configure <<'YAML'
-steps: [ {weight: 50, bake: 1h, warmup: 0}, {weight: 100} ]
-progress_deadline: 0
-gates:
-  - {name: errors, type: failures, compare: stable}
-  - {name: lost, type: drops, max: 1}
-lease: {duration: 30s}
-YAML
-sed -i 's/^    rollout:/    health: {type: tcp, interval: 200ms}\n&/' "$work/canary.yaml"
-attach -f "$work/canary.yaml"
-daemon_starts --listen ":$port"
+with_metrics "$port"
 
 scrape() {
 	on balancer curl -fsS "http://127.0.0.1:$port/metrics" >"$work/metrics"

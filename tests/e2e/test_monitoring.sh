@@ -29,18 +29,7 @@ eq "$(jq -r '[.. | objects | select(has("datasource")) | .datasource.uid] | uniq
 eq "$(jq -r '.panels[] | select(.type != "row") | select((.targets | length == 0) or .title == "") | .id' "$dashboard")" "" \
 	"panels without a title or a question"
 
-two_armed
-configure <<'YAML'
-steps: [ {weight: 50, bake: 1h, warmup: 0}, {weight: 100} ]
-progress_deadline: 0
-gates:
-  - {name: errors, type: failures, compare: stable}
-  - {name: lost, type: drops, max: 1}
-lease: {duration: 30s}
-YAML
-sed -i 's/^    rollout:/    health: {type: tcp, interval: 200ms}\n&/' "$work/canary.yaml"
-attach -f "$work/canary.yaml"
-daemon_starts --listen ":$port"
+with_metrics "$port"
 ctl rollout start web >/dev/null
 traffic 200
 
