@@ -288,9 +288,11 @@ static const char *check_link(const struct check_run *run)
 
 bool check_is_answer(const struct frame *in, const struct frame *out)
 {
-	/* A client that is a backend may seem to speak to itself. */
+	bool reset = out->proto == IPPROTO_TCP && out->tcp_flags == RST && !(in->tcp_flags & RST);
+
+	/* A client may seem to speak to itself, as a backend, or with the service's address: what is forwarded is its packet yet. */
 	return addr_equal(&in->src, &out->dst) && addr_equal(&in->dst, &out->src) &&
-	       (!addr_equal(&in->src, &in->dst) || in->proto != out->proto);
+	       (!addr_equal(&in->src, &in->dst) || in->proto != out->proto || reset);
 }
 
 /* RFC 9293, 3.10.7.1: what a closed connection answers to a segment with an ACK. */

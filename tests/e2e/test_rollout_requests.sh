@@ -194,7 +194,7 @@ unattributed=$(rollout .feedback.unattributed)
 succeeds ctl apply -f "$work/canary.yaml"
 daemon_ends KILL || true
 daemon_starts
-eq "$(rollout .feedback.unattributed)" "$unattributed" "what is known of it after a restart"
+wait_for 5 "what is known of it after a restart" is "$unattributed" .feedback.unattributed
 cleared
 eq "$(said 198.51.100.250)" "stable false no rollout is under way" "at a weight of 0"
 succeeds ctl rollout retry

@@ -192,9 +192,11 @@ void object_unlink_pins(const char *dir)
 		return;
 	/* First what says that the rest is complete: killed half-way, the next command makes all anew. */
 	unlinkat(dirfd(entries), map_names[MAP_settings], 0);
+	/* Last of all, what says whose the others are. */
 	while ((entry = readdir(entries)))
-		if (is_ours(entry->d_name))
+		if (is_ours(entry->d_name) && strcmp(entry->d_name, programs[0]) != 0)
 			unlinkat(dirfd(entries), entry->d_name, 0);
+	unlinkat(dirfd(entries), programs[0], 0);
 	closedir(entries);
 }
 
@@ -475,15 +477,15 @@ int object_create(struct dataplane *dataplane, struct error *error)
 {
 	struct canary_bpf *skeleton;
 	struct bpf_map *maps[MAP_COUNT];
-	int result;
+	int result = object_load(dataplane, &skeleton, error);
 
-	result = object_load(dataplane, &skeleton, error);
 	if (result)
 		return result;
 	list_maps(skeleton, maps);
-	result = make_shards(dataplane, skeleton, error);
+	/* First of all, what says whose the others are. */
+	result = pin_programs(dataplane, skeleton, error);
 	if (!result)
-		result = pin_programs(dataplane, skeleton, error);
+		result = make_shards(dataplane, skeleton, error);
 	for (int i = 0; !result && i < MAP_COUNT; i++) {
 		/* The sweeper needs a pinned map: its timer ends with the last that holds the map. */
 		if (i == MAP_settings)
