@@ -51,9 +51,9 @@ static int lock(struct dataplane *dataplane, struct error *error)
 /* A command that was killed while it took all away leaves pins. */
 static void tidy_up(const struct dataplane *dataplane)
 {
-	if (dataplane->fd[MAP_settings] >= 0 || !object_is_abandoned(dataplane->dir))
+	if (dataplane->fd[MAP_settings] >= 0 || !pins_are_abandoned(dataplane->dir))
 		return;
-	object_unlink_pins(dataplane->dir);
+	pins_unlink(dataplane->dir);
 	rmdir(dataplane->dir);
 }
 
@@ -65,7 +65,7 @@ static int open_state(struct dataplane *dataplane, struct error *error)
 		tidy_up(dataplane);
 	if (result == -ENOENT && dataplane->access == DATAPLANE_CREATE) {
 		/* Nothing, or what a killed command left half made: nothing can be attached to that. */
-		object_unlink_pins(dataplane->dir);
+		pins_unlink(dataplane->dir);
 		result = object_create(dataplane, error);
 		if (!result)
 			result = object_open_maps(dataplane, error);
@@ -150,7 +150,7 @@ void dataplane_close(struct dataplane *dataplane)
 	if (!dataplane)
 		return;
 	if (dataplane->access != DATAPLANE_READ && !in_use(dataplane)) {
-		object_unlink_pins(dataplane->dir);
+		pins_unlink(dataplane->dir);
 		/* The directory may be a mount of its own, or hold what is not ours: then it stays. */
 		rmdir(dataplane->dir);
 	}

@@ -81,12 +81,16 @@ int object_open_maps(struct dataplane *dataplane, struct error *error);
 int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error);
 int object_create(struct dataplane *dataplane, struct error *error); /* loads, pins; a half-made state is replaced */
 int object_open_program(const struct dataplane *dataplane, const char *name, struct error *error); /* fd or -errno */
-/* Where there are no settings: are there pins of ours that no interface is attached to? The programs' names are surely ours. */
-bool object_is_abandoned(const char *dir);
-void object_unlink_pins(const char *dir); /* all that the directory holds */
+extern const char *const object_map_names[MAP_COUNT];
+extern const char *const object_programs[]; /* NULL ends it; the first is the first to be pinned, and the last to go */
 int object_pin_path(const struct dataplane *dataplane, const char *name, char path[320]);
 int object_pin(int fd, const char *path); /* 0 or -errno */
-int object_give_pins(const char *dir, struct error *error); /* all of them, as object_pin() does one */
+
+/* pins.c: those in a directory. */
+/* Where there are no settings: are there pins of ours that no interface is attached to? The programs' names are surely ours. */
+bool pins_are_abandoned(const char *dir);
+void pins_unlink(const char *dir); /* all that the directory holds */
+int pins_give(const char *dir, struct error *error); /* all of them, as object_pin() does one */
 
 /* directory.c: it has to lie in a bpffs, or the one that it would be made in. */
 int directory_check(const char *dir, struct error *error);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,13 +18,13 @@ enum {
 	ARM_PAUSE_US = 1000,
 };
 
-static const char *const map_names[MAP_COUNT] = {
+const char *const object_map_names[MAP_COUNT] = {
 #define X(name) #name,
 	DATAPLANE_MAPS(X)
 #undef X
 };
 
-static const char *const programs[] = {
+const char *const object_programs[] = {
 	PROGRAM_XDP,	      PROGRAM_COMMIT,	     PROGRAM_ARM,	 "canary_bulk_tx",
 	"canary_devmap_xmit", "canary_redirect_err", "canary_exception", NULL};
 
@@ -97,7 +96,7 @@ int object_open_maps(struct dataplane *dataplane, struct error *error)
 
 	/* Backwards: `settings` says whether the rest is complete. */
 	for (int i = MAP_COUNT - 1; i >= 0; i--) {
-		if (object_pin_path(dataplane, map_names[i], path))
+		if (object_pin_path(dataplane, object_map_names[i], path))
 			return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
 		dataplane->fd[i] = bpf_obj_get(path);
 		if (dataplane->fd[i] >= 0 && i == MAP_settings && !is_settings(dataplane->fd[i]))
@@ -128,93 +127,6 @@ int object_open_program(const struct dataplane *dataplane, const char *name, str
 		return fail(error, -ENAMETOOLONG, "the path %s is too long", dataplane->dir);
 	fd = bpf_obj_get(path);
 	return fd >= 0 ? fd : fail(error, -errno, "cannot open the pinned program %s: %s", path, explain_errno(errno));
-}
-
-/* "KIND_NETNS_IFINDEX"? */
-static bool is_of_interface(const char *name, const char *kind)
-{
-	size_t len = strlen(kind);
-	unsigned netns, ifindex;
-	int end = 0;
-
-	return !strncmp(name, kind, len) && sscanf(name + len, "_%u_%u%n", &netns, &ifindex, &end) == 2 &&
-	       !name[len + end];
-}
-
-static bool is_shard(const char *name)
-{
-	char shard[FLOWS_SHARD_NAME_LEN];
-	unsigned number;
-
-	if (sscanf(name, "shard_%u", &number) != 1)
-		return false;
-	flows_shard_name(number, shard);
-	return number < CANARY_FLOW_SHARDS && !strcmp(name, shard);
-}
-
-/* Is it the name of a pin of ours? The directory may hold others'. */
-static bool is_ours(const char *name)
-{
-	for (int i = 0; i < MAP_COUNT; i++)
-		if (!strcmp(name, map_names[i]))
-			return true;
-	for (int i = 0; programs[i]; i++)
-		if (!strcmp(name, programs[i]))
-			return true;
-	if (!strncmp(name, "link_", 5) || !strncmp(name, "new_", 4))
-		return is_ours(strchr(name, '_') + 1);
-	return is_shard(name) || is_of_interface(name, "xdp") || is_of_interface(name, "chain") ||
-	       is_of_interface(name, "device");
-}
-
-bool object_is_abandoned(const char *dir)
-{
-	DIR *entries = opendir(dir);
-	bool ours = false, attached = false;
-	struct dirent *entry;
-
-	if (!entries)
-		return false;
-	while ((entry = readdir(entries))) {
-		ours |= !strcmp(entry->d_name, programs[0]);
-		attached |= is_of_interface(entry->d_name, "xdp") || is_of_interface(entry->d_name, "chain");
-	}
-	closedir(entries);
-	return ours && !attached;
-}
-
-void object_unlink_pins(const char *dir)
-{
-	DIR *entries = opendir(dir);
-	struct dirent *entry;
-
-	if (!entries)
-		return;
-	/* First what says that the rest is complete: killed half-way, the next command makes all anew. */
-	unlinkat(dirfd(entries), map_names[MAP_settings], 0);
-	/* Last of all, what says whose the others are. */
-	while ((entry = readdir(entries)))
-		if (is_ours(entry->d_name) && strcmp(entry->d_name, programs[0]) != 0)
-			unlinkat(dirfd(entries), entry->d_name, 0);
-	unlinkat(dirfd(entries), programs[0], 0);
-	closedir(entries);
-}
-
-int object_give_pins(const char *dir, struct error *error)
-{
-	DIR *entries = opendir(dir);
-	int result = entries ? keys_give(dir) : -errno;
-	struct dirent *entry;
-	char path[512];
-
-	while (entries && !result && (entry = readdir(entries))) {
-		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-		if (is_ours(entry->d_name))
-			result = keys_give(path);
-	}
-	if (entries)
-		closedir(entries);
-	return result ? fail(error, result, "cannot give away the pins in %s: %s", dir, explain_errno(result)) : 0;
 }
 
 /* libbpf's last complaint: the first thing to show when the kernel refuses the object. */
@@ -461,14 +373,15 @@ int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *ske
 
 	list_maps(skeleton, maps);
 	for (int i = 0; i < MAP_COUNT; i++) {
-		int result = dataplane->fd[i] < 0 ? pin_map(dataplane, maps[i], map_names[i], error) : 0;
+		int result = dataplane->fd[i] < 0 ? pin_map(dataplane, maps[i], object_map_names[i], error) : 0;
 
 		if (result)
 			return result;
 		if (dataplane->fd[i] < 0)
 			dataplane->fd[i] = fcntl(bpf_map__fd(maps[i]), F_DUPFD_CLOEXEC, 0);
 		if (dataplane->fd[i] < 0)
-			return fail(error, -errno, "cannot keep %s open: %s", map_names[i], explain_errno(errno));
+			return fail(error, -errno, "cannot keep %s open: %s", object_map_names[i],
+				    explain_errno(errno));
 	}
 	return 0;
 }
@@ -493,7 +406,7 @@ int object_create(struct dataplane *dataplane, struct error *error)
 		if (!result && i == MAP_settings)
 			result = write_settings(bpf_map__fd(maps[i]), error);
 		if (!result)
-			result = pin_map(dataplane, maps[i], map_names[i], error);
+			result = pin_map(dataplane, maps[i], object_map_names[i], error);
 	}
 	canary_bpf__destroy(skeleton);
 	return result;

@@ -136,7 +136,7 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 		result = flows_pin_missing(dataplane, error);
 	/* The daemon may have come to run as another user. */
 	if (!result)
-		result = object_give_pins(dataplane->dir, error);
+		result = pins_give(dataplane->dir, error);
 	if (!result)
 		result = replace_programs(dataplane, skeleton, error);
 	if (!result)
