@@ -338,7 +338,11 @@ GLOBAL int flow_continue(struct assignment *ret)
 	return flow_old(p, moved, opening && !(opening->flags & CANARY_FLOW_NOTED), ret);
 }
 
-/* A datagram of a sticky service. Its first one opens the flow, its second promotes it. */
+/*
+ * A datagram of a sticky service. Its first one opens the flow (FLOW_OPENS: that is flow_open()'s, which is not called from
+ * here for the stack's sake), its second promotes it.
+ */
+#define FLOW_OPENS 1
 GLOBAL int flow_datagram(struct assignment *ret)
 {
 	struct pkt *p = pkt_current();
@@ -361,7 +365,7 @@ GLOBAL int flow_datagram(struct assignment *ret)
 		return flow_choose(canary_view_now(p->word), ret);
 	if (flow && elapsed_ns(p->now_ns, flow->seen_ns) <= p->idle_ns)
 		return flow_old(p, true, false, ret);
-	return flow_open(ret);
+	return FLOW_OPENS;
 }
 
 /*
@@ -414,7 +418,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	bool udp = p->tuple.proto == IPPROTO_UDP, always, opens;
 	struct assignment before, chosen;
 	struct canary_config *oldest;
-	int verdict;
+	int verdict = 0;
 
 	always = canary_remembers_all(udp, now->forward, now->affinity, now->track);
 	opens = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
@@ -451,9 +455,11 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	pkt_now(p);
 	table_key(p);
 	if (udp)
-		return p->flags & PKT_NAMED ? flow_named(a) : flow_datagram(a);
-	if (opens)
-		return flow_open(a);
+		verdict = p->flags & PKT_NAMED ? flow_named(a) : flow_datagram(a);
+	if (opens || verdict == FLOW_OPENS)
+		verdict = flow_open(a);
+	if (udp || opens)
+		return verdict;
 	chosen = *a;
 	verdict = flow_continue(a);
 	/* Whom a stop left behind lives on: nobody asked for that. */

@@ -34,6 +34,16 @@ enum pkt_flag {
  */
 #define GLOBAL __attribute__((noinline))
 
+struct assignment {
+	__u32 backend; /* index, 0: none */
+	__u32 generation;
+	__u32 wanted; /* the cohort that bucket or segment asked for */
+	__u32 cohort;
+	__u32 slot; /* of the cohort's ring */
+	__u32 bucket;
+	bool random; /* bucket and weight placed the flow where it is */
+};
+
 struct pkt {
 	struct canary_tuple tuple; /* as the client sees it; on the way back: see nat.h */
 	__u32 l3; /* offsets from the frame's start */
@@ -63,7 +73,8 @@ struct pkt {
 	__u64 hash; /* of the flow: those two are parts of it */
 	__u32 held; /* the flow's bit in `held` */
 	__u32 shard; /* and its shard of the table */
-	/* Room for what is written to maps: the stack is too small for all of it. */
+	/* Room for what is written to maps, or passed to global functions: the stack is too small for all of it. */
+	struct assignment given;
 	struct canary_flow_key key;
 	struct canary_flow entry;
 	union {
@@ -142,7 +153,10 @@ static __always_inline void *pkt_pull(struct xdp_md *ctx, __u64 offset, __u32 si
 	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
 	barrier_var(offset);
 	data += offset;
-	return data + size > end ? NULL : data;
+	if (data + size > end)
+		return NULL;
+	__builtin_assume(data != NULL);
+	return data;
 }
 
 /* The coarse clock, read once a packet and only where it matters: it costs as much as all the rest of a settled packet. */
