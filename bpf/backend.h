@@ -5,7 +5,7 @@
 
 static __always_inline struct canary_backend *backend_at(__u32 index)
 {
-	return bpf_map_lookup_elem(&backends, &index);
+	return table_at(backends, index);
 }
 
 /* Is it this host itself? Then what would be sent to it comes from its own address. */
@@ -50,16 +50,9 @@ static __always_inline void backend_take(__u32 arena_word, struct assignment *a)
 		a->generation = backend->generation;
 }
 
-/* The packet's hashes. False: never. */
-static __always_inline bool backend_hash(const struct pkt *p, const struct canary_config *config,
-					 struct canary_hashes *ret)
+static __always_inline struct canary_hashes backend_hashes(const struct pkt *p, const struct canary_config *config)
 {
-	__u32 zero = 0;
-	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
-
-	if (global)
-		*ret = canary_hashes(&global->keys, &p->tuple, config->affinity, p->flags & PKT_ANY_PORT);
-	return global;
+	return canary_hashes(&tables.keys, &p->tuple, config->affinity, p->flags & PKT_ANY_PORT);
 }
 
 /* Chooses by a view of a configuration alone, and notes where the flow would be remembered. */
@@ -70,8 +63,7 @@ static __always_inline void backend_choose(struct pkt *p, const struct canary_co
 	struct canary_choice choice;
 
 	__builtin_memset(ret, 0, sizeof(*ret));
-	if (!backend_hash(p, config, &hashes))
-		return;
+	hashes = backend_hashes(p, config);
 	p->hash = hashes.flow;
 	p->held = canary_held_bit(&hashes);
 	p->shard = canary_shard(&hashes);

@@ -88,7 +88,8 @@ static __always_inline struct canary_backend *assign_settled(struct pkt *p, cons
 	    p->tuple.proto != IPPROTO_TCP || p->word & (CANARY_WORD_OPEN | CANARY_WORD_STOPPED) ||
 	    config->forward == CANARY_FORWARD_NAT || config->segment_set)
 		return NULL;
-	if (!backend_hash(p, config, &hashes) || held_test(canary_held_bit(&hashes)) || watch_is_on(hashes.flow))
+	hashes = backend_hashes(p, config);
+	if (held_test(canary_held_bit(&hashes)) || watch_is_on(hashes.flow))
 		return NULL;
 	choice = canary_choose(config, &hashes, -1, 0);
 	if (!choice.word)

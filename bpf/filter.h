@@ -5,10 +5,9 @@
 
 static __always_inline bool filter_has(__u64 hash)
 {
-	__u32 bit = canary_filter_bit(hash), place = bit / 64;
-	__u64 *word = bpf_map_lookup_elem(&filter, &place);
+	__u32 bit = canary_filter_bit(hash);
 
-	return word && *word >> bit % 64 & 1;
+	return *table_at(filter, bit / 64) >> bit % 64 & 1;
 }
 
 /* May the packet come from a backend? The tuple is that of the way back: see reverse.h. */

@@ -6,9 +6,7 @@
 /* The record of a view. */
 static __always_inline struct canary_config *config_at(__u32 service, __u32 view)
 {
-	__u32 key = service * CANARY_CONFIGS + (view & CANARY_WORD_SLOT_MASK);
-
-	return bpf_map_lookup_elem(&configs, &key);
+	return table_at(configs, service * CANARY_CONFIGS + (view & CANARY_WORD_SLOT_MASK));
 }
 
 /* Is that service, with `port`, the packet's? Then its word is noted. */
@@ -28,13 +26,12 @@ static __always_inline __u32 service_with_port(struct pkt *p, __u64 filter_addr,
 {
 	__u64 hash = canary_filter_hash(CANARY_FILTER_SERVICE, filter_addr, port, p->tuple.proto);
 	struct canary_service_key key = {};
-	__u32 place, *hint, *id;
+	__u32 *hint, *id;
 
 	if (!filter_has(hash))
 		return 0;
-	place = canary_filter_hint(hash);
-	hint = bpf_map_lookup_elem(&service_hints, &place);
-	if (hint && service_is(*hint, p, port))
+	hint = table_at(service_hints, canary_filter_hint(hash));
+	if (service_is(*hint, p, port))
 		return *hint;
 	key.addr = p->tuple.service;
 	key.port = port;
@@ -42,8 +39,7 @@ static __always_inline __u32 service_with_port(struct pkt *p, __u64 filter_addr,
 	id = bpf_map_lookup_elem(&service_ids, &key);
 	if (!id)
 		return 0;
-	if (hint)
-		*hint = *id;
+	*hint = *id;
 	return *id;
 }
 

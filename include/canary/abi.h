@@ -333,6 +333,16 @@ struct canary_event {
 _Static_assert(sizeof(struct canary_event) == 128, "two cache lines");
 #define CANARY_UID_KERNEL (~0U) /* nobody asked: the kernel did it by itself */
 
+/* The only element of the map `tables`. */
+struct canary_tables {
+	struct canary_keys keys;
+	__u8 pad[56];
+	struct canary_config configs[CANARY_MAX_SERVICES * CANARY_CONFIGS];
+	struct canary_backend backends[CANARY_MAX_BACKENDS];
+	__u64 filter[CANARY_FILTER_BITS / 64];
+	__u32 service_hints[CANARY_SERVICE_HINTS];
+};
+
 /* The only element of `settings`. */
 struct canary_settings {
 	__u32 abi;

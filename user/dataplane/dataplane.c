@@ -25,14 +25,14 @@ static int map_arrays(struct dataplane *dataplane, struct error *error)
 {
 	dataplane->settings = map_array(dataplane, MAP_settings, sizeof(struct canary_settings));
 	dataplane->services = map_array(dataplane, MAP_services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	dataplane->configs =
-		map_array(dataplane, MAP_configs, CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
-	dataplane->backends = map_array(dataplane, MAP_backends, CANARY_MAX_BACKENDS * sizeof(struct canary_backend));
+	dataplane->tables = map_array(dataplane, MAP_tables, sizeof(struct canary_tables));
 	dataplane->interfaces =
 		map_array(dataplane, MAP_interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
-	if (!dataplane->settings || !dataplane->services || !dataplane->configs || !dataplane->backends ||
+	if (!dataplane->settings || !dataplane->services || !dataplane->tables ||
 	    !dataplane->interfaces)
 		return fail(error, -errno, "cannot map the state at %s: %s", dataplane->dir, explain_errno(errno));
+	dataplane->configs = dataplane->tables->configs;
+	dataplane->backends = dataplane->tables->backends;
 	return 0;
 }
 
@@ -132,10 +132,8 @@ void dataplane_release(struct dataplane *dataplane)
 		munmap(dataplane->settings, sizeof(struct canary_settings));
 	if (dataplane->services)
 		munmap(dataplane->services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	if (dataplane->configs)
-		munmap(dataplane->configs, CANARY_MAX_SERVICES * CANARY_CONFIGS * sizeof(struct canary_config));
-	if (dataplane->backends)
-		munmap(dataplane->backends, CANARY_MAX_BACKENDS * sizeof(struct canary_backend));
+	if (dataplane->tables)
+		munmap(dataplane->tables, sizeof(struct canary_tables));
 	if (dataplane->interfaces)
 		munmap(dataplane->interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
 	for (int i = 0; i < MAP_COUNT; i++)

@@ -17,20 +17,10 @@ static void set(__u64 *words, enum canary_filter_role role, const struct canary_
 	words[bit / 64] |= 1ULL << bit % 64;
 }
 
-static __u64 *open_words(const struct dataplane *dataplane)
-{
-	void *words =
-		mmap(NULL, WORDS * sizeof(__u64), PROT_READ | PROT_WRITE, MAP_SHARED, dataplane->fd[MAP_filter], 0);
-
-	return words == MAP_FAILED ? NULL : words;
-}
-
 int filter_add(const struct dataplane *dataplane, const struct model *model)
 {
-	__u64 *words = open_words(dataplane);
+	__u64 *words = dataplane->tables->filter;
 
-	if (!words)
-		return -errno;
 	for (size_t i = 0; i < model->service_count; i++) {
 		const struct service_model *service = &model->services[i];
 
@@ -39,7 +29,6 @@ int filter_add(const struct dataplane *dataplane, const struct model *model)
 			set(words, CANARY_FILTER_BACKEND, &service->backends[j].addr, htons(service->backends[j].port),
 			    service->proto);
 	}
-	munmap(words, WORDS * sizeof(*words));
 	return 0;
 }
 
@@ -62,20 +51,14 @@ static void collect(const struct dataplane *dataplane, __u64 *words)
 
 int filter_renew(const struct dataplane *dataplane)
 {
-	__u64 *wanted = calloc(WORDS, sizeof(*wanted)), *words;
+	__u64 *wanted = calloc(WORDS, sizeof(*wanted)), *words = dataplane->tables->filter;
 
 	if (!wanted)
 		return -ENOMEM;
-	words = open_words(dataplane);
-	if (!words) {
-		free(wanted);
-		return -errno;
-	}
 	collect(dataplane, wanted);
 	for (size_t i = 0; i < WORDS; i++)
 		if (words[i] != wanted[i])
 			__atomic_store_n(&words[i], wanted[i], __ATOMIC_RELAXED);
-	munmap(words, WORDS * sizeof(*words));
 	free(wanted);
 	return 0;
 }

@@ -13,8 +13,7 @@
 /* Every pinned map: the enum, the pin's name and the skeleton's member come from this list. */
 #define DATAPLANE_MAPS(X)                                                                                              \
 	X(services)                                                                                                    \
-	X(configs)                                                                                                     \
-	X(backends)                                                                                                    \
+	X(tables)                                                                                                      \
 	X(arena)                                                                                                       \
 	X(interfaces)                                                                                                  \
 	X(operations)                                                                                                  \
@@ -33,9 +32,7 @@
 	X(histograms)                                                                                                  \
 	X(events)                                                                                                      \
 	X(event_head)                                                                                                  \
-	X(filter) /* from here ... */                                                                                  \
-	X(service_hints)                                                                                               \
-	X(fragments) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                          \
+	X(fragments)                                                                                                   \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
@@ -60,6 +57,7 @@ struct dataplane {
 	/* Whole arrays, mapped. */
 	struct canary_settings *settings;
 	struct canary_service *services;
+	struct canary_tables *tables;
 	struct canary_config *configs;
 	struct canary_backend *backends;
 	struct canary_interface *interfaces;

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "canary/abi.h"
 #include "canary.skel.h"
 #include "dataplane/internal.h"
 
@@ -88,7 +89,7 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 /* Is it one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_filter && map <= MAP_fragments;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && false && map;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)
@@ -262,7 +263,7 @@ static int pin_programs(const struct dataplane *dataplane, const struct canary_b
 	return 0;
 }
 
-static int write_settings(int fd, struct error *error)
+static int write_settings(int fd, struct canary_tables *tables, struct error *error)
 {
 	struct canary_settings settings = {.abi = CANARY_ABI_VERSION, .next_segment_set = 1};
 	__u32 zero = 0;
@@ -272,6 +273,7 @@ static int write_settings(int fd, struct error *error)
 	result = keys_load(&settings.keys, error);
 	if (result)
 		return result;
+	tables->keys = settings.keys;
 	if (bpf_map_update_elem(fd, &zero, &settings, BPF_ANY))
 		return fail(error, -errno, "cannot write the settings: %s", explain_errno(errno));
 	return 0;
@@ -340,9 +342,11 @@ static int reuse_maps(const struct dataplane *dataplane, struct bpf_map *const m
 
 static void list_maps(const struct canary_bpf *skeleton, struct bpf_map *ret[MAP_COUNT])
 {
+#define tables bss
 #define X(name) ret[MAP_##name] = skeleton->maps.name;
 	DATAPLANE_MAPS(X)
 #undef X
+#undef tables
 }
 
 /* The table of flows that there is keeps its size, a new one gets the one that is wanted. */
@@ -445,7 +449,7 @@ int object_create(struct dataplane *dataplane, struct error *error)
 		if (i == MAP_settings)
 			result = object_arm(bpf_program__fd(skeleton->progs.canary_arm), error);
 		if (!result && i == MAP_settings)
-			result = write_settings(bpf_map__fd(maps[i]), error);
+			result = write_settings(bpf_map__fd(maps[i]), &skeleton->bss->tables, error);
 		if (!result)
 			result = pin_map(dataplane, maps[i], map_names[i], error);
 	}

@@ -17,6 +17,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "canary/abi.h"
 #include "canary.skel.h"
 #include "canary/select.h"
 #include "dataplane/internal.h"
