@@ -37,10 +37,10 @@
 struct canary_tables tables;
 #define table_at(table, index)                                                                                         \
 	({                                                                                                             \
-		__u64 place = (index);                                                                                 \
-		place &= sizeof(tables.table) / sizeof(*tables.table) - 1;                                             \
-		barrier_var(place);                                                                                    \
-		&tables.table[place];                                                                                  \
+		typeof(&tables.table[0]) at =                                                                          \
+			&tables.table[(index) & (sizeof(tables.table) / sizeof(*tables.table) - 1)];                   \
+		barrier_var(at); /* or clang computes it again wherever it is used */                                  \
+		at;                                                                                                    \
 	})
 CANARY_ARRAY(settings, struct canary_settings, 1);
 CANARY_ARRAY(services, struct canary_service, CANARY_MAX_SERVICES);

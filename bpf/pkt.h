@@ -69,6 +69,7 @@ struct pkt {
 	__u64 now_ns; /* once a stage needed it: see pkt_now() */
 	__u64 word; /* of the service: the configurations in force. 0: not loaded yet */
 	/* ... to here. */
+	__u64 address_hash; /* canary_hash_address() of the service's */
 	__u64 idle_ns; /* the service's idle timeout */
 	__u64 hash; /* of the flow: those two are parts of it */
 	__u32 held; /* the flow's bit in `held` */
@@ -121,7 +122,7 @@ static __always_inline struct pkt *pkt_new(void)
 	struct pkt *p = pkt_current();
 
 	if (p)
-		__builtin_memset(&p->flags, 0, offsetof(struct pkt, idle_ns) - offsetof(struct pkt, flags));
+		__builtin_memset(&p->flags, 0, offsetof(struct pkt, address_hash) - offsetof(struct pkt, flags));
 	return p;
 }
 

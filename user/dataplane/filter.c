@@ -10,9 +10,10 @@
 
 #define WORDS (CANARY_FILTER_BITS / 64)
 
-static void set(__u64 *words, enum canary_filter_role role, const struct canary_addr *addr, __u16 port, __u8 proto)
+static void set(const struct dataplane *dataplane, __u64 *words, enum canary_filter_role role,
+		const struct canary_addr *addr)
 {
-	__u32 bit = canary_filter_bit(canary_filter_hash(role, canary_filter_addr(addr), port, proto));
+	__u32 bit = canary_filter_bit(role, canary_hash_address(&dataplane->tables->keys, addr));
 
 	words[bit / 64] |= 1ULL << bit % 64;
 }
@@ -24,10 +25,9 @@ int filter_add(const struct dataplane *dataplane, const struct model *model)
 	for (size_t i = 0; i < model->service_count; i++) {
 		const struct service_model *service = &model->services[i];
 
-		set(words, CANARY_FILTER_SERVICE, &service->addr, htons(service->port), service->proto);
+		set(dataplane, words, CANARY_FILTER_SERVICE, &service->addr);
 		for (size_t j = 0; j < service->backend_count; j++)
-			set(words, CANARY_FILTER_BACKEND, &service->backends[j].addr, htons(service->backends[j].port),
-			    service->proto);
+			set(dataplane, words, CANARY_FILTER_BACKEND, &service->backends[j].addr);
 	}
 	return 0;
 }
@@ -38,14 +38,13 @@ static void collect(const struct dataplane *dataplane, __u64 *words)
 		const struct canary_service *service = &dataplane->services[i];
 
 		if (service->word)
-			set(words, CANARY_FILTER_SERVICE, &service->key.addr, service->key.port, service->key.proto);
+			set(dataplane, words, CANARY_FILTER_SERVICE, &service->key.addr);
 	}
 	for (__u32 i = 1; i < CANARY_MAX_BACKENDS; i++) {
 		const struct canary_backend *backend = &dataplane->backends[i];
 
 		if (backend->flags & CANARY_BACKEND_LIVE)
-			set(words, CANARY_FILTER_BACKEND, &backend->addr, backend->port,
-			    dataplane->services[backend->service].key.proto);
+			set(dataplane, words, CANARY_FILTER_BACKEND, &backend->addr);
 	}
 }
 
