@@ -169,14 +169,12 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	verdict = route_to_backend(ctx, p, source, backend, &hop);
 	if (verdict)
 		return verdict;
-	if (frame_loops(ctx, p, interface, config, backend, hop))
+	if (frame_loops(ctx, p, config, backend, hop))
 		return DROP(LOOP);
 	if (!fits(ctx, p, overhead, hop, interface))
 		return too_big(ctx, hop->mtu - overhead);
 	verdict = complete_checksum(ctx, p, interface);
-	if (!verdict)
-		verdict = frame_age(ctx, p);
-	if (!verdict)
+	if (!verdict && p->tcp_flags & TCP_SYN)
 		verdict = mss_adjust(ctx, p, config, hop->mtu ? hop->mtu - overhead : 0);
 	if (verdict)
 		return verdict;
@@ -187,10 +185,12 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		break;
 	case CANARY_FORWARD_IPIP:
 	case CANARY_FORWARD_GUE:
-		verdict = forward_tunnel(ctx, p, config, backend, hop);
+		verdict = forward_tunnel(ctx, p, config, backend, hop, overhead);
 		break;
 	default:
-		verdict = nat_to_backend(ctx, p, backend);
+		verdict = frame_age(ctx, p);
+		if (!verdict)
+			verdict = nat_to_backend(ctx, p, backend);
 		if (!verdict)
 			verdict = frame_rewrite_in_place(ctx, p, hop);
 	}

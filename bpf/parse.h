@@ -13,6 +13,12 @@ static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
 	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
 }
 
+static __always_inline void mac_copy(__u8 *to, const __u8 *from)
+{
+	*(__u32 *)to = *(const __u32 *)from;
+	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
+}
+
 /* Ethernet and up to two VLAN tags. A frame that is not for our own address is somebody else's. */
 static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface,
 				      __be16 *ethertype)
@@ -22,6 +28,9 @@ static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const s
 	if (!eth || !mac_equal(eth->h_dest, interface->mac))
 		return XDP_PASS;
 	*ethertype = *(__be16 *)((struct macs *)eth + 1);
+	mac_copy(p->smac, eth->h_source);
+	if (mac_equal(p->smac, interface->mac))
+		p->flags |= PKT_OWN;
 	p->l3 = sizeof(*eth);
 
 #pragma unroll

@@ -26,6 +26,7 @@ enum pkt_flag {
 	PKT_ANSWER = 1 << 12, /* by now it is an answer of ours to its sender */
 	PKT_LATER = 1 << 13, /* a fragment that is not the first, without ports */
 	PKT_NAMED = 1 << 14, /* its QUIC connection id names its backend */
+	PKT_OWN = 1 << 15, /* from ourselves, as its link-layer address says */
 };
 
 /*
@@ -51,6 +52,7 @@ struct pkt {
 	__u32 ip_len; /* the IP packet's length */
 	__u32 inner_l3; /* of the packet that an ICMP error quotes */
 	__u32 inner_l4;
+	__u8 smac[6]; /* the frame's */
 	__u8 family; /* 4 or 6 */
 	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 hop_limit;
@@ -152,7 +154,8 @@ static __always_inline void *pkt_pull(struct xdp_md *ctx, __u64 offset, __u32 si
 
 	offset &= PKT_OFFSET_MASK; /* in 64 bits, or the sum below widens it first */
 	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
-	barrier_var(offset);
+	if (!__builtin_constant_p(offset))
+		barrier_var(offset);
 	data += offset;
 	if (data + size > end)
 		return NULL;
