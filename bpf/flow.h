@@ -301,7 +301,7 @@ static __always_inline bool flow_fits(const struct pkt *p, const struct canary_f
 }
 
 /* A packet in the midst of a flow. */
-GLOBAL int flow_continue(struct assignment *ret)
+static __always_inline int flow_continue(struct assignment *ret)
 {
 	struct pkt *p = pkt_current();
 	struct canary_flow *flow, *opening;
