@@ -52,8 +52,7 @@ static __always_inline void backend_take(__u32 arena_word, struct assignment *a)
 
 static __always_inline struct canary_hashes backend_hashes(const struct pkt *p, const struct canary_config *config)
 {
-	return canary_hashes_from(&tables.keys, &p->tuple, p->address_hash, config->affinity,
-				  p->flags & PKT_ANY_PORT);
+	return canary_hashes_from(&tables.keys, &p->tuple, p->address_hash, config->affinity, p->flags & PKT_ANY_PORT);
 }
 
 /* Chooses by a view of a configuration alone, and notes where the flow would be remembered. */

@@ -78,8 +78,6 @@ static __always_inline void commit_retire_backend(__u32 index)
 {
 	struct canary_backend *backend = table_at(backends, index);
 
-	if (!backend)
-		return;
 	backend->flags = 0;
 	backend->generation++;
 }

@@ -166,7 +166,7 @@ GLOBAL int flow_open(struct assignment *ret)
 {
 	struct pkt *p = pkt_current();
 	struct canary_flow *established, *earlier;
-	bool window;
+	bool window, noted;
 	int verdict;
 
 	if (!p || !ret)
@@ -182,8 +182,10 @@ GLOBAL int flow_open(struct assignment *ret)
 		return 0;
 	}
 
+	/* A note is all there is of a flow that goes on: a SYN, which may be forged, does not take its place. */
+	noted = earlier && earlier->flags & CANARY_FLOW_NOTED && flow_silence(p, earlier) <= FLOW_OPENING_NS;
 	if (p->flags & PKT_ALWAYS ||
-	    (table_below(p, FLOW_OPEN_BELOW) && limit_allows(LIMIT_OPEN, FLOW_OPEN_RATE, p->now_ns))) {
+	    (!noted && table_below(p, FLOW_OPEN_BELOW) && limit_allows(LIMIT_OPEN, FLOW_OPEN_RATE, p->now_ns))) {
 		verdict = flow_choose(canary_view_now(p->word), ret);
 		if (verdict)
 			return verdict;

@@ -30,10 +30,7 @@
 		__type(value, value_type);                                                                             \
 	} map SEC(".maps")
 
-/*
- * What packets read most, in one element, whose address the program knows: no lookup is needed, and an index needs no other
- * bounds than a mask.
- */
+/* A variable is a map as well: of one element, whose address the program knows. An index needs no other bounds than a mask. */
 struct canary_tables tables;
 #define table_at(table, index)                                                                                         \
 	({                                                                                                             \
@@ -47,8 +44,6 @@ CANARY_ARRAY(services, struct canary_service, CANARY_MAX_SERVICES);
 CANARY_ARRAY(arena, __u64, CANARY_ARENA_WORDS);
 CANARY_ARRAY(interfaces, struct canary_interface, CANARY_MAX_INTERFACES);
 CANARY_ARRAY(operations, struct canary_operation, CANARY_MAX_OPERATIONS);
-
-/* In front of `service_ids` and `reverse`: see canary/filter.h. A hint is the id that the hash table gave last. */
 
 /* Twice the services: each may bring an element for its address. */
 CANARY_HASH(service_ids, BPF_MAP_TYPE_HASH, struct canary_service_key, __u32, 2 * CANARY_MAX_SERVICES, 0);

@@ -106,6 +106,7 @@ void datapath_clear(void)
 	for (shim_instance = SHIM_INSTANCES; shim_instance--;)
 		datapath_forget();
 	shim_instance = 0;
+	memset(&tables, 0, sizeof(tables));
 	pass_filter();
 }
 
@@ -125,6 +126,7 @@ static void name_backend(struct pkt *p, __u32 index)
 /* As canary_xdp and to_backend do, between the parser and the route. */
 void datapath_steer(struct datapath_packet *packet)
 {
+	const struct canary_backend *backend;
 	struct canary_config *config;
 	struct assignment a = {};
 	struct pkt *p = pkt_new();
@@ -146,6 +148,14 @@ void datapath_steer(struct datapath_packet *packet)
 		config = service_config(p);
 	}
 	name_backend(p, packet->named);
+	backend = assign_settled(p, config);
+	if (backend) {
+		packet->verdict = 0;
+		packet->backend = p->backend;
+		packet->generation = backend->generation;
+		packet->cohort = p->cohort;
+		return;
+	}
 	packet->verdict = flow_steer(p, config, &a);
 	if (packet->verdict)
 		return;
@@ -293,6 +303,11 @@ struct canary_config *datapath_config(__u32 id, __u32 slot)
 struct canary_backend *datapath_backend(__u32 index)
 {
 	return backend_at(index);
+}
+
+struct canary_keys *datapath_keys(void)
+{
+	return &tables.keys;
 }
 
 struct canary_settings *datapath_settings(void)

@@ -277,10 +277,10 @@ static int try_commit(struct dataplane *dataplane, const struct model *actual, s
 	result = prepare(dataplane, actual, desired, &operations, error);
 	if (!result && operations.count) {
 		result = write_operations(dataplane, &operations, error);
-		if (!result && filter_add(dataplane, desired))
-			result = fail(error, -errno, "cannot map the filter: %s", explain_errno(errno));
-		if (!result)
+		if (!result) {
+			filter_add(dataplane, desired);
 			result = run_commit(dataplane, operations.count, error);
+		}
 	}
 	/* What is gone and still in the filter costs a lookup, no more. */
 	if (!result && takes_away(&operations))

@@ -21,19 +21,26 @@ static void *map_array(const struct dataplane *dataplane, enum dataplane_map map
 	return array == MAP_FAILED ? NULL : array;
 }
 
+int dataplane_map_tables(struct dataplane *dataplane, struct error *error)
+{
+	dataplane->tables = map_array(dataplane, MAP_tables, sizeof(struct canary_tables));
+	if (!dataplane->tables)
+		return fail(error, -errno, "cannot map the tables at %s: %s", dataplane->dir, explain_errno(errno));
+	dataplane->configs = dataplane->tables->configs;
+	dataplane->backends = dataplane->tables->backends;
+	return 0;
+}
+
 static int map_arrays(struct dataplane *dataplane, struct error *error)
 {
 	dataplane->settings = map_array(dataplane, MAP_settings, sizeof(struct canary_settings));
 	dataplane->services = map_array(dataplane, MAP_services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	dataplane->tables = map_array(dataplane, MAP_tables, sizeof(struct canary_tables));
 	dataplane->interfaces =
 		map_array(dataplane, MAP_interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
-	if (!dataplane->settings || !dataplane->services || !dataplane->tables ||
-	    !dataplane->interfaces)
+	if (!dataplane->settings || !dataplane->services || !dataplane->interfaces)
 		return fail(error, -errno, "cannot map the state at %s: %s", dataplane->dir, explain_errno(errno));
-	dataplane->configs = dataplane->tables->configs;
-	dataplane->backends = dataplane->tables->backends;
-	return 0;
+	/* An upgrade makes them where they are missing. */
+	return dataplane->fd[MAP_tables] < 0 ? 0 : dataplane_map_tables(dataplane, error);
 }
 
 static int lock(struct dataplane *dataplane, struct error *error)

@@ -32,8 +32,7 @@ int dataplane_explain(struct dataplane *dataplane, const struct service_model *s
 				     .proto = service->proto};
 	struct canary_flow_key key = {
 		.client = *client, .service = service->id, .client_port = htons(client_port), .port = htons(port)};
-	struct canary_hashes hashes =
-		canary_hashes(&dataplane->tables->keys, &tuple, config.affinity, !service->port);
+	struct canary_hashes hashes = canary_hashes(&dataplane->tables->keys, &tuple, config.affinity, !service->port);
 	bool stopped = service->word & CANARY_WORD_STOPPED;
 	struct canary_choice choice =
 		canary_choose(&config, &hashes, find_segment(dataplane, &config, client), stopped);

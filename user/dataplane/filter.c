@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <stdlib.h>
-
-#include <sys/mman.h>
-
 #include "canary/filter.h"
 #include "dataplane/internal.h"
 
@@ -18,7 +12,7 @@ static void set(const struct dataplane *dataplane, __u64 *words, enum canary_fil
 	words[bit / 64] |= 1ULL << bit % 64;
 }
 
-int filter_add(const struct dataplane *dataplane, const struct model *model)
+void filter_add(const struct dataplane *dataplane, const struct model *model)
 {
 	__u64 *words = dataplane->tables->filter;
 
@@ -29,7 +23,6 @@ int filter_add(const struct dataplane *dataplane, const struct model *model)
 		for (size_t j = 0; j < service->backend_count; j++)
 			set(dataplane, words, CANARY_FILTER_BACKEND, &service->backends[j].addr);
 	}
-	return 0;
 }
 
 static void collect(const struct dataplane *dataplane, __u64 *words)
@@ -48,16 +41,12 @@ static void collect(const struct dataplane *dataplane, __u64 *words)
 	}
 }
 
-int filter_renew(const struct dataplane *dataplane)
+void filter_renew(const struct dataplane *dataplane)
 {
-	__u64 *wanted = calloc(WORDS, sizeof(*wanted)), *words = dataplane->tables->filter;
+	__u64 wanted[WORDS] = {}, *words = dataplane->tables->filter;
 
-	if (!wanted)
-		return -ENOMEM;
 	collect(dataplane, wanted);
 	for (size_t i = 0; i < WORDS; i++)
 		if (words[i] != wanted[i])
 			__atomic_store_n(&words[i], wanted[i], __ATOMIC_RELAXED);
-	free(wanted);
-	return 0;
 }

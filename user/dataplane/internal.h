@@ -68,10 +68,11 @@ struct canary_bpf;
 /* object.c: the pinned objects. */
 
 /*
- * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, maps that CANARY_ABI_PREVIOUS has
- * none of may be missing.
+ * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, `tables` may be missing: that one
+ * CANARY_ABI_PREVIOUS has not.
  */
 int object_open_maps(struct dataplane *dataplane, struct error *error);
+extern const char *const object_former_maps[]; /* that CANARY_ABI_PREVIOUS had pinned; NULL ends it */
 /* Pins those that were missing, and keeps them open. */
 int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error);
 int object_create(struct dataplane *dataplane, struct error *error); /* loads, pins; a half-made state is replaced */
@@ -90,6 +91,7 @@ int object_replace_pin(const struct dataplane *dataplane, int fd, const char *na
 
 /* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */
 void dataplane_release(struct dataplane *dataplane);
+int dataplane_map_tables(struct dataplane *dataplane, struct error *error);
 
 /* Loads this binary's programs: with the pinned maps where they are open, else with maps of their own. */
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
@@ -220,8 +222,8 @@ void outcomes_settle(const struct dataplane *dataplane, const struct service_mod
 void outcomes_remove(const struct dataplane *dataplane, __u32 service);
 
 /* filter.c: before a change, what it brings is added; after it, what is gone is taken out: see canary/filter.h. */
-int filter_add(const struct dataplane *dataplane, const struct model *model);
-int filter_renew(const struct dataplane *dataplane);
+void filter_add(const struct dataplane *dataplane, const struct model *model);
+void filter_renew(const struct dataplane *dataplane);
 
 /* guard.c */
 int guard_zero(const struct dataplane *dataplane, __u32 service);

@@ -26,6 +26,8 @@ static const char *const map_names[MAP_COUNT] = {
 #undef X
 };
 
+const char *const object_former_maps[] = {"configs", "backends", "filter", "service_hints", NULL};
+
 static const char *const programs[] = {
 	PROGRAM_XDP,	      PROGRAM_COMMIT,	     PROGRAM_ARM,	 "canary_bulk_tx",
 	"canary_devmap_xmit", "canary_redirect_err", "canary_exception", NULL};
@@ -72,8 +74,14 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 		return fail(error, -errno, "cannot read the settings at %s: %s", dataplane->dir, explain_errno(errno));
 	dataplane->abi = settings.abi;
 	if (settings.abi == CANARY_ABI_VERSION ||
-	    (settings.abi == CANARY_ABI_PREVIOUS && dataplane->access == DATAPLANE_UPGRADE))
+	    (dataplane->access == DATAPLANE_UPGRADE &&
+	     (settings.abi == CANARY_ABI_PREVIOUS || settings.abi == CANARY_ABI_UPGRADING)))
 		return 0;
+	if (settings.abi == CANARY_ABI_UPGRADING)
+		return fail(
+			error, -EPROTO,
+			"an upgrade of the state at %s was interrupted: run 'canaryctl upgrade', which completes it",
+			dataplane->dir);
 	settings.build[sizeof(settings.build) - 1] = 0;
 	if (settings.abi == CANARY_ABI_PREVIOUS)
 		return fail(error, -EPROTO,
@@ -89,7 +97,7 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 /* Is it one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->abi == CANARY_ABI_PREVIOUS && false && map;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map == MAP_tables;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)
@@ -147,6 +155,9 @@ static bool is_ours(const char *name)
 {
 	for (int i = 0; i < MAP_COUNT; i++)
 		if (!strcmp(name, map_names[i]))
+			return true;
+	for (int i = 0; object_former_maps[i]; i++)
+		if (!strcmp(name, object_former_maps[i]))
 			return true;
 	for (int i = 0; programs[i]; i++)
 		if (!strcmp(name, programs[i]))
@@ -342,7 +353,7 @@ static int reuse_maps(const struct dataplane *dataplane, struct bpf_map *const m
 
 static void list_maps(const struct canary_bpf *skeleton, struct bpf_map *ret[MAP_COUNT])
 {
-#define tables bss
+#define tables bss /* the section of the program's variables */
 #define X(name) ret[MAP_##name] = skeleton->maps.name;
 	DATAPLANE_MAPS(X)
 #undef X
