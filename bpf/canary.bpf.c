@@ -96,6 +96,7 @@ static __always_inline struct canary_backend *assign_settled(struct pkt *p, cons
 		return NULL;
 	backend = backend_in_ring(choice.word, choice.slot, &p->backend);
 	p->cohort = choice.cohort;
+	p->hash = hashes.flow;
 	return backend;
 }
 

@@ -154,8 +154,7 @@ static __always_inline void *pkt_pull(struct xdp_md *ctx, __u64 offset, __u32 si
 
 	offset &= PKT_OFFSET_MASK; /* in 64 bits, or the sum below widens it first */
 	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
-	if (!__builtin_constant_p(offset))
-		barrier_var(offset);
+	barrier_var(offset);
 	data += offset;
 	if (data + size > end)
 		return NULL;

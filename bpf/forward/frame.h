@@ -35,6 +35,11 @@ static __always_inline int frame_age(struct xdp_md *ctx, const struct pkt *p)
 	return 0;
 }
 
+static __always_inline __be16 frame_type(__u8 family)
+{
+	return family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+}
+
 /*
  * Makes room for an outer header of `outer` bytes and writes the link header before it. The tags are those of the VLAN
  * device that the route goes through; on the way back out of the same device they stay as they are; elsewhere they
@@ -89,7 +94,7 @@ static __always_inline int frame_rewrite_in_place(struct xdp_md *ctx, const stru
 		*macs = *(const struct macs *)hop->dmac;
 		return 0;
 	}
-	return frame_rewrite(ctx, p, hop, 0, p->family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
+	return frame_rewrite(ctx, p, hop, 0, frame_type(p->family), &l3);
 }
 
 static __always_inline int frame_send(struct xdp_md *ctx, const struct canary_next_hop *hop)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The upgrade of maps of the ABI before. Such maps are made of this one's: without the map that is new, and with the older
- * number. What is new in records and counters is zero there.
+ * The upgrade of maps of the ABI before. Such maps are made of this one's: with the older number, and with arrays in the place
+ * of `tables`.
  */
 #include "lib_run.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,8 +19,13 @@
 
 #define FLOWS 40
 
-static const char *const new_maps[] = {"filter", "service_hints", "fragments"};
-enum { NEW_MAPS = sizeof(new_maps) / sizeof(*new_maps) };
+/* What is left of an upgrade that was killed. */
+enum present {
+	PRESENT_NOTHING,
+	PRESENT_TABLES, /* pinned, and not yet filled in */
+	PRESENT_ALL, /* only the programs are to be replaced */
+	PRESENTS,
+};
 
 static void unlink_pin(const char *name)
 {
@@ -82,11 +88,44 @@ static unsigned host_of(unsigned sport, unsigned flags, unsigned seq)
 	return redirected_to(&spec);
 }
 
-/*
- * Makes a state of the ABI before, of which some of the new maps are there already: an upgrade was killed. Returns what
- * was configured.
- */
-static struct model make_older(unsigned present)
+static void pin_array(const char *name, const void *from, __u32 entries, __u32 size)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(__u32), size, entries, &options);
+	char path[160];
+
+	assert_true(fd >= 0);
+	for (__u32 i = 0; i < entries; i++)
+		assert_int_equal(bpf_map_update_elem(fd, &i, (const char *)from + (size_t)i * size, BPF_ANY), 0);
+	snprintf(path, sizeof(path), "%s/%s", env.dir, name);
+	assert_int_equal(bpf_obj_pin(fd, path), 0);
+	close(fd);
+}
+
+/* The arrays of the ABI before, and of `tables` what an upgrade that was killed left. */
+static void give_arrays(enum present present)
+{
+	struct canary_tables *tables = malloc(sizeof(*tables));
+	int fd = open_pin("tables");
+	__u32 zero = 0;
+
+	assert_non_null(tables);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, tables), 0);
+	pin_array("configs", tables->configs, CANARY_MAX_SERVICES * CANARY_CONFIGS, sizeof(*tables->configs));
+	pin_array("backends", tables->backends, CANARY_MAX_BACKENDS, sizeof(*tables->backends));
+	pin_array("filter", tables->filter, CANARY_FILTER_BITS / 64, sizeof(*tables->filter));
+	pin_array("service_hints", tables->service_hints, CANARY_SERVICE_HINTS, sizeof(*tables->service_hints));
+	if (present != PRESENT_ALL)
+		unlink_pin("tables"); /* the programs keep it: theirs stand for those that read the arrays */
+	memset(tables, 0xaa, sizeof(*tables));
+	if (present == PRESENT_TABLES)
+		pin_array("tables", tables, 1, sizeof(*tables));
+	close(fd);
+	free(tables);
+}
+
+/* Makes a state of the ABI before, of which an upgrade that was killed did so much. Returns what was configured. */
+static struct model make_older(enum present present)
 {
 	struct model before;
 
@@ -99,9 +138,8 @@ static struct model make_older(unsigned present)
 	before = read_model();
 	dataplane_close(env.dataplane);
 	env.dataplane = NULL;
-	for (unsigned i = present; i < NEW_MAPS; i++)
-		unlink_pin(new_maps[i]);
-	write_abi(CANARY_ABI_PREVIOUS);
+	give_arrays(present);
+	write_abi(present == PRESENT_ALL ? CANARY_ABI_UPGRADING : CANARY_ABI_PREVIOUS);
 	return before;
 }
 
@@ -139,30 +177,46 @@ static void assert_told(void)
 	assert_int_equal(last.value[1], CANARY_ABI_VERSION);
 }
 
+/* What the ABI before had pinned is gone. */
+static void assert_no_arrays(void)
+{
+	static const char *const names[] = {"configs", "backends", "filter", "service_hints"};
+
+	for (int i = 0; i < 4; i++) {
+		char path[160];
+
+		snprintf(path, sizeof(path), "%s/%s", env.dir, names[i]);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+}
+
 static void what_is_older_is_refused_and_says_what_to_do(void **state)
 {
 	static const enum dataplane_access accesses[] = {DATAPLANE_READ, DATAPLANE_CHANGE, DATAPLANE_CREATE};
 	struct dataplane *dataplane = NULL;
-	struct model before = make_older(0);
 	struct error error;
 
 	(void)state;
-	model_free(&before);
-	for (int i = 0; i < 3; i++) {
-		error.text[0] = 0;
-		assert_int_equal(dataplane_open(env.dir, accesses[i], &dataplane, &error), -EPROTO);
-		assert_non_null(strstr(error.text, "ABI 3"));
-		assert_non_null(strstr(error.text, "'canaryctl upgrade'"));
-		assert_null(strchr(error.text, '\n'));
+	for (enum present present = PRESENT_NOTHING; present < PRESENTS; present++) {
+		struct model before = make_older(present);
+
+		model_free(&before);
+		for (int i = 0; i < 3; i++) {
+			error.text[0] = 0;
+			assert_int_equal(dataplane_open(env.dir, accesses[i], &dataplane, &error), -EPROTO);
+			assert_non_null(strstr(error.text, present == PRESENT_ALL ? "interrupted" : "ABI 4"));
+			assert_non_null(strstr(error.text, "'canaryctl upgrade'"));
+			assert_null(strchr(error.text, '\n'));
+		}
+		env_upgrade();
 	}
-	env_upgrade();
 }
 
 static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
 {
 	(void)state;
 	/* Killed at any moment, it is completed by the next. */
-	for (unsigned present = 0; present <= NEW_MAPS; present++) {
+	for (enum present present = PRESENT_NOTHING; present < PRESENTS; present++) {
 		struct model before = make_older(present);
 		unsigned hosts[FLOWS], flows;
 		struct canary_cohort_counters counters, counters_now;
@@ -172,6 +226,7 @@ static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
 		assert_kept(&before);
 		assert_int_equal(read_abi(), CANARY_ABI_VERSION);
 		assert_told();
+		assert_no_arrays();
 		/* The connections are where they were, and counted. */
 		flows = established_flows();
 		assert_int_equal(flows, FLOWS);
