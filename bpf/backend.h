@@ -3,19 +3,9 @@
 #ifndef BPF_BACKEND_H
 #define BPF_BACKEND_H
 
-struct assignment {
-	__u32 backend; /* index, 0: none */
-	__u32 generation;
-	__u32 wanted; /* the cohort that bucket or segment asked for */
-	__u32 cohort;
-	__u32 slot; /* of the cohort's ring */
-	__u32 bucket;
-	bool random; /* bucket and weight placed the flow where it is */
-};
-
 static __always_inline struct canary_backend *backend_at(__u32 index)
 {
-	return bpf_map_lookup_elem(&backends, &index);
+	return table_at(backends, index);
 }
 
 /* Is it this host itself? Then what would be sent to it comes from its own address. */
@@ -34,37 +24,46 @@ static __always_inline struct canary_backend *backend_alive(__u32 index, __u32 g
 	return backend;
 }
 
+/* The backend in a slot of a ring, and its index: NULL and 0, if it is gone. */
+static __always_inline struct canary_backend *backend_in_ring(__u32 arena_word, __u32 slot, __u32 *ret)
+{
+	__u64 *word = bpf_map_lookup_elem(&arena, &arena_word);
+	struct canary_backend *backend = NULL;
+
+	*ret = 0;
+	if (word) {
+		*ret = canary_ring_backend(*word, slot);
+		backend = backend_at(*ret);
+	}
+	if (backend && backend->flags & CANARY_BACKEND_LIVE)
+		return backend;
+	*ret = 0;
+	return NULL;
+}
+
 /* Fills in the backend at a->slot of the cohort's ring: none, if that is gone. */
 static __always_inline void backend_take(__u32 arena_word, struct assignment *a)
 {
-	struct canary_backend *backend;
-	__u64 *word = bpf_map_lookup_elem(&arena, &arena_word);
-	__u32 index;
+	struct canary_backend *backend = backend_in_ring(arena_word, a->slot, &a->backend);
 
-	a->backend = 0;
-	if (!word)
-		return;
-	index = canary_ring_backend(*word, a->slot);
-	backend = backend_at(index);
-	if (!backend || !(backend->flags & CANARY_BACKEND_LIVE))
-		return;
-	a->backend = index;
-	a->generation = backend->generation;
+	if (backend)
+		a->generation = backend->generation;
+}
+
+static __always_inline struct canary_hashes backend_hashes(const struct pkt *p, const struct canary_config *config)
+{
+	return canary_hashes_from(&tables.keys, &p->tuple, p->address_hash, config->affinity, p->flags & PKT_ANY_PORT);
 }
 
 /* Chooses by a view of a configuration alone, and notes where the flow would be remembered. */
 static __always_inline void backend_choose(struct pkt *p, const struct canary_config *config, __u32 view,
 					   struct assignment *ret)
 {
-	__u32 zero = 0;
-	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
 	struct canary_hashes hashes;
 	struct canary_choice choice;
 
 	__builtin_memset(ret, 0, sizeof(*ret));
-	if (!global)
-		return;
-	hashes = canary_hashes(&global->keys, &p->tuple, config->affinity, p->flags & PKT_ANY_PORT);
+	hashes = backend_hashes(p, config);
 	p->hash = hashes.flow;
 	p->held = canary_held_bit(&hashes);
 	p->shard = canary_shard(&hashes);

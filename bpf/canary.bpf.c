@@ -76,34 +76,63 @@ static __always_inline bool fits(struct xdp_md *ctx, const struct pkt *p, __u32 
 	       (interface->flags & CANARY_INTERFACE_GENERIC && hop->ifindex == ctx->ingress_ifindex);
 }
 
-/* Fills in the packet's cohort and backend. 0, or a verdict. */
-static __always_inline int assign(struct xdp_md *ctx, struct pkt *p, struct canary_config **config)
+/*
+ * What assign() would say of most packets, with no call: those of settled flows in which nothing begins or ends, of services
+ * that ask for no more than hash and weight. NULL: it is no such packet.
+ */
+static __always_inline struct canary_backend *assign_settled(struct pkt *p, const struct canary_config *config)
 {
-	struct assignment a;
+	struct canary_backend *backend;
+	struct canary_hashes hashes;
+	struct canary_choice choice;
+
+	if (p->flags & ~(PKT_DATA | PKT_ANY_PORT) || p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) ||
+	    p->tuple.proto != IPPROTO_TCP || p->word & (CANARY_WORD_OPEN | CANARY_WORD_STOPPED) ||
+	    config->forward == CANARY_FORWARD_NAT || config->segment_set)
+		return NULL;
+	hashes = backend_hashes(p, config);
+	if (held_test(canary_held_bit(&hashes)) || watch_is_on(hashes.flow))
+		return NULL;
+	choice = canary_choose(config, &hashes, -1, 0);
+	if (!choice.word)
+		return NULL;
+	backend = backend_in_ring(choice.word, choice.slot, &p->backend);
+	p->cohort = choice.cohort;
+	p->hash = hashes.flow;
+	return backend;
+}
+
+/* Fills in the packet's cohort and backend. 0, or a verdict. */
+GLOBAL int assign(struct xdp_md *ctx)
+{
+	struct pkt *p = pkt_current();
+	struct canary_config *config;
+	struct assignment *a;
 	int verdict;
 
-	if ((*config)->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p))) {
+	if (!p)
+		return DROP(FAULT);
+	a = &p->given;
+	config = service_config(p);
+	if (config && config->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p))) {
 		p->word = 0;
-		*config = service_config(p); /* stopped, as of this packet */
+		config = service_config(p); /* stopped, as of this packet */
 	}
-	if (!*config)
+	if (!config)
 		return XDP_PASS;
-	if ((*config)->affinity == CANARY_AFFINITY_QUIC)
+	if (config->affinity == CANARY_AFFINITY_QUIC)
 		quic_find(ctx);
-	verdict = flow_steer(p, *config, &a);
-	p->cohort = verdict ? a.wanted : a.cohort;
-	p->backend = a.backend;
-	if (verdict)
-		return verdict;
-	watch(p, *config, &a);
-	return p->flags & PKT_FRAGMENT ? fragment_remember() : 0;
+	verdict = flow_steer(p, config, a);
+	p->cohort = verdict ? a->wanted : a->cohort;
+	p->backend = a->backend;
+	return !verdict && p->flags & PKT_FRAGMENT ? fragment_remember() : verdict;
 }
 
 static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
 {
 	const struct canary_addr *source = &p->tuple.client;
 	struct canary_next_hop *hop = NULL;
-	struct canary_backend *backend;
+	struct canary_backend *backend = NULL;
 	struct canary_config *config;
 	__u32 overhead = 0;
 	int verdict = 0;
@@ -115,15 +144,21 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return DROP(MALFORMED);
 	if (frame_expired(p))
 		return XDP_PASS;
-	if (!(p->flags & PKT_LATER))
-		verdict = assign(ctx, p, &config);
-	if (verdict)
-		return verdict;
-	if (p->flags & PKT_RESET)
-		return reset_answer(ctx);
-	backend = backend_at(p->backend);
-	if (!backend)
-		return DROP(FAULT);
+	backend = assign_settled(p, config);
+	if (!backend) {
+		if (!(p->flags & PKT_LATER))
+			verdict = assign(ctx);
+		if (verdict)
+			return verdict;
+		config = service_config(p);
+		backend = backend_at(p->backend);
+		if (!config || !backend)
+			return DROP(FAULT);
+		if (!(p->flags & PKT_LATER))
+			watch(p, config, &p->given);
+		if (p->flags & PKT_RESET)
+			return reset_answer(ctx);
+	}
 	if (config->forward != CANARY_FORWARD_NAT && backend_is_here(backend)) {
 		count_forwarded(p); /* not in conclude(): kernel 6.1 refuses that, as clang 19 compiles it */
 		return XDP_PASS;
@@ -137,14 +172,12 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	verdict = route_to_backend(ctx, p, source, backend, &hop);
 	if (verdict)
 		return verdict;
-	if (frame_loops(ctx, p, interface, config, backend, hop))
+	if (frame_loops(ctx, p, config, backend, hop))
 		return DROP(LOOP);
 	if (!fits(ctx, p, overhead, hop, interface))
 		return too_big(ctx, hop->mtu - overhead);
 	verdict = complete_checksum(ctx, p, interface);
-	if (!verdict)
-		verdict = frame_age(ctx, p);
-	if (!verdict)
+	if (!verdict && p->tcp_flags & TCP_SYN)
 		verdict = mss_adjust(ctx, p, config, hop->mtu ? hop->mtu - overhead : 0);
 	if (verdict)
 		return verdict;
@@ -155,10 +188,12 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		break;
 	case CANARY_FORWARD_IPIP:
 	case CANARY_FORWARD_GUE:
-		verdict = forward_tunnel(ctx, p, config, backend, hop);
+		verdict = forward_tunnel(ctx, p, config, backend, hop, overhead);
 		break;
 	default:
-		verdict = nat_to_backend(ctx, p, backend);
+		verdict = frame_age(ctx, p);
+		if (!verdict)
+			verdict = nat_to_backend(ctx, p, backend);
 		if (!verdict)
 			verdict = frame_rewrite_in_place(ctx, p, hop);
 	}

@@ -37,7 +37,7 @@ static long commit_check(__u32 i, struct commit *commit)
 			return 1;
 		break;
 	case CANARY_OP_RETIRE_BACKEND:
-		if (!op->id || !bpf_map_lookup_elem(&backends, &op->id))
+		if (!op->id || op->id >= CANARY_MAX_BACKENDS)
 			return 1;
 		break;
 	default:
@@ -76,10 +76,8 @@ static __always_inline void commit_delete(struct canary_service *service, bool l
 
 static __always_inline void commit_retire_backend(__u32 index)
 {
-	struct canary_backend *backend = bpf_map_lookup_elem(&backends, &index);
+	struct canary_backend *backend = table_at(backends, index);
 
-	if (!backend)
-		return;
 	backend->flags = 0;
 	backend->generation++;
 }

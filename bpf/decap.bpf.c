@@ -222,14 +222,14 @@ static __always_inline int strip(struct xdp_md *ctx, struct pkt *p, const struct
 {
 	struct canary_next_hop here = {.ifindex = ctx->ingress_ifindex};
 	struct ethhdr *eth = pkt_at(ctx, 0, struct ethhdr);
+	__u32 l3;
 
 	if (!eth)
 		return IS(FAULT);
 	__builtin_memcpy(here.dmac, eth->h_dest, sizeof(here.dmac));
 	__builtin_memcpy(here.smac, eth->h_source, sizeof(here.smac));
 	p->l3 = inner->at;
-	p->family = inner->family;
-	return frame_rewrite_in_place(ctx, p, &here) ? IS(FAULT) : 0;
+	return frame_rewrite(ctx, p, &here, 0, frame_type(inner->family), &l3) ? IS(FAULT) : 0;
 }
 
 static __always_inline int decap(struct xdp_md *ctx, struct pkt *p, const struct canary_decap_settings *our,

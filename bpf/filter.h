@@ -3,21 +3,18 @@
 #ifndef BPF_FILTER_H
 #define BPF_FILTER_H
 
-static __always_inline bool filter_has(__u64 hash)
+/* address: canary_hash_address() */
+static __always_inline bool filter_has(enum canary_filter_role role, __u64 address)
 {
-	__u32 bit = canary_filter_bit(hash), place = bit / 64;
-	__u64 *word = bpf_map_lookup_elem(&filter, &place);
+	__u32 bit = canary_filter_bit(role, address);
 
-	return word && *word >> bit % 64 & 1;
+	return *table_at(filter, bit / 64) >> bit % 64 & 1;
 }
 
 /* May the packet come from a backend? The tuple is that of the way back: see reverse.h. */
 static __always_inline bool filter_from_backend(const struct canary_tuple *tuple)
 {
-	__u64 addr = canary_filter_addr(&tuple->client);
-
-	return filter_has(canary_filter_hash(CANARY_FILTER_BACKEND, addr, tuple->client_port, tuple->proto)) ||
-	       filter_has(canary_filter_hash(CANARY_FILTER_BACKEND, addr, 0, tuple->proto));
+	return filter_has(CANARY_FILTER_BACKEND, canary_hash_address(&tables.keys, &tuple->client));
 }
 
 #endif

@@ -166,7 +166,7 @@ GLOBAL int flow_open(struct assignment *ret)
 {
 	struct pkt *p = pkt_current();
 	struct canary_flow *established, *earlier;
-	bool window;
+	bool window, noted;
 	int verdict;
 
 	if (!p || !ret)
@@ -182,8 +182,10 @@ GLOBAL int flow_open(struct assignment *ret)
 		return 0;
 	}
 
+	/* A note is all there is of a flow that goes on: a SYN, which may be forged, does not take its place. */
+	noted = earlier && earlier->flags & CANARY_FLOW_NOTED && flow_silence(p, earlier) <= FLOW_OPENING_NS;
 	if (p->flags & PKT_ALWAYS ||
-	    (table_below(p, FLOW_OPEN_BELOW) && limit_allows(LIMIT_OPEN, FLOW_OPEN_RATE, p->now_ns))) {
+	    (!noted && table_below(p, FLOW_OPEN_BELOW) && limit_allows(LIMIT_OPEN, FLOW_OPEN_RATE, p->now_ns))) {
 		verdict = flow_choose(canary_view_now(p->word), ret);
 		if (verdict)
 			return verdict;
@@ -301,7 +303,7 @@ static __always_inline bool flow_fits(const struct pkt *p, const struct canary_f
 }
 
 /* A packet in the midst of a flow. */
-GLOBAL int flow_continue(struct assignment *ret)
+static __always_inline int flow_continue(struct assignment *ret)
 {
 	struct pkt *p = pkt_current();
 	struct canary_flow *flow, *opening;
@@ -338,7 +340,11 @@ GLOBAL int flow_continue(struct assignment *ret)
 	return flow_old(p, moved, opening && !(opening->flags & CANARY_FLOW_NOTED), ret);
 }
 
-/* A datagram of a sticky service. Its first one opens the flow, its second promotes it. */
+/*
+ * A datagram of a sticky service. Its first one opens the flow (FLOW_OPENS: that is flow_open()'s, which is not called from
+ * here for the stack's sake), its second promotes it.
+ */
+#define FLOW_OPENS 1
 GLOBAL int flow_datagram(struct assignment *ret)
 {
 	struct pkt *p = pkt_current();
@@ -361,7 +367,7 @@ GLOBAL int flow_datagram(struct assignment *ret)
 		return flow_choose(canary_view_now(p->word), ret);
 	if (flow && elapsed_ns(p->now_ns, flow->seen_ns) <= p->idle_ns)
 		return flow_old(p, true, false, ret);
-	return flow_open(ret);
+	return FLOW_OPENS;
 }
 
 /*
@@ -414,7 +420,7 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	bool udp = p->tuple.proto == IPPROTO_UDP, always, opens;
 	struct assignment before, chosen;
 	struct canary_config *oldest;
-	int verdict;
+	int verdict = 0;
 
 	always = canary_remembers_all(udp, now->forward, now->affinity, now->track);
 	opens = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
@@ -451,9 +457,11 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	pkt_now(p);
 	table_key(p);
 	if (udp)
-		return p->flags & PKT_NAMED ? flow_named(a) : flow_datagram(a);
-	if (opens)
-		return flow_open(a);
+		verdict = p->flags & PKT_NAMED ? flow_named(a) : flow_datagram(a);
+	if (opens || verdict == FLOW_OPENS)
+		verdict = flow_open(a);
+	if (udp || opens)
+		return verdict;
 	chosen = *a;
 	verdict = flow_continue(a);
 	/* Whom a stop left behind lives on: nobody asked for that. */

@@ -67,13 +67,11 @@ GLOBAL int fragment_forget(void)
 /* A later fragment: it gets what the first one has. 0, XDP_PASS (nothing is known of it), or a reason to drop it. */
 GLOBAL int fragment_follow(void)
 {
-	__u32 zero = 0;
-	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
 	struct pkt *p = pkt_current();
 	struct canary_fragment *first;
 	struct canary_backend *backend;
 
-	if (!p || !global)
+	if (!p)
 		return DROP(FAULT);
 	fragment_key(p);
 	first = bpf_map_lookup_elem(&fragments, &p->fragment_key);
@@ -88,7 +86,7 @@ GLOBAL int fragment_follow(void)
 	p->tuple.port = first->port;
 	/* Behind more headers, it need not name the same. gue's source port comes of the hash, as the first one's did. */
 	p->tuple.proto = first->proto;
-	p->hash = canary_flow_hash(&global->keys, &p->tuple);
+	p->hash = canary_flow_hash(&tables.keys, &p->tuple);
 	if (first->from_backend)
 		p->flags |= PKT_FROM_BACKEND;
 	backend = backend_at(p->backend);

@@ -30,17 +30,20 @@
 		__type(value, value_type);                                                                             \
 	} map SEC(".maps")
 
+/* A variable is a map as well: of one element, whose address the program knows. An index needs no other bounds than a mask. */
+struct canary_tables tables;
+#define table_at(table, index)                                                                                         \
+	({                                                                                                             \
+		typeof(&tables.table[0]) at =                                                                          \
+			&tables.table[(index) & (sizeof(tables.table) / sizeof(*tables.table) - 1)];                   \
+		barrier_var(at); /* or clang computes it again wherever it is used */                                  \
+		at;                                                                                                    \
+	})
 CANARY_ARRAY(settings, struct canary_settings, 1);
 CANARY_ARRAY(services, struct canary_service, CANARY_MAX_SERVICES);
-CANARY_ARRAY(configs, struct canary_config, CANARY_MAX_SERVICES *CANARY_CONFIGS);
-CANARY_ARRAY(backends, struct canary_backend, CANARY_MAX_BACKENDS);
 CANARY_ARRAY(arena, __u64, CANARY_ARENA_WORDS);
 CANARY_ARRAY(interfaces, struct canary_interface, CANARY_MAX_INTERFACES);
 CANARY_ARRAY(operations, struct canary_operation, CANARY_MAX_OPERATIONS);
-
-/* In front of `service_ids` and `reverse`: see canary/filter.h. A hint is the id that the hash table gave last. */
-CANARY_ARRAY(filter, __u64, CANARY_FILTER_BITS / 64);
-CANARY_ARRAY(service_hints, __u32, CANARY_SERVICE_HINTS);
 
 /* Twice the services: each may bring an element for its address. */
 CANARY_HASH(service_ids, BPF_MAP_TYPE_HASH, struct canary_service_key, __u32, 2 * CANARY_MAX_SERVICES, 0);

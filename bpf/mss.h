@@ -114,13 +114,13 @@ GLOBAL int mss_lower(struct xdp_md *ctx, __u32 most)
 	return 0;
 }
 
-/* `mtu`: of the way on, less what a tunnel takes of it. 0, or a reason to drop the packet. */
+/* Of a SYN. `mtu`: of the way on, less what a tunnel takes of it. 0, or a reason to drop the packet. */
 static __always_inline int mss_adjust(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
 				      __u32 mtu)
 {
 	__u32 most;
 
-	if (!config->mss || !(p->tcp_flags & TCP_SYN))
+	if (!config->mss)
 		return 0;
 	most = mss_wanted(ctx, p, config, mtu);
 	return most ? mss_lower(ctx, most) : 0;

@@ -13,6 +13,12 @@ static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
 	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
 }
 
+static __always_inline void mac_copy(__u8 *to, const __u8 *from)
+{
+	*(__u32 *)to = *(const __u32 *)from;
+	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
+}
+
 /* Ethernet and up to two VLAN tags. A frame that is not for our own address is somebody else's. */
 static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface,
 				      __be16 *ethertype)
@@ -22,6 +28,9 @@ static __always_inline int parse_link(struct xdp_md *ctx, struct pkt *p, const s
 	if (!eth || !mac_equal(eth->h_dest, interface->mac))
 		return XDP_PASS;
 	*ethertype = *(__be16 *)((struct macs *)eth + 1);
+	mac_copy(p->smac, eth->h_source);
+	if (mac_equal(p->smac, interface->mac))
+		p->flags |= PKT_OWN;
 	p->l3 = sizeof(*eth);
 
 #pragma unroll
@@ -65,13 +74,13 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct pkt *p)
 
 	if (!ip || ip->version != 4)
 		return XDP_PASS;
+	header_len = ip->ihl * 4;
 	addr_from_v4(&p->tuple.client, ip->saddr);
 	addr_from_v4(&p->tuple.service, ip->daddr);
 	p->family = 4;
 	p->l4_proto = ip->protocol;
 	p->hop_limit = ip->ttl;
 	p->ip_len = bpf_ntohs(ip->tot_len);
-	header_len = ip->ihl * 4;
 	p->l4 = p->l3 + header_len;
 	if (header_len < sizeof(*ip))
 		p->flags |= PKT_BROKEN | PKT_NO_PORTS;
@@ -187,13 +196,8 @@ static __always_inline bool tcp_flags_valid(__u8 flags)
 
 static __always_inline void parse_tcp(struct pkt *p, const struct tcphdr *tcp, __u32 l4_len)
 {
-	__u32 header_len;
+	__u32 header_len = ((const __u8 *)tcp)[12] >> 4 << 2;
 
-	if (!tcp) {
-		p->flags |= PKT_BROKEN;
-		return;
-	}
-	header_len = ((const __u8 *)tcp)[12] >> 4 << 2;
 	if (header_len < sizeof(*tcp) || l4_len < header_len) {
 		p->flags |= PKT_BROKEN;
 		return;
@@ -210,34 +214,49 @@ static __always_inline void parse_tcp(struct pkt *p, const struct tcphdr *tcp, _
 static __always_inline void parse_udp(struct pkt *p, const struct udphdr *udp, __u32 l4_len)
 {
 	/* A first fragment's UDP length speaks of the whole datagram. */
-	if (!udp || l4_len < sizeof(*udp) || bpf_ntohs(udp->len) < sizeof(*udp) ||
+	if (l4_len < sizeof(*udp) || bpf_ntohs(udp->len) < sizeof(*udp) ||
 	    (bpf_ntohs(udp->len) > l4_len && !(p->flags & PKT_FRAGMENT)))
 		p->flags |= PKT_BROKEN;
+}
+
+static __always_inline void parse_ports(struct pkt *p, const struct ports *ports)
+{
+	p->tuple.client_port = ports->source;
+	p->tuple.port = ports->dest;
 }
 
 /* Ports, flags, sequence number. `p->tuple.proto` stays 0 for what is neither TCP nor UDP. */
 static __always_inline void parse_transport(struct xdp_md *ctx, struct pkt *p)
 {
 	__u32 l4_len = p->ip_len - (p->l4 - p->l3);
-	const struct tcphdr *tcp = NULL;
 	const struct ports *ports;
+	const struct tcphdr *tcp;
+	const struct udphdr *udp;
 
 	p->tuple.proto = p->l4_proto;
 	if (p->flags & PKT_NO_PORTS)
 		return;
-	if (p->l4_proto == IPPROTO_TCP)
-		tcp = pkt_at(ctx, p->l4, struct tcphdr);
-	ports = tcp ? (const struct ports *)tcp : pkt_at(ctx, p->l4, struct ports);
-	if (!ports || p->l3 + p->ip_len < p->l4 + 4) {
+	if (p->l3 + p->ip_len < p->l4 + sizeof(*ports)) {
 		p->flags |= PKT_BROKEN | PKT_NO_PORTS;
 		return;
 	}
-	p->tuple.client_port = ports->source;
-	p->tuple.port = ports->dest;
-	if (p->l4_proto == IPPROTO_TCP)
+	tcp = p->l4_proto == IPPROTO_TCP ? pkt_at(ctx, p->l4, struct tcphdr) : NULL;
+	if (tcp) {
+		parse_ports(p, (const struct ports *)tcp);
 		parse_tcp(p, tcp, l4_len);
-	else
-		parse_udp(p, pkt_at(ctx, p->l4, struct udphdr), l4_len);
+		return;
+	}
+	udp = p->l4_proto == IPPROTO_UDP ? pkt_at(ctx, p->l4, struct udphdr) : NULL;
+	if (udp) {
+		parse_ports(p, (const struct ports *)udp);
+		parse_udp(p, udp, l4_len);
+		return;
+	}
+	/* Cut off in the midst of its header: whose it is may be told yet. */
+	ports = pkt_at(ctx, p->l4, struct ports);
+	p->flags |= ports ? PKT_BROKEN : PKT_BROKEN | PKT_NO_PORTS;
+	if (ports)
+		parse_ports(p, ports);
 }
 
 /* XDP_PASS: not for us to understand. 0: the tuple is filled in, or p->flags says what is wrong with the packet. */

@@ -27,6 +27,7 @@ enum pkt_flag {
 	PKT_LATER = 1 << 13, /* a fragment that is not the first, without ports */
 	PKT_NAMED = 1 << 14, /* its QUIC connection id names its backend */
 	PKT_CAPTURED = 1 << 15, /* somebody wants to see it: see capture.h */
+	PKT_OWN = 1 << 16, /* from ourselves, as its link-layer address says */
 };
 
 /*
@@ -35,6 +36,16 @@ enum pkt_flag {
  */
 #define GLOBAL __attribute__((noinline))
 
+struct assignment {
+	__u32 backend; /* index, 0: none */
+	__u32 generation;
+	__u32 wanted; /* the cohort that bucket or segment asked for */
+	__u32 cohort;
+	__u32 slot; /* of the cohort's ring */
+	__u32 bucket;
+	bool random; /* bucket and weight placed the flow where it is */
+};
+
 struct pkt {
 	struct canary_tuple tuple; /* as the client sees it; on the way back: see nat.h */
 	__u32 l3; /* offsets from the frame's start */
@@ -42,6 +53,7 @@ struct pkt {
 	__u32 ip_len; /* the IP packet's length */
 	__u32 inner_l3; /* of the packet that an ICMP error quotes */
 	__u32 inner_l4;
+	__u8 smac[6]; /* the frame's */
 	__u8 family; /* 4 or 6 */
 	__u8 l4_proto; /* of the packet itself: ICMP where the tuple's is the quoted packet's */
 	__u8 hop_limit;
@@ -60,11 +72,13 @@ struct pkt {
 	__u64 now_ns; /* once a stage needed it: see pkt_now() */
 	__u64 word; /* of the service: the configurations in force. 0: not loaded yet */
 	/* ... to here. */
+	__u64 address_hash; /* canary_hash_address() of the service's */
 	__u64 idle_ns; /* the service's idle timeout */
 	__u64 hash; /* of the flow: those two are parts of it */
 	__u32 held; /* the flow's bit in `held` */
 	__u32 shard; /* and its shard of the table */
-	/* Room for what is written to maps: the stack is too small for all of it. */
+	/* Room for what is written to maps, or passed to global functions: the stack is too small for all of it. */
+	struct assignment given;
 	struct canary_flow_key key;
 	struct canary_flow entry;
 	struct canary_reverse_key back_key;
@@ -108,7 +122,7 @@ static __always_inline struct pkt *pkt_new(void)
 	struct pkt *p = pkt_current();
 
 	if (p)
-		__builtin_memset(&p->flags, 0, offsetof(struct pkt, idle_ns) - offsetof(struct pkt, flags));
+		__builtin_memset(&p->flags, 0, offsetof(struct pkt, address_hash) - offsetof(struct pkt, flags));
 	return p;
 }
 
@@ -140,7 +154,11 @@ static __always_inline void *pkt_pull(struct xdp_md *ctx, __u64 offset, __u32 si
 	/* Without this, clang forgets the mask where it knows the offset's range, and the verifier does not. */
 	barrier_var(offset);
 	data += offset;
-	return data + size > end ? NULL : data;
+	if (data + size > end)
+		return NULL;
+	if (!data)
+		__builtin_unreachable(); /* no frame begins there: who asks need not look again */
+	return data;
 }
 
 /* The coarse clock, read once a packet and only where it matters: it costs as much as all the rest of a settled packet. */

@@ -84,14 +84,11 @@ static __always_inline bool quic_is(const struct pkt *p, __u32 ids, __u32 member
 /* The member whose id the packet has, as its word in the arena; 0: none. */
 static __always_inline __u64 quic_member(const struct pkt *p, const struct canary_config *config)
 {
-	__u32 zero = 0, count = config->member_count, place, ids, number;
-	const struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
+	__u32 count = config->member_count, place, ids, number;
 	__u64 word;
 
-	if (!global)
-		return 0;
 	ids = config->members + count;
-	place = canary_server_id_place(&global->keys, &p->server_id, count);
+	place = canary_server_id_place(&tables.keys, &p->server_id, count);
 	for (__u32 i = 0; i < CANARY_SERVER_ID_PROBES; i++) {
 		word = quic_arena(ids + count * CANARY_SERVER_ID_WORDS + place);
 		for (__u32 j = 0; j < CANARY_SERVER_ID_PLACES; j++) {

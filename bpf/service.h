@@ -6,9 +6,7 @@
 /* The record of a view. */
 static __always_inline struct canary_config *config_at(__u32 service, __u32 view)
 {
-	__u32 key = service * CANARY_CONFIGS + (view & CANARY_WORD_SLOT_MASK);
-
-	return bpf_map_lookup_elem(&configs, &key);
+	return table_at(configs, service * CANARY_CONFIGS + (view & CANARY_WORD_SLOT_MASK));
 }
 
 /* Is that service, with `port`, the packet's? Then its word is noted. */
@@ -23,18 +21,12 @@ static __always_inline bool service_is(__u32 id, struct pkt *p, __u16 port)
 	return p->word;
 }
 
-/* filter_addr: canary_filter_addr() of the service's address */
-static __always_inline __u32 service_with_port(struct pkt *p, __u64 filter_addr, __u16 port)
+static __always_inline __u32 service_with_port(struct pkt *p, __u16 port)
 {
-	__u64 hash = canary_filter_hash(CANARY_FILTER_SERVICE, filter_addr, port, p->tuple.proto);
+	__u32 *hint = table_at(service_hints, canary_filter_hint(p->address_hash, port, p->tuple.proto)), *id;
 	struct canary_service_key key = {};
-	__u32 place, *hint, *id;
 
-	if (!filter_has(hash))
-		return 0;
-	place = canary_filter_hint(hash);
-	hint = bpf_map_lookup_elem(&service_hints, &place);
-	if (hint && service_is(*hint, p, port))
+	if (service_is(*hint, p, port))
 		return *hint;
 	key.addr = p->tuple.service;
 	key.port = port;
@@ -42,20 +34,22 @@ static __always_inline __u32 service_with_port(struct pkt *p, __u64 filter_addr,
 	id = bpf_map_lookup_elem(&service_ids, &key);
 	if (!id)
 		return 0;
-	if (hint)
-		*hint = *id;
+	*hint = *id;
 	return *id;
 }
 
 /* The service's id, exact port first, then any port; 0: none. */
 static __always_inline __u32 service_find(struct pkt *p)
 {
-	__u64 filter_addr = canary_filter_addr(&p->tuple.service);
-	__u32 id = service_with_port(p, filter_addr, p->tuple.port);
+	__u32 id;
 
+	p->address_hash = canary_hash_address(&tables.keys, &p->tuple.service);
+	if (!filter_has(CANARY_FILTER_SERVICE, p->address_hash))
+		return 0;
+	id = service_with_port(p, p->tuple.port);
 	if (id)
 		return id;
-	id = service_with_port(p, filter_addr, 0);
+	id = service_with_port(p, 0);
 	if (id)
 		p->flags |= PKT_ANY_PORT;
 	return id;

@@ -95,6 +95,7 @@ static __always_inline bool sweep_keeps(const struct canary_flow_key *key, const
 	nat = word && now->forward == CANARY_FORWARD_NAT;
 	p->tuple.client = key->client;
 	p->tuple.service = service->key.addr;
+	p->address_hash = canary_hash_address(&tables.keys, &p->tuple.service);
 	p->tuple.client_port = key->client_port;
 	p->tuple.port = key->port;
 	p->tuple.proto = service->key.proto;

@@ -296,8 +296,6 @@ static __always_inline void watch(struct pkt *p, const struct canary_config *con
 /* A backend's packet to a client: nat. */
 static __always_inline void watch_reply(struct pkt *p, const struct canary_service *service, __u16 port)
 {
-	__u32 zero = 0;
-	struct canary_settings *global = bpf_map_lookup_elem(&settings, &zero);
 	struct canary_tuple tuple = {.client = p->tuple.service,
 				     .service = service->key.addr,
 				     .client_port = p->tuple.port,
@@ -305,9 +303,9 @@ static __always_inline void watch_reply(struct pkt *p, const struct canary_servi
 				     .proto = p->tuple.proto};
 	__u64 hash;
 
-	if (!global || p->tuple.proto != IPPROTO_TCP || p->flags & PKT_ICMP_ERROR)
+	if (p->tuple.proto != IPPROTO_TCP || p->flags & PKT_ICMP_ERROR)
 		return;
-	hash = canary_flow_hash(&global->keys, &tuple);
+	hash = canary_flow_hash(&tables.keys, &tuple);
 	if (watch_is_on(hash) && watch_packet(hash))
 		guard_trip(p->service);
 }

@@ -9,17 +9,22 @@ static __always_inline bool frame_expired(const struct pkt *p)
 	return p->hop_limit <= 1;
 }
 
+static __always_inline void frame_age_v4(struct iphdr *ip)
+{
+	__u32 sum = ip->check + bpf_htons(1 << 8); /* RFC 1624: what goes from the header comes to its complement */
+
+	ip->ttl--;
+	ip->check = sum + (sum >= 0xffff);
+}
+
 static __always_inline int frame_age(struct xdp_md *ctx, const struct pkt *p)
 {
 	if (p->family == 4) {
 		struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
-		__u32 sum;
 
 		if (!ip)
 			return DROP(FAULT);
-		ip->ttl--;
-		sum = ip->check + bpf_htons(1 << 8); /* RFC 1624: what goes from the header comes to its complement */
-		ip->check = sum + (sum >= 0xffff);
+		frame_age_v4(ip);
 	} else {
 		struct ipv6hdr *ip = pkt_at(ctx, p->l3, struct ipv6hdr);
 
@@ -28,6 +33,11 @@ static __always_inline int frame_age(struct xdp_md *ctx, const struct pkt *p)
 		ip->hop_limit--;
 	}
 	return 0;
+}
+
+static __always_inline __be16 frame_type(__u8 family)
+{
+	return family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 }
 
 /*
@@ -70,13 +80,21 @@ static __always_inline int frame_rewrite(struct xdp_md *ctx, const struct pkt *p
 	return 0;
 }
 
-/* The same, for a packet that keeps its own header. */
+/* The same, for a packet that keeps its own header: most keep their tags, or the lack of them, as well. */
 static __always_inline int frame_rewrite_in_place(struct xdp_md *ctx, const struct pkt *p,
 						  const struct canary_next_hop *hop)
 {
+	struct macs *macs;
 	__u32 l3;
 
-	return frame_rewrite(ctx, p, hop, 0, p->family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
+	if (!hop->tag_count && (!p->tag_count || hop->ifindex == ctx->ingress_ifindex)) {
+		macs = pkt_at(ctx, 0, struct macs);
+		if (!macs)
+			return DROP(FAULT);
+		*macs = *(const struct macs *)hop->dmac;
+		return 0;
+	}
+	return frame_rewrite(ctx, p, hop, 0, frame_type(p->family), &l3);
 }
 
 static __always_inline int frame_send(struct xdp_md *ctx, const struct canary_next_hop *hop)
@@ -90,17 +108,14 @@ static __always_inline int frame_send(struct xdp_md *ctx, const struct canary_ne
  * Does the packet come from the very host it would go to, or from ourselves? But for nat that host should have
  * kept it: it does not know the service's address. With nat it would get a packet from itself.
  */
-static __always_inline bool frame_loops(struct xdp_md *ctx, const struct pkt *p,
-					const struct canary_interface *interface, const struct canary_config *config,
+static __always_inline bool frame_loops(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
 					const struct canary_backend *backend, const struct canary_next_hop *hop)
 {
-	struct ethhdr *eth = pkt_at(ctx, 0, struct ethhdr);
-
-	if (!eth || mac_equal(eth->h_source, interface->mac))
+	if (p->flags & PKT_OWN)
 		return true;
 	if (config->forward == CANARY_FORWARD_NAT)
 		return addr_same(&p->tuple.client, &backend->addr);
-	return hop->direct && hop->ifindex == ctx->ingress_ifindex && mac_equal(eth->h_source, hop->dmac);
+	return hop->direct && hop->ifindex == ctx->ingress_ifindex && mac_equal(p->smac, hop->dmac);
 }
 
 /* Is this the packet's own source address (of an ICMP error: not that of the packet it quotes)? */

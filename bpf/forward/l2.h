@@ -5,10 +5,13 @@
 
 static __always_inline int forward_l2(struct xdp_md *ctx, const struct pkt *p, const struct canary_next_hop *hop)
 {
+	int verdict;
+
 	/* A router on the way would send the service's address back to us. */
 	if (!hop->direct)
 		return DROP(NO_ROUTE);
-	return frame_rewrite_in_place(ctx, p, hop);
+	verdict = frame_age(ctx, p);
+	return verdict ? verdict : frame_rewrite_in_place(ctx, p, hop);
 }
 
 #endif

@@ -39,7 +39,8 @@ struct tunnel_outer {
 	bool dont_fragment;
 };
 
-static __always_inline bool tunnel_read_inner(struct xdp_md *ctx, const struct pkt *p, struct tunnel_outer *outer)
+/* Reads what the outer header needs of the packet, and ages it. */
+static __always_inline bool tunnel_take_inner(struct xdp_md *ctx, const struct pkt *p, struct tunnel_outer *outer)
 {
 	if (p->family == 4) {
 		struct iphdr *ip = pkt_at(ctx, p->l3, struct iphdr);
@@ -48,6 +49,7 @@ static __always_inline bool tunnel_read_inner(struct xdp_md *ctx, const struct p
 			return false;
 		outer->traffic_class = ip->tos;
 		outer->dont_fragment = ip->frag_off & bpf_htons(IP_DF);
+		frame_age_v4(ip);
 	} else {
 		struct ipv6hdr *ip = pkt_at(ctx, p->l3, struct ipv6hdr);
 
@@ -55,6 +57,7 @@ static __always_inline bool tunnel_read_inner(struct xdp_md *ctx, const struct p
 			return false;
 		outer->traffic_class = bpf_ntohl(*(__be32 *)ip) >> 20;
 		outer->dont_fragment = true;
+		ip->hop_limit--;
 	}
 	return true;
 }
@@ -106,18 +109,20 @@ static __always_inline int tunnel_write_v6(struct xdp_md *ctx, const struct pkt 
 }
 
 static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
-					  const struct canary_backend *backend, const struct canary_next_hop *hop)
+					  const struct canary_backend *backend, const struct canary_next_hop *hop,
+					  __u32 overhead)
 {
 	struct tunnel_outer outer = {};
 	__u8 inner_protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 	__u32 shim = tunnel_shim_len(config), header, tail, l3;
-	bool v4 = addr_v4(&backend->addr);
+	bool v4;
 	int verdict;
 
-	header = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	header = overhead - shim;
+	v4 = header == sizeof(struct iphdr);
 	outer.payload = p->ip_len + shim;
 	outer.protocol = shim ? IPPROTO_UDP : inner_protocol;
-	if (!tunnel_read_inner(ctx, p, &outer))
+	if (!tunnel_take_inner(ctx, p, &outer))
 		return DROP(FAULT);
 	/* Padding of a short frame would follow the inner packet into the tunnel. */
 	if (!pkt_ends(ctx, p)) {
@@ -125,7 +130,7 @@ static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *
 		if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
 			return DROP(FAULT);
 	}
-	verdict = frame_rewrite(ctx, p, hop, header + shim, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
+	verdict = frame_rewrite(ctx, p, hop, overhead, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
 	if (verdict)
 		return verdict;
 	verdict = v4 ? tunnel_write_v4(ctx, backend, &outer, l3) : tunnel_write_v6(ctx, p, backend, &outer, l3);

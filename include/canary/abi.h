@@ -26,8 +26,12 @@
 #include "reasons.h"
 
 #define CANARY_ABI_VERSION 5
-/* What dataplane_upgrade() can migrate from: maps of that version are those of this one, but for maps that it lacks. */
+/*
+ * What dataplane_upgrade() can migrate from: it has maps of their own for what `tables` holds, and none of captures.
+ */
 #define CANARY_ABI_PREVIOUS 4
+/* In its place, while that goes on: programs of both may be attached, and nobody may change what either reads. */
+#define CANARY_ABI_UPGRADING (1U << 31 | CANARY_ABI_VERSION)
 
 enum canary_cohort {
 	CANARY_STABLE = 0,
@@ -332,6 +336,18 @@ struct canary_event {
 };
 _Static_assert(sizeof(struct canary_event) == 128, "two cache lines");
 #define CANARY_UID_KERNEL (~0U) /* nobody asked: the kernel did it by itself */
+
+/* The only element of `tables`: what packets read most, at places that their program knows without a lookup. */
+struct canary_tables {
+	struct canary_keys keys; /* those of `settings` */
+	__u8 pad[56];
+	struct canary_config configs[CANARY_MAX_SERVICES * CANARY_CONFIGS];
+	struct canary_backend backends[CANARY_MAX_BACKENDS];
+	__u64 filter[CANARY_FILTER_BITS / 64]; /* see filter.h */
+	__u32 service_hints
+		[CANARY_SERVICE_HINTS]; /* the id that `service_ids` gave last for a service that belongs here */
+};
+_Static_assert(sizeof(struct canary_tables) < 4 << 20, "what Linux 6.1 takes as one element");
 
 /* The only element of `settings`. */
 struct canary_settings {

@@ -43,9 +43,16 @@ struct canary_tuple {
 };
 _Static_assert(sizeof(struct canary_tuple) == 40, "no hidden padding");
 
-CANARY_INLINE __u64 canary_hash_flow(const struct canary_keys *keys, const struct canary_tuple *tuple)
+/* A service's address: its part in the hash of a flow, and what filter.h goes by. */
+CANARY_INLINE __u64 canary_hash_address(const struct canary_keys *keys, const struct canary_addr *addr)
 {
-	return canary_nh_addr(keys->flow, &tuple->client) + canary_nh_addr(keys->flow + 4, &tuple->service) +
+	return canary_nh_addr(keys->flow + 4, addr);
+}
+
+/* service: canary_hash_address() of the tuple's */
+CANARY_INLINE __u64 canary_hash_flow(const struct canary_keys *keys, const struct canary_tuple *tuple, __u64 service)
+{
+	return canary_nh_addr(keys->flow, &tuple->client) + service +
 	       canary_nh(keys->flow[8], (__u32)tuple->client_port << 16 | tuple->port, keys->flow[9], tuple->proto);
 }
 

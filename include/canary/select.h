@@ -39,17 +39,19 @@ struct canary_hashes {
 
 CANARY_INLINE __u64 canary_flow_hash(const struct canary_keys *keys, const struct canary_tuple *tuple)
 {
-	return canary_mix64(canary_hash_flow(keys, tuple) ^ keys->slot);
+	__u64 service = canary_hash_address(keys, &tuple->service);
+
+	return canary_mix64(canary_hash_flow(keys, tuple, service) ^ keys->slot);
 }
 
 /*
  * With affinity `client` the bucket is the client's; and where the service takes every port, so is the slot: all of a
- * client's ports meet on one backend.
+ * client's ports meet on one backend. service: canary_hash_address() of the tuple's.
  */
-CANARY_INLINE struct canary_hashes canary_hashes(const struct canary_keys *keys, const struct canary_tuple *tuple,
-						 __u32 affinity, int any_port)
+CANARY_INLINE struct canary_hashes canary_hashes_from(const struct canary_keys *keys, const struct canary_tuple *tuple,
+						      __u64 service, __u32 affinity, int any_port)
 {
-	struct canary_hashes hashes = {.bucket = canary_hash_flow(keys, tuple)};
+	struct canary_hashes hashes = {.bucket = canary_hash_flow(keys, tuple, service)};
 
 	hashes.slot = hashes.flow = canary_mix64(hashes.bucket ^ keys->slot);
 	if (affinity == CANARY_AFFINITY_CLIENT) {
@@ -58,6 +60,12 @@ CANARY_INLINE struct canary_hashes canary_hashes(const struct canary_keys *keys,
 			hashes.slot = canary_mix64(hashes.bucket ^ keys->slot);
 	}
 	return hashes;
+}
+
+CANARY_INLINE struct canary_hashes canary_hashes(const struct canary_keys *keys, const struct canary_tuple *tuple,
+						 __u32 affinity, int any_port)
+{
+	return canary_hashes_from(keys, tuple, canary_hash_address(keys, &tuple->service), affinity, any_port);
 }
 
 CANARY_INLINE __u32 canary_bucket(const struct canary_hashes *hashes, __u64 salt)

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -142,6 +143,17 @@ int open_pin(const char *name)
 	if (fd < 0)
 		fail_msg("no pin %s: %s", path, strerror(errno));
 	return fd;
+}
+
+void read_tables(size_t offset, void *ret, size_t size)
+{
+	int fd = open_pin("tables");
+	const char *tables = mmap(NULL, sizeof(struct canary_tables), PROT_READ, MAP_SHARED, fd, 0);
+
+	assert_true(tables != MAP_FAILED);
+	memcpy(ret, tables + offset, size);
+	munmap((void *)tables, sizeof(struct canary_tables));
+	close(fd);
 }
 
 unsigned map_count(const char *name, size_t key_size)

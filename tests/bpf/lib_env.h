@@ -94,6 +94,8 @@ int port_for(const char *service, const char *client, const char *endpoint, int 
 struct canary_addr make_addr(const char *text);
 /* fd of a pinned object; the test fails if there is none. */
 int open_pin(const char *name);
+/* A part of `tables`, at an offset in struct canary_tables. */
+void read_tables(size_t offset, void *ret, size_t size);
 /* How many elements a pinned hash map has. */
 unsigned map_count(const char *name, size_t key_size);
 /* Calls for each flow of the table, with its shard's map. */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The upgrade of maps of the ABI before. Such maps are made of this one's: without the map that is new, and with the older
- * number. What is new in records and counters is zero there.
+ * The upgrade of maps of the ABI before. Such maps are made of this one's: with the older number, arrays in the place of
+ * `tables`, and none of captures.
  */
 #include "lib_run.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,8 +19,15 @@
 
 #define FLOWS 40
 
-static const char *const new_maps[] = {"capture", "capture_cpus", "capture_out"};
-enum { NEW_MAPS = sizeof(new_maps) / sizeof(*new_maps) };
+/* What is left of an upgrade that was killed. */
+enum present {
+	PRESENT_NOTHING,
+	PRESENT_TABLES, /* pinned, and not yet filled in */
+	PRESENT_ALL, /* only the programs are to be replaced */
+	PRESENTS,
+};
+
+static const char *const capture_maps[] = {"capture", "capture_cpus", "capture_out"};
 
 static const char *pin_path(const char *name)
 {
@@ -89,11 +97,42 @@ static unsigned host_of(unsigned sport, unsigned flags, unsigned seq)
 	return redirected_to(&spec);
 }
 
-/*
- * Makes a state of the ABI before, of which some of the new maps are there already: an upgrade was killed. Returns what
- * was configured.
- */
-static struct model make_older(unsigned present)
+static void pin_array(const char *name, const void *from, __u32 entries, __u32 size)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(__u32), size, entries, &options);
+
+	assert_true(fd >= 0);
+	for (__u32 i = 0; i < entries; i++)
+		assert_int_equal(bpf_map_update_elem(fd, &i, (const char *)from + (size_t)i * size, BPF_ANY), 0);
+	assert_int_equal(bpf_obj_pin(fd, pin_path(name)), 0);
+	close(fd);
+}
+
+/* The arrays of the ABI before, and of `tables` what an upgrade that was killed left. */
+static void give_arrays(enum present present)
+{
+	struct canary_tables *tables = malloc(sizeof(*tables));
+	int fd = open_pin("tables");
+	__u32 zero = 0;
+
+	assert_non_null(tables);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, tables), 0);
+	pin_array("configs", tables->configs, CANARY_MAX_SERVICES * CANARY_CONFIGS, sizeof(*tables->configs));
+	pin_array("backends", tables->backends, CANARY_MAX_BACKENDS, sizeof(*tables->backends));
+	pin_array("filter", tables->filter, CANARY_FILTER_BITS / 64, sizeof(*tables->filter));
+	pin_array("service_hints", tables->service_hints, CANARY_SERVICE_HINTS, sizeof(*tables->service_hints));
+	if (present != PRESENT_ALL)
+		unlink_pin("tables"); /* the programs keep it: theirs stand for those that read the arrays */
+	memset(tables, 0xaa, sizeof(*tables));
+	if (present == PRESENT_TABLES)
+		pin_array("tables", tables, 1, sizeof(*tables));
+	close(fd);
+	free(tables);
+}
+
+/* Makes a state of the ABI before, of which an upgrade that was killed did so much. Returns what was configured. */
+static struct model make_older(enum present present)
 {
 	struct model before;
 
@@ -106,9 +145,11 @@ static struct model make_older(unsigned present)
 	before = read_model();
 	dataplane_close(env.dataplane);
 	env.dataplane = NULL;
-	for (unsigned i = present; i < NEW_MAPS; i++)
-		unlink_pin(new_maps[i]);
-	write_abi(CANARY_ABI_PREVIOUS);
+	give_arrays(present);
+	if (present == PRESENT_NOTHING)
+		for (int i = 0; i < 3; i++)
+			unlink_pin(capture_maps[i]);
+	write_abi(present == PRESENT_ALL ? CANARY_ABI_UPGRADING : CANARY_ABI_PREVIOUS);
 	return before;
 }
 
@@ -146,30 +187,42 @@ static void assert_told(void)
 	assert_int_equal(last.value[1], CANARY_ABI_VERSION);
 }
 
+/* What the ABI before had pinned is gone. */
+static void assert_no_arrays(void)
+{
+	static const char *const names[] = {"configs", "backends", "filter", "service_hints"};
+
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(access(pin_path(names[i]), F_OK), -1);
+}
+
 static void what_is_older_is_refused_and_says_what_to_do(void **state)
 {
 	static const enum dataplane_access accesses[] = {DATAPLANE_READ, DATAPLANE_CHANGE, DATAPLANE_CREATE};
 	struct dataplane *dataplane = NULL;
-	struct model before = make_older(0);
 	struct error error;
 
 	(void)state;
-	model_free(&before);
-	for (int i = 0; i < 3; i++) {
-		error.text[0] = 0;
-		assert_int_equal(dataplane_open(env.dir, accesses[i], &dataplane, &error), -EPROTO);
-		assert_non_null(strstr(error.text, "ABI 4"));
-		assert_non_null(strstr(error.text, "'canaryctl upgrade'"));
-		assert_null(strchr(error.text, '\n'));
+	for (enum present present = PRESENT_NOTHING; present < PRESENTS; present++) {
+		struct model before = make_older(present);
+
+		model_free(&before);
+		for (int i = 0; i < 3; i++) {
+			error.text[0] = 0;
+			assert_int_equal(dataplane_open(env.dir, accesses[i], &dataplane, &error), -EPROTO);
+			assert_non_null(strstr(error.text, present == PRESENT_ALL ? "interrupted" : "ABI 4"));
+			assert_non_null(strstr(error.text, "'canaryctl upgrade'"));
+			assert_null(strchr(error.text, '\n'));
+		}
+		env_upgrade();
 	}
-	env_upgrade();
 }
 
 static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
 {
 	(void)state;
 	/* Killed at any moment, it is completed by the next. */
-	for (unsigned present = 0; present <= NEW_MAPS; present++) {
+	for (enum present present = PRESENT_NOTHING; present < PRESENTS; present++) {
 		struct model before = make_older(present);
 		unsigned hosts[FLOWS], flows;
 		struct canary_cohort_counters counters, counters_now;
@@ -179,6 +232,7 @@ static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
 		assert_kept(&before);
 		assert_int_equal(read_abi(), CANARY_ABI_VERSION);
 		assert_told();
+		assert_no_arrays();
 		/* The connections are where they were, and counted. */
 		flows = established_flows();
 		assert_int_equal(flows, FLOWS);
@@ -211,52 +265,30 @@ static void upgrade_in_part(void)
 	dataplane_close(dataplane);
 	assert_int_equal(rmdir(pin_path(pin)), 0);
 	assert_int_equal(rename(pin_path(elsewhere), pin_path(pin)), 0);
-	assert_int_equal(read_abi(), CANARY_ABI_PREVIOUS);
+	assert_int_equal(read_abi(), CANARY_ABI_UPGRADING);
 }
 
-/* As a command of the ABI before does it. */
-static void add_by_an_older_command(void)
+static void what_is_half_upgraded_serves_and_waits_for_the_next(void **state)
 {
+	struct model before = make_older(PRESENT_NOTHING);
+	struct dataplane *dataplane;
+	unsigned hosts[FLOWS];
 	struct error error;
 
-	write_abi(CANARY_ABI_VERSION);
-	if (dataplane_open(env.dir, DATAPLANE_CHANGE, &env.dataplane, &error))
-		fail_msg("%s", error.text);
-	CONFIGURE({.name = "late", .endpoint = VIP ":8443", .stable = "10.0.0.13:443"});
-	dataplane_close(env.dataplane);
-	env.dataplane = NULL;
-	write_abi(CANARY_ABI_PREVIOUS);
-}
-
-/* Both ways of the service that came late. */
-static void late_is_served(unsigned sport)
-{
-	const struct spec request = {.src = CLIENT, .dst = VIP, .sport = sport, .dport = 8443, .flags = SYN};
-	const struct spec answer = {.from_mac = "10.0.0.13",
-				    .to_mac = "back",
-				    .src = "10.0.0.13",
-				    .dst = CLIENT,
-				    .sport = 443,
-				    .dport = sport,
-				    .flags = SYN | ACK};
-
-	assert_int_equal(redirected_to(&request), 13);
-	run_redirected(BACK, &answer);
-}
-
-static void what_an_older_command_adds_to_a_half_done_upgrade_is_served(void **state)
-{
-	struct model before = make_older(0);
-
 	(void)state;
-	model_free(&before);
 	upgrade_in_part();
-	add_by_an_older_command();
+	assert_int_equal(dataplane_open(env.dir, DATAPLANE_CHANGE, &dataplane, &error), -EPROTO);
+	assert_non_null(strstr(error.text, "interrupted"));
 	close(env.program);
 	env.program = open_pin("canary_xdp");
-	late_is_served(2000);
+	for (unsigned i = 0; i < FLOWS; i++)
+		hosts[i] = host_of(1000 + i, ACK, 102);
 	env_upgrade();
-	late_is_served(2001);
+	assert_kept(&before);
+	assert_told();
+	for (unsigned i = 0; i < FLOWS; i++)
+		assert_int_equal(host_of(1000 + i, ACK, 103), hosts[i]);
+	model_free(&before);
 }
 
 static void an_upgrade_within_an_abi_keeps_settings(void **state)
@@ -284,7 +316,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(what_is_older_is_refused_and_says_what_to_do),
 		TEST(an_upgrade_keeps_all_and_adds_what_is_new),
-		TEST(what_an_older_command_adds_to_a_half_done_upgrade_is_served),
+		TEST(what_is_half_upgraded_serves_and_waits_for_the_next),
 		TEST(an_upgrade_within_an_abi_keeps_settings),
 	};
 

@@ -158,7 +158,7 @@ void packet_world_make(void)
 					      .tag_count = 2,
 					      .tag = {{htons(VLAN_AD), htons(100)}, {htons(VLAN_Q), htons(7)}}});
 	for (__u32 i = 0; i < sizeof(struct canary_keys) / 4; i++)
-		((__u32 *)&datapath_settings()->keys)[i] = shim_random();
+		((__u32 *)datapath_keys())[i] = shim_random();
 	for (size_t i = 0; i < services.service_count; i++)
 		make_service(i + 1, &services.services[i]);
 }

@@ -241,5 +241,5 @@ void change_restore(enum mutant mutant)
 			spoil(service, service->word, MUTANT_CHANGE_NO_WINDOW, false);
 	}
 	if (mutant == MUTANT_REBOOT_NEW_KEYS)
-		datapath_settings()->keys.slot = shim_random();
+		datapath_keys()->slot = shim_random();
 }

@@ -44,11 +44,7 @@ static void add(struct shim_map *map, bool shared)
 /* Whoever writes services here leaves the filter out: it lets everything through. */
 static void pass_filter(void)
 {
-	for (__u32 key = 0; key < CANARY_FILTER_BITS / 64; key++) {
-		const __u64 all = ~0ULL;
-
-		bpf_map_update_elem(&filter, &key, &all, BPF_ANY);
-	}
+	memset(tables.filter, 0xff, sizeof(tables.filter));
 }
 
 void datapath_init(void)
@@ -56,8 +52,6 @@ void datapath_init(void)
 	map_count = 0;
 	add(SHIM_MAP(settings), true);
 	add(SHIM_MAP(services), true);
-	add(SHIM_MAP(configs), true);
-	add(SHIM_MAP(backends), true);
 	add(SHIM_MAP(arena), true);
 	add(SHIM_MAP(interfaces), true);
 	add(SHIM_MAP(operations), true);
@@ -82,8 +76,6 @@ void datapath_init(void)
 	add(SHIM_MAP(fragments), false);
 	add(SHIM_MAP(capture), true);
 	add(SHIM_MAP(capture_cpus), false);
-	add(SHIM_MAP(service_hints), false);
-	add(SHIM_MAP(filter), true);
 	add(SHIM_MAP(held), false);
 	add(SHIM_MAP(sweeper), false);
 	add(SHIM_MAP(watched), false);
@@ -116,6 +108,7 @@ void datapath_clear(void)
 	for (shim_instance = SHIM_INSTANCES; shim_instance--;)
 		datapath_forget();
 	shim_instance = 0;
+	memset(&tables, 0, sizeof(tables));
 	pass_filter();
 }
 
@@ -135,6 +128,7 @@ static void name_backend(struct pkt *p, __u32 index)
 /* As canary_xdp and to_backend do, between the parser and the route. */
 void datapath_steer(struct datapath_packet *packet)
 {
+	const struct canary_backend *backend;
 	struct canary_config *config;
 	struct assignment a = {};
 	struct pkt *p = pkt_new();
@@ -156,6 +150,14 @@ void datapath_steer(struct datapath_packet *packet)
 		config = service_config(p);
 	}
 	name_backend(p, packet->named);
+	backend = assign_settled(p, config);
+	if (backend) {
+		packet->verdict = 0;
+		packet->backend = p->backend;
+		packet->generation = backend->generation;
+		packet->cohort = p->cohort;
+		return;
+	}
 	packet->verdict = flow_steer(p, config, &a);
 	if (packet->verdict)
 		return;
@@ -225,7 +227,9 @@ bool datapath_trip(__u32 service)
 
 struct datapath_choice datapath_choose(__u32 service, __u32 view, const struct canary_tuple *tuple)
 {
-	struct pkt p = {.tuple = *tuple, .service = service};
+	struct pkt p = {.tuple = *tuple,
+			.service = service,
+			.address_hash = canary_hash_address(&tables.keys, &tuple->service)};
 	struct assignment a;
 
 	if (!datapath_service(service)->key.port)
@@ -300,7 +304,12 @@ struct canary_config *datapath_config(__u32 id, __u32 slot)
 
 struct canary_backend *datapath_backend(__u32 index)
 {
-	return shim_lookup(&backends, &index);
+	return backend_at(index);
+}
+
+struct canary_keys *datapath_keys(void)
+{
+	return &tables.keys;
 }
 
 struct canary_settings *datapath_settings(void)

@@ -86,6 +86,7 @@ struct canary_service *datapath_service(__u32 id);
 struct canary_config *datapath_config(__u32 id, __u32 slot);
 struct canary_backend *datapath_backend(__u32 index);
 struct canary_settings *datapath_settings(void);
+struct canary_keys *datapath_keys(void);
 struct canary_interface *datapath_interface(__u32 ifindex);
 void datapath_vlan(__u32 ifindex, const struct canary_egress *below); /* a VLAN device */
 /* Of the current CPU. */

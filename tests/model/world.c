@@ -208,7 +208,7 @@ void world_make(void)
 {
 	memset(world_members, 0, sizeof(world_members));
 	for (__u32 i = 0; i < sizeof(struct canary_keys) / 4; i++)
-		((__u32 *)&datapath_settings()->keys)[i] = shim_random();
+		((__u32 *)datapath_keys())[i] = shim_random();
 	for (__u32 id = 1; id <= WORLD_SERVICES; id++)
 		make_service(id);
 }

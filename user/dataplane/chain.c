@@ -23,6 +23,7 @@
 #include <xdp/libxdp.h>
 #include <xdp/prog_dispatcher.h>
 
+#include "canary/abi.h"
 #include "canary.skel.h"
 #include "dataplane/internal.h"
 

@@ -20,23 +20,29 @@ static void *map_array(const struct dataplane *dataplane, enum dataplane_map map
 	return array == MAP_FAILED ? NULL : array;
 }
 
+int dataplane_map_tables(struct dataplane *dataplane, struct error *error)
+{
+	bool write = dataplane->access != DATAPLANE_READ;
+
+	dataplane->tables = mapped_reserve(dataplane->fd[MAP_tables], 1, sizeof(struct canary_tables), write);
+	if (!dataplane->tables)
+		return fail(error, -errno, "cannot map the tables at %s: %s", dataplane->dir, explain_errno(errno));
+	return 0;
+}
+
 static int map_arrays(struct dataplane *dataplane, struct error *error)
 {
 	bool write = dataplane->access != DATAPLANE_READ;
 
 	dataplane->settings = map_array(dataplane, MAP_settings, sizeof(struct canary_settings));
 	dataplane->services = map_array(dataplane, MAP_services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	dataplane->configs = mapped_reserve(dataplane->fd[MAP_configs], sizeof(struct canary_config),
-					    CANARY_MAX_SERVICES * CANARY_CONFIGS, write);
-	dataplane->backends =
-		mapped_reserve(dataplane->fd[MAP_backends], sizeof(struct canary_backend), CANARY_MAX_BACKENDS, write);
 	dataplane->arena = mapped_reserve(dataplane->fd[MAP_arena], sizeof(__u64), CANARY_ARENA_WORDS, write);
 	dataplane->interfaces =
 		map_array(dataplane, MAP_interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));
-	if (!dataplane->settings || !dataplane->services || !dataplane->configs || !dataplane->backends ||
-	    !dataplane->arena || !dataplane->interfaces)
+	if (!dataplane->settings || !dataplane->services || !dataplane->arena || !dataplane->interfaces)
 		return fail(error, -errno, "cannot map the state at %s: %s", dataplane->dir, explain_errno(errno));
-	return 0;
+	/* An upgrade makes them where they are missing. */
+	return dataplane->fd[MAP_tables] < 0 ? 0 : dataplane_map_tables(dataplane, error);
 }
 
 static int lock(struct dataplane *dataplane, struct error *error)
@@ -132,8 +138,7 @@ void dataplane_release(struct dataplane *dataplane)
 		munmap(dataplane->settings, sizeof(struct canary_settings));
 	if (dataplane->services)
 		munmap(dataplane->services, CANARY_MAX_SERVICES * sizeof(struct canary_service));
-	mapped_free(dataplane->configs);
-	mapped_free(dataplane->backends);
+	mapped_free(dataplane->tables);
 	mapped_free(dataplane->arena);
 	if (dataplane->interfaces)
 		munmap(dataplane->interfaces, CANARY_MAX_INTERFACES * sizeof(struct canary_interface));

@@ -13,8 +13,6 @@
 /* Every pinned map: the enum, the pin's name and the skeleton's member come from this list. */
 #define DATAPLANE_MAPS(X)                                                                                              \
 	X(services)                                                                                                    \
-	X(configs)                                                                                                     \
-	X(backends)                                                                                                    \
 	X(arena)                                                                                                       \
 	X(interfaces)                                                                                                  \
 	X(operations)                                                                                                  \
@@ -33,10 +31,9 @@
 	X(histograms)                                                                                                  \
 	X(events)                                                                                                      \
 	X(event_head)                                                                                                  \
-	X(filter)                                                                                                      \
-	X(service_hints)                                                                                               \
 	X(fragments)                                                                                                   \
-	X(capture) /* from here ... */                                                                                 \
+	X(tables) /* from here ... */                                                                                  \
+	X(capture)                                                                                                     \
 	X(capture_cpus)                                                                                                \
 	X(capture_out) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                        \
 	X(sweeper)                                                                                                     \
@@ -64,7 +61,7 @@ struct dataplane {
 	struct canary_service *services;
 	struct canary_interface *interfaces;
 	/* Large ones, mapped where they are looked at: records_of(), backend_at(), words_at(). */
-	struct mapped *configs, *backends, *arena;
+	struct mapped *tables, *arena;
 	__u64 quiet_ns; /* no packet reads any more what was taken out of force before that */
 };
 
@@ -73,10 +70,11 @@ struct canary_bpf;
 /* object.c: the pinned objects. */
 
 /*
- * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, maps that CANARY_ABI_PREVIOUS has
- * none of may be missing.
+ * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, those may be missing that
+ * CANARY_ABI_PREVIOUS has not.
  */
 int object_open_maps(struct dataplane *dataplane, struct error *error);
+extern const char *const object_former_maps[]; /* that CANARY_ABI_PREVIOUS had pinned; NULL ends it */
 /* Pins those that were missing, and keeps them open. */
 int object_pin_missing(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error);
 int object_create(struct dataplane *dataplane, struct error *error); /* loads, pins; a half-made state is replaced */
@@ -101,6 +99,7 @@ int object_replace_pin(const struct dataplane *dataplane, int fd, const char *na
 
 /* dataplane.c: gives back what an open data plane holds in this process, and nothing else. */
 void dataplane_release(struct dataplane *dataplane);
+int dataplane_map_tables(struct dataplane *dataplane, struct error *error);
 
 /* Loads this binary's programs: with the pinned maps where they are open, else with maps of their own. */
 int object_load(struct dataplane *dataplane, struct canary_bpf **ret, struct error *error);
@@ -246,7 +245,6 @@ void outcomes_remove(const struct dataplane *dataplane, __u32 service);
 /* filter.c: before a change, what it brings is added; after it, what is gone is taken out: see canary/filter.h. */
 int filter_add(const struct dataplane *dataplane, const struct model *model);
 int filter_renew(const struct dataplane *dataplane);
-/* It holds nothing back, whatever is added by who knows nothing of it. */
 
 /* guard.c */
 int guard_zero(const struct dataplane *dataplane, __u32 service);
@@ -285,15 +283,22 @@ static inline __u64 word_of(const struct dataplane *dataplane, __u32 service)
 	return *(const volatile __u64 *)&dataplane->services[service].word;
 }
 
+/* So many elements of one of `tables`, from `index` on. */
+#define TABLE_AT(dataplane, table, index, count)                                                                       \
+	mapped_at((dataplane)->tables,                                                                                 \
+		  offsetof(struct canary_tables, table) +                                                              \
+			  (index) * sizeof(*((struct canary_tables *)0)->table),                                       \
+		  (count) * sizeof(*((struct canary_tables *)0)->table))
+
 /* A service's, by slot. NULL, with errno: they cannot be mapped. So are those that follow. */
 static inline struct canary_config *records_of(const struct dataplane *dataplane, __u32 service)
 {
-	return mapped_at(dataplane->configs, service * CANARY_CONFIGS, CANARY_CONFIGS);
+	return TABLE_AT(dataplane, configs, service * CANARY_CONFIGS, CANARY_CONFIGS);
 }
 
 static inline struct canary_backend *backend_at(const struct dataplane *dataplane, __u32 index)
 {
-	return mapped_at(dataplane->backends, index % CANARY_MAX_BACKENDS, 1);
+	return TABLE_AT(dataplane, backends, index % CANARY_MAX_BACKENDS, 1);
 }
 
 static inline __u64 *words_at(const struct dataplane *dataplane, __u32 base, __u32 count)
@@ -304,12 +309,12 @@ static inline __u64 *words_at(const struct dataplane *dataplane, __u32 base, __u
 /* To be called first by who looks at many: to map them one by one takes far longer. */
 static inline struct canary_config *all_records(const struct dataplane *dataplane)
 {
-	return mapped_at(dataplane->configs, 0, CANARY_MAX_SERVICES * CANARY_CONFIGS);
+	return TABLE_AT(dataplane, configs, 0, CANARY_MAX_SERVICES * CANARY_CONFIGS);
 }
 
 static inline struct canary_backend *all_backends(const struct dataplane *dataplane)
 {
-	return mapped_at(dataplane->backends, 0, CANARY_MAX_BACKENDS);
+	return TABLE_AT(dataplane, backends, 0, CANARY_MAX_BACKENDS);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "canary/abi.h"
 #include "canary.skel.h"
 #include "dataplane/internal.h"
 
@@ -23,6 +24,8 @@ const char *const object_map_names[MAP_COUNT] = {
 	DATAPLANE_MAPS(X)
 #undef X
 };
+
+const char *const object_former_maps[] = {"configs", "backends", "filter", "service_hints", NULL};
 
 const char *const object_programs[] = {
 	PROGRAM_XDP,	      PROGRAM_COMMIT,	     PROGRAM_ARM,	 "canary_bulk_tx",
@@ -70,8 +73,14 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 		return fail(error, -errno, "cannot read the settings at %s: %s", dataplane->dir, explain_errno(errno));
 	dataplane->abi = settings.abi;
 	if (settings.abi == CANARY_ABI_VERSION ||
-	    (settings.abi == CANARY_ABI_PREVIOUS && dataplane->access == DATAPLANE_UPGRADE))
+	    (dataplane->access == DATAPLANE_UPGRADE &&
+	     (settings.abi == CANARY_ABI_PREVIOUS || settings.abi == CANARY_ABI_UPGRADING)))
 		return 0;
+	if (settings.abi == CANARY_ABI_UPGRADING)
+		return fail(
+			error, -EPROTO,
+			"an upgrade of the state at %s was interrupted: run 'canaryctl upgrade', which completes it",
+			dataplane->dir);
 	settings.build[sizeof(settings.build) - 1] = 0;
 	if (settings.abi == CANARY_ABI_PREVIOUS)
 		return fail(error, -EPROTO,
@@ -87,7 +96,7 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 /* Is it one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_capture && map <= MAP_capture_out;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_tables && map <= MAP_capture_out;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)
@@ -214,7 +223,7 @@ static int pin_programs(const struct dataplane *dataplane, const struct canary_b
 	return 0;
 }
 
-static int write_settings(int fd, struct error *error)
+static int write_settings(int fd, struct canary_tables *tables, struct error *error)
 {
 	struct canary_settings settings = {.abi = CANARY_ABI_VERSION, .next_segment_set = 1};
 	__u32 zero = 0;
@@ -224,6 +233,7 @@ static int write_settings(int fd, struct error *error)
 	result = keys_load(&settings.keys, error);
 	if (result)
 		return result;
+	tables->keys = settings.keys;
 	if (bpf_map_update_elem(fd, &zero, &settings, BPF_ANY))
 		return fail(error, -errno, "cannot write the settings: %s", explain_errno(errno));
 	return 0;
@@ -297,9 +307,11 @@ static int reuse_maps(const struct dataplane *dataplane, struct bpf_map *const m
 
 static void list_maps(const struct canary_bpf *skeleton, struct bpf_map *ret[MAP_COUNT])
 {
+#define tables bss /* the section of the program's variables */
 #define X(name) ret[MAP_##name] = skeleton->maps.name;
 	DATAPLANE_MAPS(X)
 #undef X
+#undef tables
 }
 
 /* The table of flows that there is keeps its size, a new one gets the one that is wanted. */
@@ -404,7 +416,7 @@ int object_create(struct dataplane *dataplane, struct error *error)
 		if (i == MAP_settings)
 			result = object_arm(bpf_program__fd(skeleton->progs.canary_arm), error);
 		if (!result && i == MAP_settings)
-			result = write_settings(bpf_map__fd(maps[i]), error);
+			result = write_settings(bpf_map__fd(maps[i]), &skeleton->bss->tables, error);
 		if (!result)
 			result = pin_map(dataplane, maps[i], object_map_names[i], error);
 	}

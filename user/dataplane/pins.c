@@ -37,6 +37,9 @@ static bool is_ours(const char *name)
 	for (int i = 0; i < MAP_COUNT; i++)
 		if (!strcmp(name, object_map_names[i]))
 			return true;
+	for (int i = 0; object_former_maps[i]; i++)
+		if (!strcmp(name, object_former_maps[i]))
+			return true;
 	for (int i = 0; object_programs[i]; i++)
 		if (!strcmp(name, object_programs[i]))
 			return true;

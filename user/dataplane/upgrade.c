@@ -3,19 +3,22 @@
  * The running programs replaced by this binary's, in place. Each step leaves a working data plane: killed at any of them,
  * programs of two builds share the maps, and the next upgrade completes it.
  *
- * Maps of CANARY_ABI_PREVIOUS lack some, and have zeros where this ABI has more. The maps come before the new programs,
- * the number of the ABI after them. The older programs read neither, and older commands change nothing that is new.
+ * From CANARY_ABI_PREVIOUS: `tables` is made of the maps that it has in their place. Packets do not write those, nor does
+ * anybody else once the ABI says CANARY_ABI_UPGRADING, which is before the first of the new programs is attached. What
+ * packets do write is in the same maps before and after.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "canary/abi.h"
 #include "canary.skel.h"
 #include "canary/select.h"
 #include "dataplane/internal.h"
@@ -113,10 +116,64 @@ static int replace_tracepoints(const struct dataplane *dataplane, const struct c
 	return 0;
 }
 
+/* From the array that was pinned by that name. */
+static int copy_former(const struct dataplane *dataplane, const char *name, void *to, size_t size, struct error *error)
+{
+	char path[320];
+	void *from = MAP_FAILED;
+	int fd = object_pin_path(dataplane, name, path) ? -1 : bpf_obj_get(path);
+
+	if (fd >= 0)
+		from = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (from == MAP_FAILED) {
+		fail(error, -errno, "cannot read the pinned map %s: %s", path, explain_errno(errno));
+	} else {
+		memcpy(to, from, size);
+		munmap(from, size);
+	}
+	if (fd >= 0)
+		close(fd);
+	return from == MAP_FAILED ? -EIO : 0;
+}
+
+static int migrate(struct dataplane *dataplane, const struct canary_bpf *skeleton, struct error *error)
+{
+	struct canary_tables *tables = NULL;
+	int result = object_pin_missing(dataplane, skeleton, error);
+
+	if (!result && !dataplane->tables)
+		result = dataplane_map_tables(dataplane, error);
+	if (!result) {
+		tables = mapped_at(dataplane->tables, 0, sizeof(*tables));
+		if (!tables)
+			result = fail(error, -errno, "cannot map the tables: %s", explain_errno(errno));
+	}
+	if (result)
+		return result;
+	tables->keys = dataplane->settings->keys;
+	result = copy_former(dataplane, "configs", tables->configs, sizeof(tables->configs), error);
+	if (!result)
+		result = copy_former(dataplane, "backends", tables->backends, sizeof(tables->backends), error);
+	if (result)
+		return result;
+	filter_renew(dataplane); /* all is mapped */
+	__atomic_store_n(&dataplane->settings->abi, CANARY_ABI_UPGRADING, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void remove_former(const struct dataplane *dataplane)
+{
+	char path[320];
+
+	for (int i = 0; object_former_maps[i]; i++)
+		if (!object_pin_path(dataplane, object_former_maps[i], path))
+			unlink(path);
+}
+
 static void put_event(struct dataplane *dataplane)
 {
-	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED,
-					   .value = {dataplane->abi, CANARY_ABI_VERSION}};
+	__u32 from = dataplane->abi == CANARY_ABI_UPGRADING ? CANARY_ABI_PREVIOUS : dataplane->abi;
+	const struct canary_event event = {.type = CANARY_EVENT_UPGRADED, .value = {from, CANARY_ABI_VERSION}};
 
 	dataplane_put_event(dataplane, &event);
 }
@@ -130,8 +187,8 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 		result = object_load(dataplane, &skeleton, error);
 	if (result)
 		return result;
-	if (dataplane->abi != CANARY_ABI_VERSION)
-		result = object_pin_missing(dataplane, skeleton, error);
+	if (dataplane->abi == CANARY_ABI_PREVIOUS)
+		result = migrate(dataplane, skeleton, error);
 	if (!result)
 		result = flows_pin_missing(dataplane, error);
 	/* The daemon may have come to run as another user. */
@@ -148,6 +205,7 @@ int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
 	if (!result) {
 		memcpy(dataplane->settings->build, CANARY_VERSION, sizeof(CANARY_VERSION));
 		__atomic_store_n(&dataplane->settings->abi, CANARY_ABI_VERSION, __ATOMIC_RELEASE);
+		remove_former(dataplane);
 		put_event(dataplane);
 	}
 	canary_bpf__destroy(skeleton);
