@@ -34,8 +34,10 @@
 struct canary_tables tables;
 #define table_at(table, index)                                                                                         \
 	({                                                                                                             \
-		typeof(&tables.table[0]) at =                                                                          \
-			&tables.table[(index) & (sizeof(tables.table) / sizeof(*tables.table) - 1)];                   \
+		typeof(&tables.table[0]) at;                                                                           \
+		__u32 place = (index);                                                                                 \
+		barrier_var(place); /* or clang leaves out a mask that kernel 6.1 wants */                             \
+		at = &tables.table[place & (sizeof(tables.table) / sizeof(*tables.table) - 1)];                        \
 		barrier_var(at); /* or clang computes it again wherever it is used */                                  \
 		at;                                                                                                    \
 	})

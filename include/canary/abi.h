@@ -25,11 +25,9 @@
 #include "outcomes.h"
 #include "reasons.h"
 
-#define CANARY_ABI_VERSION 5
-/*
- * What dataplane_upgrade() can migrate from: it has maps of their own for what `tables` holds, and none of captures.
- */
-#define CANARY_ABI_PREVIOUS 4
+#define CANARY_ABI_VERSION 6
+/* What dataplane_upgrade() can migrate from: it has maps of their own for what `tables` holds. */
+#define CANARY_ABI_PREVIOUS 5
 /* In its place, while that goes on: programs of both may be attached, and nobody may change what either reads. */
 #define CANARY_ABI_UPGRADING (1U << 31 | CANARY_ABI_VERSION)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The upgrade of maps of the ABI before. Such maps are made of this one's: with the older number, arrays in the place of
- * `tables`, and none of captures.
+ * The upgrade of maps of the ABI before. Such maps are made of this one's: with the older number, and arrays in the place
+ * of `tables`.
  */
 #include "lib_run.h"
 
@@ -26,8 +26,6 @@ enum present {
 	PRESENT_ALL, /* only the programs are to be replaced */
 	PRESENTS,
 };
-
-static const char *const capture_maps[] = {"capture", "capture_cpus", "capture_out"};
 
 static const char *pin_path(const char *name)
 {
@@ -146,9 +144,6 @@ static struct model make_older(enum present present)
 	dataplane_close(env.dataplane);
 	env.dataplane = NULL;
 	give_arrays(present);
-	if (present == PRESENT_NOTHING)
-		for (int i = 0; i < 3; i++)
-			unlink_pin(capture_maps[i]);
 	write_abi(present == PRESENT_ALL ? CANARY_ABI_UPGRADING : CANARY_ABI_PREVIOUS);
 	return before;
 }
@@ -210,7 +205,7 @@ static void what_is_older_is_refused_and_says_what_to_do(void **state)
 		for (int i = 0; i < 3; i++) {
 			error.text[0] = 0;
 			assert_int_equal(dataplane_open(env.dir, accesses[i], &dataplane, &error), -EPROTO);
-			assert_non_null(strstr(error.text, present == PRESENT_ALL ? "interrupted" : "ABI 4"));
+			assert_non_null(strstr(error.text, present == PRESENT_ALL ? "interrupted" : "ABI 5"));
 			assert_non_null(strstr(error.text, "'canaryctl upgrade'"));
 			assert_null(strchr(error.text, '\n'));
 		}

@@ -32,10 +32,10 @@
 	X(events)                                                                                                      \
 	X(event_head)                                                                                                  \
 	X(fragments)                                                                                                   \
-	X(tables) /* from here ... */                                                                                  \
+	X(tables) /* CANARY_ABI_PREVIOUS has none */                                                                   \
 	X(capture)                                                                                                     \
 	X(capture_cpus)                                                                                                \
-	X(capture_out) /* ... to here: CANARY_ABI_PREVIOUS has none of these */                                        \
+	X(capture_out)                                                                                                 \
 	X(sweeper)                                                                                                     \
 	X(next_hops)                                                                                                   \
 	X(cohort_counters)                                                                                             \
@@ -70,7 +70,7 @@ struct canary_bpf;
 /* object.c: the pinned objects. */
 
 /*
- * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, those may be missing that
+ * -ENOENT: incomplete or nothing there; -EPROTO: of another ABI. With DATAPLANE_UPGRADE, `tables` may be missing, which
  * CANARY_ABI_PREVIOUS has not.
  */
 int object_open_maps(struct dataplane *dataplane, struct error *error);

@@ -93,10 +93,10 @@ static int check_abi(struct dataplane *dataplane, struct error *error)
 		    dataplane->dir, settings.abi, CANARY_ABI_VERSION, settings.build);
 }
 
-/* Is it one that is missing where the state is of an ABI that may be upgraded? */
+/* Is it the one that is missing where the state is of an ABI that may be upgraded? */
 static bool may_be_missing(const struct dataplane *dataplane, enum dataplane_map map)
 {
-	return dataplane->abi == CANARY_ABI_PREVIOUS && map >= MAP_tables && map <= MAP_capture_out;
+	return dataplane->abi == CANARY_ABI_PREVIOUS && map == MAP_tables;
 }
 
 int object_open_maps(struct dataplane *dataplane, struct error *error)
