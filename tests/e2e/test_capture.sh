@@ -205,6 +205,28 @@ wait "$recorder" || code=$?
 eq "$code" 1 "exit code"
 contains "$(tail -n 1 "$work/full.err")" "cannot write /dev/full: No space left" "what it says"
 
+case_ "on a disk that fills up the file ends with a whole packet, and is read to its end"
+mkdir "$work/small"
+mount -t tmpfs -o size=64k tmpfs "$work/small"
+mounts+=("$work/small")
+record small web -w "$work/small/file.pcapng"
+load flows -s 198.51.100.1/40 -p 23100-23104 "$vip" 80
+code=0
+wait "$recorder" || code=$?
+eq "$code" 1 "exit code"
+contains "$(tail -n 1 "$work/small.err")" "cannot write .*file.pcapng: No space left" "what it says"
+fields "$work/small/file.pcapng" >"$work/fields"
+at_least "$(wc -l <"$work/fields")" 100 "packets that Wireshark reads"
+eq "$(packets_in "$work/small/file.pcapng")" "$(wc -l <"$work/fields")" "those that tcpdump reads"
+
+case_ "what comes last before ^C is captured, too"
+for turn in 1 2 3 4 5; do
+	record last --unmatched
+	on client ping -q -c 1 192.0.2.1 >/dev/null
+	stop "$recorder" INT || fail "the capture ended with code $?"
+	contains "$(cat "$work/last.out")" "192.0.2.10 -> 192.0.2.1  icmp" "turn $turn"
+done
+
 case_ "one captures at a time; where he was killed, another one can after a while"
 record first web
 refused 1 "captures already" ctl capture --duration 1
