@@ -170,6 +170,34 @@ end_record text
 contains "$(cat "$work/text.out")" "eth0  192.0.2.10:[0-9]+ -> $vip:81  tcp S  74 bytes  lost stable 10.0.0.99:81  dropped  no_neighbour" \
 	"a line"
 
+case_ "behind VLAN tags: lines, JSON and file have them, with the verdict"
+on client ethtool -K eth0 txvlan off tx-vlan-stag-hw-insert off >/dev/null 2>&1 || true # what is sent on has them in the frame
+tagged() { # PORT VLAN...
+	on client python3 tests/lib/tagged.py eth0 "$(mac_of balancer)" "192.0.2.10:$1" "$vip:80" "${@:2}"
+}
+record tagged web
+tagged 4001 7
+tagged 4002 100 8
+end_record tagged
+contains "$(cat "$work/tagged.out")" "eth0 vlan 7  192.0.2.10:4001 -> $vip:80  tcp S  58 bytes  web (stable|canary) [0-9.:]+  forwarded eth1" \
+	"a line behind one tag"
+contains "$(cat "$work/tagged.out")" "eth0 vlan 100\.8  192.0.2.10:4002 -> $vip:80  tcp S  62 bytes  web .* forwarded eth1" \
+	"a line behind two"
+record tagged web --json
+tagged 4003 100 8
+end_record tagged
+eq "$(jq -c 'select(.source_port == 4003 and .tcp_flags == "S") | [.vlans, .length, .verdict]' "$work/tagged.out")" \
+	'[[100,8],62,"forwarded"]' "what JSON has"
+record tagged web -w "$work/tagged.pcapng"
+tagged 4004 7
+tagged 4005 100 8
+end_record tagged
+tshark -n -r "$work/tagged.pcapng" -Y 'tcp.flags == 2' -T fields -E separator='|' -e frame.interface_name -e vlan.id \
+	-e ieee8021ad.id -e tcp.srcport -e frame.comment 2>"$work/tshark.err" | sed 's/cohort=.* verdict/verdict/' >"$work/fields"
+eq "$(xargs -d '\n' <"$work/fields")" "eth0|7||4004|service=web verdict=forwarded egress=eth1 eth1|||4004|service=web verdict=forwarded egress=eth1 \
+eth0|8|100|4005|service=web verdict=forwarded egress=eth1 eth1|||4005|service=web verdict=forwarded egress=eth1" "what the file has"
+packets_in "$work/tagged.pcapng" >"$work/output"
+
 case_ "into a pipe, for as many packets as were asked for: tcpdump reads on"
 record pipe web --count 5 -w -
 load flows -s 198.51.100.1/4 -p 22000-22004 "$vip" 80
