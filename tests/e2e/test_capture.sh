@@ -170,6 +170,34 @@ end_record text
 contains "$(cat "$work/text.out")" "eth0  192.0.2.10:[0-9]+ -> $vip:81  tcp S  74 bytes  lost stable 10.0.0.99:81  dropped  no_neighbour" \
 	"a line"
 
+case_ "behind VLAN tags: lines, JSON and file have them, with the verdict"
+on client ethtool -K eth0 txvlan off tx-vlan-stag-hw-insert off >/dev/null 2>&1 || true # what is sent on has them in the frame
+tagged() { # PORT VLAN...
+	on client python3 tests/lib/tagged.py eth0 "$(mac_of balancer)" "192.0.2.10:$1" "$vip:80" "${@:2}"
+}
+record tagged web
+tagged 4001 7
+tagged 4002 100 8
+end_record tagged
+contains "$(cat "$work/tagged.out")" "eth0 vlan 7  192.0.2.10:4001 -> $vip:80  tcp S  58 bytes  web (stable|canary) [0-9.:]+  forwarded eth1" \
+	"a line behind one tag"
+contains "$(cat "$work/tagged.out")" "eth0 vlan 100\.8  192.0.2.10:4002 -> $vip:80  tcp S  62 bytes  web .* forwarded eth1" \
+	"a line behind two"
+record tagged web --json
+tagged 4003 100 8
+end_record tagged
+eq "$(jq -c 'select(.source_port == 4003 and .tcp_flags == "S") | [.vlans, .length, .verdict]' "$work/tagged.out")" \
+	'[[100,8],62,"forwarded"]' "what JSON has"
+record tagged web -w "$work/tagged.pcapng"
+tagged 4004 7
+tagged 4005 100 8
+end_record tagged
+tshark -n -r "$work/tagged.pcapng" -Y 'tcp.flags == 2' -T fields -E separator='|' -e frame.interface_name -e vlan.id \
+	-e ieee8021ad.id -e tcp.srcport -e frame.comment 2>"$work/tshark.err" | sed 's/cohort=.* verdict/verdict/' >"$work/fields"
+eq "$(xargs -d '\n' <"$work/fields")" "eth0|7||4004|service=web verdict=forwarded egress=eth1 eth1|||4004|service=web verdict=forwarded egress=eth1 \
+eth0|8|100|4005|service=web verdict=forwarded egress=eth1 eth1|||4005|service=web verdict=forwarded egress=eth1" "what the file has"
+packets_in "$work/tagged.pcapng" >"$work/output"
+
 case_ "into a pipe, for as many packets as were asked for: tcpdump reads on"
 record pipe web --count 5 -w -
 load flows -s 198.51.100.1/4 -p 22000-22004 "$vip" 80
@@ -204,6 +232,28 @@ code=0
 wait "$recorder" || code=$?
 eq "$code" 1 "exit code"
 contains "$(tail -n 1 "$work/full.err")" "cannot write /dev/full: No space left" "what it says"
+
+case_ "on a disk that fills up the file ends with a whole packet, and is read to its end"
+mkdir "$work/small"
+mount -t tmpfs -o size=64k tmpfs "$work/small"
+mounts+=("$work/small")
+record small web -w "$work/small/file.pcapng"
+load flows -s 198.51.100.1/40 -p 23100-23104 "$vip" 80
+code=0
+wait "$recorder" || code=$?
+eq "$code" 1 "exit code"
+contains "$(tail -n 1 "$work/small.err")" "cannot write .*file.pcapng: No space left" "what it says"
+fields "$work/small/file.pcapng" >"$work/fields"
+at_least "$(wc -l <"$work/fields")" 100 "packets that Wireshark reads"
+eq "$(packets_in "$work/small/file.pcapng")" "$(wc -l <"$work/fields")" "those that tcpdump reads"
+
+case_ "what comes last before ^C is captured, too"
+for turn in 1 2 3 4 5; do
+	record last --unmatched
+	on client ping -q -c 1 192.0.2.1 >/dev/null
+	stop "$recorder" INT || fail "the capture ended with code $?"
+	contains "$(cat "$work/last.out")" "192.0.2.10 -> 192.0.2.1  icmp" "turn $turn"
+done
 
 case_ "one captures at a time; where he was killed, another one can after a while"
 record first web

@@ -24,7 +24,14 @@ gates:
   - {name: lost, type: drops, max: 5}
 YAML
 sed -i 's/^    idle_timeout:/    health: {type: tcp, interval: 500ms}\n&/' "$work/canary.yaml"
-web 0 nat "$vip" 81 | sed 's/name: web/name: api/' >>"$work/canary.yaml"
+secret=0p3n5e5ame
+{
+	web 0 nat "$vip" 81 | sed 's/name: web/name: api/'
+	echo "    rollout:"
+	echo "      gates: [ {name: asked, type: prometheus, url: 'http://me:$secret@127.0.0.1:1', query: up, min: 1},"
+	echo "        {name: run, type: command, command: 'check $secret'} ]"
+	echo "      hooks: {promote: 'notify $secret'}"
+} >>"$work/canary.yaml"
 attach -f "$work/canary.yaml"
 # A few failures of both, so that there is something to be seen.
 for host in $all_backends; do
@@ -77,6 +84,24 @@ for event in status backends point; do
 done
 eq "$(grep '^data: ' "$work/stream" | cut -c7- | jq -s 'map(type) | unique | join(" ")' -r)" object "what it sends"
 contains "$(get '/v1/stream?service=nobody')" 'HTTP/1.1 404' "the stream of nobody"
+
+case_ "what the page shows everybody may read, by the stream and without it; what clients said takes a token, as does a plan's whole text"
+contains "$(get /v1/health)" '^HTTP/1.1 200' "health"
+eq "$(get /v1/health | tail -n 1 | jq -c '.backends | map(select(.service == "web") | .state) | unique')" \
+	"$(sed -n '/^event: health/{n;s/^data: //p}' "$work/stream" | jq -c '.backends | map(.state) | unique')" "health, in both"
+contains "$(get /v1/version)" '^HTTP/1.1 200' "version"
+for path in rollout/history rollout/plan rollout/explain; do
+	contains "$(get "/v1/services/web/$path")" '^HTTP/1.1 401' "$path"
+	! get "/v1/services/web/$path" -H "Authorization: Bearer $token" | grep -q '^HTTP/1.1 40[13]' || fail "$path with a token"
+done
+for path in /v1/services /v1/services/api/rollout '/v1/services/api/rollout?transitions=0&timeout=0' '/v1/stream?service=api' /metrics; do
+	{ get "$path" || true; } >"$work/public" 2>/dev/null
+	contains "$(cat "$work/public")" '^HTTP/1.1 200' "$path"
+	eq "$(grep -c "$secret" "$work/public")" 0 "secrets in $path"
+done
+eq "$(on balancer curl -sS "http://$address/v1/services/api/rollout" | jq -c '.plan | [has("hooks"), (.gates[] | .name + .type)]')" \
+	'[false,"askedprometheus","runcommand"]' "what is there of the plan"
+eq "$(ctl rollout status api --json | grep -o "$secret" | wc -l)" 3 "secrets for who may open the socket"
 
 case_ "pages that are closed leave no place taken"
 seq 80 | on balancer xargs -P 20 -I @ curl -sS -m 1 -o /dev/null "http://$address/v1/stream" 2>/dev/null || true # none ends

@@ -112,6 +112,30 @@ ctl backend add web stable 172.16.9.9:80 >/dev/null 2>&1
 finds problem routes 172.16.9.9 'web: no route.*no_route' 'add a route'
 ctl backend del web 172.16.9.9:80 >/dev/null
 
+case_ "nat without the interface that answers come in by: by itself, in a bridge"
+ctl detach eth1 >/dev/null
+finds problem routes web 'nat, and eth1, .* is not attached: answers .* no client' 'canaryctl attach eth1'
+attach
+sound ctl doctor
+ip -n "${lab}balancer" link add port0 type veth peer name port1
+ip -n "${lab}balancer" link add br9 type bridge
+ip -n "${lab}balancer" link set port0 master br9
+for interface in port0 port1 br9; do
+	ip -n "${lab}balancer" link set "$interface" up
+done
+ip -n "${lab}balancer" addr add 10.9.0.1/24 dev br9
+ip -n "${lab}balancer" neigh add 10.9.0.2 lladdr 02:00:00:00:09:02 dev br9 nud permanent
+succeeds ctl service add bridged tcp 203.0.113.99:80 --forward nat
+succeeds ctl backend add bridged stable 10.9.0.2
+finds problem routes bridged 'nat, and br9, ' 'canaryctl attach br9'
+succeeds ctl attach port0
+sound ctl doctor
+succeeds ctl detach port0
+succeeds ctl service del bridged
+ip -n "${lab}balancer" link del br9
+ip -n "${lab}balancer" link del port0
+sound ctl doctor
+
 case_ "a tunnel that there is no room for, and one that connections would hang in"
 web 50 ipip | apply
 finds warning mtu web 'eth1, ipip.s header of 20 taken off, leaves 1480 bytes, and clients may send 1500: .*too_big' \
@@ -173,6 +197,12 @@ on canary1 sysctl -qw net.ipv4.conf.all.arp_ignore=0
 finds warning addresses "$vip" "$(mac_of canary1) on eth1 answers ARP" 'arp_ignore=1'
 on canary1 sysctl -qw net.ipv4.conf.all.arp_ignore=1
 
+case_ "nat without that interface, where answers have come before: it may be well"
+ctl detach eth1 >/dev/null
+finds warning routes web 'nat, and eth1, ' 'canaryctl attach eth1'
+attach
+sound ctl doctor
+
 case_ "an interface that is down, that has another address, whose link's other end is down"
 mac=$(mac_of balancer)
 ip -n "${lab}balancer" link set eth0 address 02:00:00:00:00:77
@@ -210,7 +240,7 @@ attach
 sound ctl doctor
 
 case_ "interfaces that are named, attached or not; another program there; one that does not exist"
-sound ctl doctor eth0
+sound ctl doctor eth0 eth0
 eq "$(jq -r '[.checks[] | select(.check == "mode").subject] | join(" ")' "$work/found")" eth0 "what it looks at"
 examine on client "$canaryctl" doctor eth0 --bpffs "$CANARYCTL_BPFFS-2"
 eq "$(jq -c '.checks[] | select(.check == "programs") | [.state, .subject]' "$work/found")" '["warning","eth0"]' "another program"

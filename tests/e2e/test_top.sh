@@ -67,6 +67,8 @@ at_least "$(jq '.[1] * 100 | round' <<<"$bad")" 100 "the canary's, in 1/100 perc
 eq "$(row weight "$work/top")" "50.00% 50.00%" "weights"
 eq "$(sed -n '/^  backend /,/^$/s/ \([a-z0-9.:]* *[a-z]* *up *[0-9]* *[0-9]* *[0-9]* *[0-9]*\) .*/\1/p' "$work/top" | xargs)" \
 	"$(sed -n '/^  backend /,/^$/s/ \([a-z0-9.:]* *[a-z]* *up *[0-9]* *[0-9]* *[0-9]* *[0-9]*\) .*/\1/p' "$work/stats" | xargs)" "backends"
+eq "$(head -n 1 "$work/top" | cut -c 25-)" "" "what is said of other services"
+contains "$(ctl top --interval 0.2 | head -n 1)" 'Z  service [12] of 2: name another one$' "the same, where none was named"
 ctl top dead --interval 0.2 >"$work/top"
 eq "$(row 'dropped: no_neighbour' "$work/top")" "$(row 'dropped: no_neighbour' <(ctl stats --service dead))" "what was dropped"
 eq "$(grep -c $'\x1b' "$work/top")" 0 "lines with an escape"

@@ -79,6 +79,28 @@ ctl attach eth0 eth1 >/dev/null
 through "clients in a VLAN, backends in another" nat v4
 through "clients in a VLAN, backends in another" ipip v6
 
+case_ "a capture has each packet in the VLAN that it came in, and in the one that it left in"
+start captured balancer "$canaryctl" capture web --json
+captured=$started_pid
+wait_for 20 "the capture to begin" grep -qs capturing "$work/captured.err"
+load flows -s 2001:db8:51::1/4 -p 21000-21001 "$vip6" 80
+sleep 1
+stop "$captured" INT || fail "the capture ended with code $?: $(cat "$work/captured.err")"
+at_least "$(wc -l <"$work/captured.out")" 20 "packets"
+eq "$(jq -c '[.direction, .interface, .vlans, .verdict, .egress]' "$work/captured.out" | sort -u)" \
+	'["to_backend","eth0",[20],"forwarded","eth1"]' "what is said of them"
+start file balancer "$canaryctl" capture web -w "$work/vlans.pcapng"
+captured=$started_pid
+wait_for 20 "the capture to begin" grep -qs capturing "$work/file.err"
+load flows -s 2001:db8:51::1/4 -p 22000-22001 "$vip6" 80
+sleep 1
+stop "$captured" INT || fail "the capture ended with code $?: $(cat "$work/file.err")"
+frames() { # VLAN: how many have its tag, with IPv6 behind it
+	od -An -v -tx1 "$work/vlans.pcapng" | tr -d ' \n' | grep -o "81000${1}86dd" | wc -l
+}
+at_least "$(frames 014)" 20 "frames in the clients' VLAN"
+eq "$(frames 00a)" "$(frames 014)" "those in the backends'"
+
 for host in client balancer; do
 	vlan "$host" eth0 100 802.1ad
 	vlan "$host" eth0.100 30

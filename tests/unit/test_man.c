@@ -41,15 +41,18 @@ static int read_file(const char *path, char *buf, size_t size)
 
 static int read_page(void **state)
 {
-	size_t len;
+	static const char *const sources[] = {"user/cli/commands.c", "user/cli/commands_rollout.c",
+					      "user/cli/options.c"};
 
 	(void)state;
-	if (read_file("user/man/canaryctl.8.scd", page, sizeof(page)) ||
-	    read_file("user/man/canary.yaml.5.scd", config_page, sizeof(config_page)) ||
-	    read_file("user/cli/commands.c", tables, sizeof(tables)))
-		return -1;
-	len = strlen(tables);
-	return read_file("user/cli/options.c", tables + len, sizeof(tables) - len);
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		size_t len = strlen(tables);
+
+		if (read_file(sources[i], tables + len, sizeof(tables) - len))
+			return -1;
+	}
+	return read_file("user/man/canaryctl.8.scd", page, sizeof(page)) ||
+	       read_file("user/man/canary.yaml.5.scd", config_page, sizeof(config_page));
 }
 
 /* A row of a table: "[[ *name*\n:< help\n" or "|  *name*\n:  help\n". */

@@ -144,7 +144,7 @@ static struct outcome query(const char *text)
 	struct error error = {};
 	char url[64];
 
-	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", port);
+	snprintf(url, sizeof(url), "http://me:secret@127.0.0.1:%d/", port);
 	if (prometheus_query(client, url, text, 5000, note, &outcome, &asked, &error))
 		fail_msg("%s", error.text);
 	while (!outcome.count) {
@@ -215,7 +215,8 @@ static void test_a_real_one_is_understood(void **state)
 	char beginning[64];
 
 	(void)state;
-	snprintf(beginning, sizeof(beginning), "http://127.0.0.1:%d: ", port);
+	/* Without the password. */
+	snprintf(beginning, sizeof(beginning), "http://me@127.0.0.1:%d: ", port);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct outcome outcome = query(cases[i].query);
 

@@ -27,6 +27,8 @@ enum {
 	MAX_COUNT = 1000000000,
 	MAX_DURATION = 24 * 3600,
 	FILE_MODE = 0600,
+	BUFFER_BYTES = 65536, /* of a file: so much is never kept back, or a write would end within a packet */
+	KEPT_BYTES = 16384, /* ... as it is written when there are more, up to one packet, as it came and left */
 	STOP = 1, /* the callback's: enough */
 };
 
@@ -52,6 +54,7 @@ struct recorder {
 	char (*interfaces)[16]; /* in the file, by number */
 	unsigned interface_count;
 	int failed; /* -errno of writing */
+	off_t whole; /* so much of a file is written, and ends with a packet that is all there */
 };
 
 static int parse_number(const struct cli *cli, enum cli_option option, unsigned min, unsigned max, unsigned *ret,
@@ -159,6 +162,29 @@ static int write_packet(struct recorder *recorder, const struct capture_packet *
 	return err ? err : pcapng_add_packet(recorder->file, &out);
 }
 
+/* What has been recorded gets to whoever waits for it. False: it cannot be written, or he has gone, as one may at any time. */
+static bool flush(struct recorder *recorder)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
+	if (recorder->file && recorder->file != stdout) {
+		if (fflush(recorder->file) && !recorder->failed)
+			recorder->failed = -errno;
+		if (!recorder->failed)
+			recorder->whole = ftello(recorder->file);
+		return !recorder->failed;
+	}
+	poll(&out, 1, 0);
+	return output_flush() && !(out.revents & (POLLERR | POLLHUP));
+}
+
+static void record_in_file(struct recorder *recorder, const struct capture_packet *packet, const char *comment)
+{
+	recorder->failed = write_packet(recorder, packet, comment);
+	if (!recorder->failed && ftello(recorder->file) - recorder->whole > KEPT_BYTES)
+		flush(recorder);
+}
+
 static int record(const struct capture_packet *packet, void *arg)
 {
 	struct recorder *recorder = arg;
@@ -167,7 +193,7 @@ static int record(const struct capture_packet *packet, void *arg)
 
 	recorder->taken++;
 	if (recorder->file)
-		recorder->failed = write_packet(recorder, packet, format_captured(view, comment));
+		record_in_file(recorder, packet, format_captured(view, comment));
 	else if (recorder->cli->json)
 		print_json(json_incref(view));
 	else
@@ -200,6 +226,8 @@ static int open_file(struct recorder *recorder, struct error *error)
 		return refuse_writing(recorder, err, error);
 	}
 	recorder->file = to_stdout ? stdout : must(fdopen(fd, "w"));
+	if (!to_stdout)
+		setvbuf(recorder->file, NULL, _IOFBF, BUFFER_BYTES);
 	err = pcapng_begin(recorder->file, "canaryctl " CANARY_VERSION);
 	return err ? refuse_writing(recorder, err, error) : 0;
 }
@@ -215,18 +243,19 @@ static int close_file(struct recorder *recorder, struct error *error)
 	return err;
 }
 
-/* What has been recorded gets to whoever waits for it. False: it cannot be written, or he has gone, as one may at any time. */
-static bool flush(struct recorder *recorder)
+/* Where no more could be written, a part of a packet would be at the file's end, which readers stumble over: a full disk. */
+static void close_cut_off(struct recorder *recorder)
 {
-	struct pollfd out = {.fd = STDOUT_FILENO};
+	int fd = recorder->file && recorder->file != stdout ? dup(fileno(recorder->file)) : -1;
+	struct stat info;
 
-	if (recorder->file && recorder->file != stdout) {
-		if (fflush(recorder->file) && !recorder->failed)
-			recorder->failed = -errno;
-		return !recorder->failed;
-	}
-	poll(&out, 1, 0);
-	return output_flush() && !(out.revents & (POLLERR | POLLHUP));
+	/* This may write again, part of what is kept back. */
+	close_file(recorder, &(struct error){});
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &info) && S_ISREG(info.st_mode) && ftruncate(fd, recorder->whole))
+		print_warning(recorder->cli, "%s ends in the middle of a packet", recorder->path);
+	close(fd);
 }
 
 /* Until it is enough, or the time is up, or somebody interrupts. */
@@ -239,6 +268,9 @@ static int record_all(struct recorder *recorder, unsigned seconds, struct error 
 		note_missing(recorder);
 		result = capture_read(recorder->capture, record, recorder, error);
 	}
+	/* What came since the last look, before somebody had enough: at most a tick's. */
+	if (interrupted && !result)
+		result = capture_read(recorder->capture, record, recorder, error);
 	flush(recorder);
 	if (recorder->failed == -EPIPE)
 		return 0;
@@ -331,11 +363,10 @@ static int capture(struct recorder *recorder, struct dataplane *dataplane, const
 		print_summary(recorder);
 	}
 	capture_close(recorder->capture);
-	if (err) {
-		close_file(recorder, &(struct error){});
-		return err;
-	}
-	return close_file(recorder, error);
+	if (!err)
+		return close_file(recorder, error);
+	close_cut_off(recorder);
+	return err;
 }
 
 int cmd_capture(const struct cli *cli, struct error *error)

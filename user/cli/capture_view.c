@@ -130,6 +130,16 @@ static const char *backend_text(const json_t *view, char buf[96])
 	return end_text(json_object_get(view, "backend"), "address", "port", buf);
 }
 
+/* " vlan 100.8", the outer one first; nothing where there is no tag. */
+static void print_vlans(const json_t *vlans)
+{
+	const json_t *vlan;
+	size_t i;
+
+	json_array_foreach (vlans, i, vlan)
+		printf("%s%lld", i ? "." : " vlan ", (long long)json_integer_value(vlan));
+}
+
 void print_captured(const struct cli *cli, const json_t *view)
 {
 	const char *reason = text_of(view, "reason"), *egress = text_of(view, "egress"),
@@ -139,7 +149,9 @@ void print_captured(const struct cli *cli, const json_t *view)
 	enum style style = dropped ? STYLE_ALARM : STYLE_PLAIN;
 	char from[96], to[96], backend[96];
 
-	printf("%s%s  %s  ", style_begin(cli, style), text_of(view, "time"), text_of(view, "interface"));
+	printf("%s%s  %s", style_begin(cli, style), text_of(view, "time"), text_of(view, "interface"));
+	print_vlans(json_object_get(view, "vlans"));
+	printf("  ");
 	if (*text_of(view, "source"))
 		printf("%s -> %s  %s%s%s", end_text(view, "source", "source_port", from),
 		       end_text(view, "destination", "destination_port", to), text_of(view, "protocol"),

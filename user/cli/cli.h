@@ -99,12 +99,17 @@ struct command {
 	const char *summary; /* one line, for the list of commands */
 	const char *details; /* more for its help; NULL: nothing more */
 	const char *const *examples; /* up to NULL */
+	const struct command *then; /* at a table's end, which has no name: where the list goes on; NULL: nowhere */
 	/* Returns an enum cli_exit; with a sentence in *error unless CLI_DONE. */
 	int (*run)(const struct cli *cli, struct error *error);
 };
 
-extern const struct command cli_commands[]; /* up to one without a name */
 extern const struct arg_option cli_options[OPTIONS];
+
+/* Walks over all commands: the first one for NULL; NULL after the last one. */
+const struct command *command_next(const struct command *command);
+/* By its one word or two (second NULL: one). NULL: there is none. */
+const struct command *command_find(const char *first, const char *second);
 
 int cmd_apply(const struct cli *cli, struct error *error);
 int cmd_attach(const struct cli *cli, struct error *error);

@@ -19,18 +19,6 @@ struct typed {
 	const struct arg_option *waits; /* an option that needs its value */
 };
 
-static const struct command *find_command(const char *family, const char *word)
-{
-	char name[64];
-
-	snprintf(name, sizeof(name), "%s%s%s", family ? family : "", family ? " " : "", word);
-	for (const struct command *command = cli_commands; command->name; command++) {
-		if (!strcmp(command->name, name))
-			return command;
-	}
-	return NULL;
-}
-
 static const struct arg_option *find_option(const char *word)
 {
 	for (int i = 0; i < OPTIONS; i++) {
@@ -57,7 +45,7 @@ static void take(struct typed *typed, const char *word)
 	else if (!typed->family && is_family(word))
 		typed->family = word;
 	else
-		typed->command = find_command(typed->family, word);
+		typed->command = command_find(typed->family ? typed->family : word, typed->family ? word : NULL);
 }
 
 static void offer(const char *prefix, const char *candidate, const char *help)
@@ -71,7 +59,7 @@ static void offer_commands(const char *family, const char *prefix)
 	size_t family_len = family ? strlen(family) : 0;
 	char word[64] = "";
 
-	for (const struct command *command = cli_commands; command->name; command++) {
+	for (const struct command *command = command_next(NULL); command; command = command_next(command)) {
 		const char *name = command->name;
 		size_t len;
 

@@ -109,6 +109,9 @@ static void add_patient(struct doctor *doctor, unsigned ifindex)
 {
 	struct patient patient = {};
 
+	for (size_t i = 0; i < doctor->patient_count; i++)
+		if (doctor->patients[i].link.ifindex == ifindex)
+			return;
 	if (netlink_link_by_index(doctor->netlink, ifindex, &patient.link))
 		return; /* it has gone this moment */
 	for (size_t i = 0; i < doctor->decap_count; i++) {

@@ -23,7 +23,7 @@
 	X(losses, "do packets get lost in drivers after the program has sent them on")                                 \
 	X(forwarding, "may the kernel forward, without which it gives no routes; on a backend, may it not")            \
 	X(rp_filter, "does a strict reverse path filter drop what goes up the stack")                                  \
-	X(routes, "is there a way to each backend that fits the way of forwarding")                                    \
+	X(routes, "is there a way to each backend that fits the way of forwarding, and in nat one back")               \
 	X(neighbours, "are the link-layer addresses of the backends' next hops known")                                 \
 	X(mtu, "do packets as large as clients send fit on their way to the backends, with the tunnel's header")       \
 	X(addresses, "who answers ARP or neighbour discovery for the services' addresses, or do routers send them "    \

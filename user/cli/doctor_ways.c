@@ -70,6 +70,59 @@ static void judge_route(struct doctor *doctor, const struct service_model *servi
 	}
 }
 
+/* Does the program see what comes in by it: as it is attached, or something in it (a bond, a bridge), or below it (VLANs)? */
+static bool is_seen(const struct doctor *doctor, unsigned ifindex)
+{
+	struct link link;
+
+	for (size_t i = 0; i < doctor->attached_count; i++) {
+		const struct interface *attached = &doctor->attached[i];
+
+		if (attached->gone || attached->netns != netns_inode())
+			continue;
+		if (attached->ifindex == ifindex ||
+		    (!netlink_link_by_index(doctor->netlink, attached->ifindex, &link) && link.master == ifindex))
+			return true;
+	}
+	return !netlink_link_by_index(doctor->netlink, ifindex, &link) && link.lower && is_seen(doctor, link.lower);
+}
+
+static bool was_answered(const struct doctor *doctor, const struct service_model *service)
+{
+	struct canary_cohort_counters counters;
+
+	for (enum canary_cohort cohort = 0; cohort < CANARY_COHORTS; cohort++)
+		if (!dataplane_cohort_counters(doctor->dataplane, service->id, cohort, &counters) &&
+		    counters.count[CANARY_COHORT_REPLY_PACKETS])
+			return true;
+	return false;
+}
+
+/*
+ * In nat answers have to be seen as well. They come in by the interface that the backend is reached by, or nobody can say by
+ * which: but where some have come, that may be well.
+ */
+static void judge_answers(struct doctor *doctor, const struct service_model *service)
+{
+	char name[IF_NAMESIZE] = "?";
+
+	for (size_t i = 0; i < service->backend_count; i++) {
+		struct way way;
+
+		way_find(doctor->netlink, service, &service->backends[i], &way);
+		if (*way.fault || is_seen(doctor, way.route.ifindex))
+			continue;
+		if_indextoname(way.route.ifindex, name);
+		found(doctor, was_answered(doctor, service) ? FINDING_WARNING : FINDING_PROBLEM, service->name,
+		      "nat, and %s, by which its backends are reached, is not attached: answers that come in there "
+		      "reach "
+		      "no client",
+		      name);
+		advise(doctor, "run canaryctl attach %s", copyable(name));
+		return;
+	}
+}
+
 void check_routes(struct doctor *doctor)
 {
 	struct tally tally = {};
@@ -78,6 +131,9 @@ void check_routes(struct doctor *doctor)
 		return;
 	for_each_way(doctor, judge_route, &tally);
 	sum_up(doctor, &tally, "backends have a way that fits");
+	for (size_t i = 0; i < doctor->model.service_count; i++)
+		if (doctor->model.services[i].forward == CANARY_FORWARD_NAT)
+			judge_answers(doctor, &doctor->model.services[i]);
 }
 
 /* "canaryctl attach eth0 eth1": for all that is attached here. */

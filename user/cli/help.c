@@ -13,7 +13,7 @@ bool is_family(const char *word)
 {
 	size_t len = strlen(word);
 
-	for (const struct command *command = cli_commands; command->name; command++)
+	for (const struct command *command = command_next(NULL); command; command = command_next(command))
 		if (!strncmp(command->name, word, len) && command->name[len] == ' ')
 			return true;
 	return false;
@@ -72,7 +72,7 @@ static void print_all(void)
 {
 	printf("usage: canaryctl COMMAND [ARGUMENTS] [OPTIONS]\n\n"
 	       "Steers new connections to the stable and the canary backends of services by a weight.\n\ncommands:\n");
-	for (const struct command *command = cli_commands; command->name; command++)
+	for (const struct command *command = command_next(NULL); command; command = command_next(command))
 		printf("  %-*s %s\n", NAME_WIDTH, command->name, command->summary);
 	printf("\noptions of every command:\n");
 	print_options(OPTIONS_GLOBAL);
@@ -84,7 +84,7 @@ static void print_family(const char *word)
 {
 	size_t len = strlen(word);
 
-	for (const struct command *command = cli_commands; command->name; command++) {
+	for (const struct command *command = command_next(NULL); command; command = command_next(command)) {
 		if (strncmp(command->name, word, len) || command->name[len] != ' ')
 			continue;
 		print_usage(command);
@@ -95,7 +95,7 @@ static void print_family(const char *word)
 
 int help_print(const char *const *words, int count, struct error *error)
 {
-	char name[64];
+	const struct command *command;
 
 	if (!count) {
 		print_all();
@@ -105,14 +105,11 @@ int help_print(const char *const *words, int count, struct error *error)
 		print_family(words[0]);
 		return CLI_DONE;
 	}
-	snprintf(name, sizeof(name), "%s%s%s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
-	for (const struct command *command = cli_commands; command->name; command++) {
-		if (!strcmp(command->name, name)) {
-			print_command(command);
-			return CLI_DONE;
-		}
-	}
-	return help_unknown(words, count, error);
+	command = command_find(words[0], count > 1 ? words[1] : NULL);
+	if (!command)
+		return help_unknown(words, count, error);
+	print_command(command);
+	return CLI_DONE;
 }
 
 /* "add, del, list": the commands of a family. */
@@ -121,7 +118,7 @@ static void family_words(const char *word, char *buf, size_t size)
 	size_t len = strlen(word), at = 0;
 
 	buf[0] = '\0';
-	for (const struct command *command = cli_commands; command->name; command++) {
+	for (const struct command *command = command_next(NULL); command; command = command_next(command)) {
 		if (strncmp(command->name, word, len) || command->name[len] != ' ' || at >= size)
 			continue;
 		at += snprintf(buf + at, size - at, "%s%s", at ? ", " : "", command->name + len + 1);
@@ -139,7 +136,7 @@ int help_unknown(const char *const *words, int count, struct error *error)
 		return fail(error, CLI_USAGE, "%s needs one of: %s", words[0], family);
 	}
 	snprintf(name, sizeof(name), "%s%s%s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
-	for (const struct command *command = cli_commands; command->name; command++)
+	for (const struct command *command = command_next(NULL); command; command = command_next(command))
 		if (is_nearer(name, command->name, &distance))
 			nearest = command->name;
 	if (nearest)

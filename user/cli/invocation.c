@@ -10,20 +10,6 @@
 #include "core/text.h"
 #include "dataplane/dataplane.h"
 
-static const struct command *find_command(const char *const *words, int count)
-{
-	char name[64] = "";
-
-	/* A word that is too long for a name is none. */
-	if (snprintf(name, sizeof(name), "%s%s%s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "") >=
-	    (int)sizeof(name))
-		return NULL;
-	for (const struct command *command = cli_commands; command->name; command++)
-		if (!strcmp(command->name, name))
-			return command;
-	return NULL;
-}
-
 /* Takes the command's words. 1: there is a command; 0: help was asked for instead; -EINVAL. */
 static int parse_command(struct invocation *invocation, struct error *error)
 {
@@ -43,7 +29,7 @@ static int parse_command(struct invocation *invocation, struct error *error)
 		return 0;
 	if (!invocation->word_count)
 		return fail(error, -EINVAL, "a command is missing: see canaryctl help");
-	cli->command = find_command(invocation->words, invocation->word_count);
+	cli->command = command_find(invocation->words[0], invocation->word_count > 1 ? invocation->words[1] : NULL);
 	if (!cli->command) {
 		help_unknown(invocation->words, invocation->word_count, error);
 		return -EINVAL;

@@ -127,7 +127,10 @@ static int run_plain(struct top *top, struct turns *turns, struct error *error)
 		if (top->cli->json) {
 			print_json(json_incref(top->now));
 		} else {
-			printf("%s%s\n", first ? "" : "\n", json_string_value(json_object_get(top->now, "time")));
+			printf("%s%s", first ? "" : "\n", json_string_value(json_object_get(top->now, "time")));
+			if (!name && top->services > 1)
+				printf("  service %zu of %zu: name another one", top->position, top->services);
+			putchar('\n');
 			top_print(top, columns, utf8);
 		}
 		first = false;

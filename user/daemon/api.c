@@ -82,7 +82,7 @@ static void get_services(struct http_call *call, void *arg)
 	json_t *services = json_array();
 
 	for (size_t i = 0; i < daemon->supervisor_count; i++)
-		json_array_append_new(services, status_view(daemon->supervisors[i]));
+		json_array_append_new(services, status_view(daemon->supervisors[i], call));
 	http_reply(call, 200, json_pack("{s:o}", "services", services));
 }
 
@@ -95,7 +95,7 @@ static void get_rollout(struct http_call *call, void *arg)
 	    !read_number(call, "timeout", WAIT_MAX_S, &seconds))
 		return;
 	if (!http_query(call, "transitions"))
-		http_reply(call, 200, status_view(supervisor));
+		http_reply(call, 200, status_view(supervisor, call));
 	else
 		waiters_add(supervisor, call, transitions, seconds < WAIT_MAX_S ? seconds : WAIT_MAX_S);
 }
@@ -200,7 +200,7 @@ static void post_verb(struct http_call *call, void *arg)
 	if (err)
 		reply_failed(call, err, &error);
 	else
-		http_reply(call, 200, status_view(supervisor));
+		http_reply(call, 200, status_view(supervisor, call));
 }
 
 static void get_plan(struct http_call *call, void *arg)
@@ -391,7 +391,7 @@ const struct http_route api_routes[] = {
 	{"GET", "/", HTTP_EVERYBODY, page_get},
 	{"GET", "/assets/{file}", HTTP_EVERYBODY, page_get_asset},
 	{"GET", "/v1/stream", HTTP_EVERYBODY, get_stream},
-	{"GET", "/v1/version", HTTP_FULL_TOKEN, get_version},
+	{"GET", "/v1/version", HTTP_EVERYBODY, get_version},
 	{"GET", "/v1/services", HTTP_EVERYBODY, get_services},
 	{"GET", "/v1/services/{service}/rollout", HTTP_EVERYBODY, get_rollout},
 	{"GET", "/v1/services/{service}/rollout/plan", HTTP_FULL_TOKEN, get_plan},
@@ -399,7 +399,7 @@ const struct http_route api_routes[] = {
 	{"GET", "/v1/services/{service}/rollout/curve", HTTP_EVERYBODY, get_curve},
 	{"GET", "/v1/services/{service}/rollout/explain", HTTP_FULL_TOKEN, get_explanation},
 	{"POST", "/v1/services/{service}/rollout/{verb}", HTTP_FULL_TOKEN, post_verb},
-	{"GET", "/v1/health", HTTP_FULL_TOKEN, get_health},
+	{"GET", "/v1/health", HTTP_EVERYBODY, get_health},
 	{"POST", "/v1/feedback", HTTP_ANY_TOKEN, post_feedback},
 	{"GET", "/metrics", HTTP_EVERYBODY, get_metrics},
 	{},

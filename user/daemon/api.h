@@ -6,7 +6,7 @@
  *   GET  /, /assets/{file}                      [A]   the dashboard's page, and what belongs to it
  *   GET  /v1/stream                             [A]   what the page shows of ?service=NAME (left out: the first), as server-sent
  *                                                     events: see STREAM
- *   GET  /v1/version                                  {"version": "0.1.0", "pid": 1, "uptime": 12}
+ *   GET  /v1/version                            [A]   {"version": "0.1.0", "pid": 1, "uptime": 12}
  *   GET  /v1/services                           [A]   {"services": [STATUS, ...]}
  *   GET  /v1/services/{service}/rollout         [A]   STATUS. With ?transitions=N&timeout=S: waits, at most S seconds
  *                                                     (60), until there are more transitions than N: {service}'s
@@ -29,10 +29,12 @@
  *                                                     body: "client": "192.0.2.7" or with ":port", "verdict": "good" |
  *                                                     "bad", "service": may be left out when there is one, "note": text.
  *                                                     "cohort" null: which one the client was in is not known
- *   GET  /v1/health                                   {"backends": [{"service", "backend", "cohort", "state": "up" |
+ *   GET  /v1/health                             [A]   {"backends": [{"service", "backend", "cohort", "state": "up" |
  *                                                     "down" | "held" | "unknown", "since", "text"}]}
  *
- * With --listen: [A] for everybody, [T] with any token, the others with one that is not for feedback alone. Errors are
+ * With --listen: [A] for everybody, [T] with any token, the others with one that is not for feedback alone: what changes
+ * something, what clients said (the history), what hooks and gates run and ask (a plan; STATUS is without that there), and
+ * what takes long to work out (an explanation). Errors are
  * {"error": "a sentence"}: 404 no such service or release, 409 not in this state (the sentence says what to do instead),
  * 400 the body, 500 it cannot be written down or done, 507 the disk is full; and those of io/http_server.h. Times are
  * "2026-01-31T12:00:00Z", durations seconds, weights percent with two decimals, E's natural logarithms.

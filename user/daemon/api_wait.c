@@ -37,7 +37,7 @@ void waiters_add(struct supervisor *supervisor, struct http_call *call, __u64 tr
 	struct waiter *waiter;
 
 	if (!seconds || supervisor->record.rollout.transitions > transitions) {
-		http_reply(call, 200, status_view(supervisor));
+		http_reply(call, 200, status_view(supervisor, call));
 		return;
 	}
 	waiter = malloc(sizeof(*waiter));
@@ -62,7 +62,7 @@ void waiters_add(struct supervisor *supervisor, struct http_call *call, __u64 tr
 static void answer(struct daemon *daemon, struct waiter *waiter)
 {
 	struct http_call *call = waiter->call;
-	json_t *view = status_view(waiter->supervisor);
+	json_t *view = status_view(waiter->supervisor, call);
 
 	unlink_waiter(daemon, waiter);
 	http_reply(call, 200, view);

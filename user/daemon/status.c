@@ -391,7 +391,23 @@ static void add_place(json_t *view, const struct supervisor *supervisor, const s
 	json_object_set_new(view, "error", text_view(supervisor->error[0] ? supervisor->error : NULL));
 }
 
-json_t *status_view(struct supervisor *supervisor)
+/* By address everybody reads this: it is without what hooks and gates run and ask, which may have passwords in it. */
+static json_t *plan_view(const struct rollout_plan *plan, const struct http_call *call)
+{
+	json_t *view = plan_json(plan), *gate;
+	size_t i;
+
+	if (!http_by_address(call))
+		return view;
+	json_object_del(view, "hooks");
+	json_array_foreach (json_object_get(view, "gates"), i, gate) {
+		json_object_del(gate, "command");
+		json_object_del(gate, "url");
+	}
+	return view;
+}
+
+json_t *status_view(struct supervisor *supervisor, const struct http_call *call)
 {
 	struct last_transition last = last_transition(supervisor);
 	bool present = supervisor->present;
@@ -411,7 +427,7 @@ json_t *status_view(struct supervisor *supervisor)
 			    json_pack("{s:o, s:o}", "canary", cohort_view(supervisor, CANARY_CANARY), "stable",
 				      cohort_view(supervisor, CANARY_STABLE)));
 	json_object_set_new(view, "feedback", feedback_view(supervisor));
-	json_object_set_new(view, "plan", plan_json(&supervisor->record.plan));
+	json_object_set_new(view, "plan", plan_view(&supervisor->record.plan, call));
 	json_decref(last.view);
 	return view;
 }

@@ -217,7 +217,7 @@ static int send_all(struct stream *stream, struct dataplane *dataplane)
 	int err = send_changed(stream, VIEW_SERVICES, services_view(supervisor->daemon));
 
 	if (!err)
-		err = send_changed(stream, VIEW_STATUS, status_view(supervisor));
+		err = send_changed(stream, VIEW_STATUS, status_view(supervisor, stream->call));
 	if (!err)
 		err = send_changed(stream, VIEW_HEALTH, keeper_view(supervisor->daemon->keeper, supervisor->name));
 	if (!err)
@@ -247,7 +247,7 @@ void streams_add(struct supervisor *supervisor, struct http_call *call)
 	daemon->streams = stream;
 	/* What takes a look at the data plane comes with the next tick. */
 	if (send_changed(stream, VIEW_SERVICES, services_view(daemon)) ||
-	    send_changed(stream, VIEW_STATUS, status_view(supervisor)))
+	    send_changed(stream, VIEW_STATUS, status_view(supervisor, stream->call)))
 		unlink_stream(stream);
 }
 

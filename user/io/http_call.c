@@ -57,6 +57,11 @@ __s64 http_uid(const struct http_call *call)
 	return call->uid;
 }
 
+bool http_by_address(const struct http_call *call)
+{
+	return call->listener->by_address;
+}
+
 void http_call_resume(struct http_call *call)
 {
 	if (!call->suspended)

@@ -272,7 +272,7 @@ static int code_of(CURLcode code)
 
 static void finish(struct http_transfer *transfer, CURLcode code)
 {
-	struct http_result result = {.error = code_of(code), .sentence = ""};
+	struct http_result result = {.error = code_of(code), .url = transfer->url, .sentence = ""};
 	struct error error;
 	long status = 0;
 

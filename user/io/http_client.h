@@ -34,7 +34,8 @@ struct http_request {
 
 struct http_result {
 	int error; /* 0: there is an answer, whatever its status. -errno: -ETIMEDOUT, -ECONNREFUSED, -EMSGSIZE, ... */
-	const char *sentence; /* with an error: what went wrong, with the URL (but not the password in it); else "" */
+	const char *url; /* as it may be shown: without the password in it */
+	const char *sentence; /* with an error: what went wrong, with that URL; else "" */
 	unsigned status;
 	const char *body; /* with a zero behind it */
 	size_t len;

@@ -93,6 +93,7 @@ const char *http_query(const struct http_call *call, const char *name); /* ?name
 const char *http_header(const struct http_call *call, const char *name); /* NULL: not given */
 const json_t *http_body(const struct http_call *call); /* an object; NULL: there is none */
 __s64 http_uid(const struct http_call *call); /* HTTP_UID_UNKNOWN by address */
+bool http_by_address(const struct http_call *call); /* else on the unix socket */
 #define HTTP_ASKER_LEN 64
 const char *http_asker(const struct http_call *call,
 		       char buf[HTTP_ASKER_LEN]); /* "192.0.2.7:41000"; not by address: "" */

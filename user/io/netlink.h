@@ -62,6 +62,7 @@ struct link {
 	char kind[16]; /* "veth", "vlan", "" … (IFLA_INFO_KIND) */
 	unsigned
 		lower; /* ifindex of the device below (IFLA_LINK), 0: none, or in another namespace; a veth's peer is none */
+	unsigned master; /* of the bond or bridge that it is in, 0: none */
 	__u16 vlan_id; /* kind "vlan" only */
 	__u16 vlan_proto; /* network order */
 };

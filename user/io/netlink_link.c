@@ -81,6 +81,9 @@ int link_parse(const struct nlmsghdr *answer, struct link *ret)
 		case IFLA_LINK:
 			link.lower = number(attr);
 			break;
+		case IFLA_MASTER:
+			link.master = number(attr);
+			break;
 		case IFLA_LINK_NETNSID:
 			lower_is_elsewhere = true;
 			break;

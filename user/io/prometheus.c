@@ -10,9 +10,11 @@
 
 #include "io/answer.h"
 
+#define QUERY_PATH "/api/v1/query"
+#define SERVER_SHOWN 200 /* of its URL, before that */
+
 struct prometheus_query {
 	struct http_transfer *transfer;
-	char *url;
 	prometheus_done *done;
 	void *arg;
 };
@@ -92,10 +94,13 @@ int prometheus_parse(const char *text, size_t len, unsigned status, double *ret,
 	return result;
 }
 
-static void query_free(struct prometheus_query *query)
+/* So much of a query's URL says which Prometheus it is. */
+static int server_len(const char *url)
 {
-	free(query->url);
-	free(query);
+	const char *end = strstr(url, QUERY_PATH);
+	size_t len = end ? (size_t)(end - url) : strlen(url);
+
+	return (int)(len < SERVER_SHOWN ? len : SERVER_SHOWN);
 }
 
 static void answered(const struct http_result *http, void *arg)
@@ -111,11 +116,11 @@ static void answered(const struct http_result *http, void *arg)
 	} else {
 		result = prometheus_parse(http->body, http->len, http->status, &value, &why);
 		if (result)
-			fail(&error, result, "%.200s: %.800s", query->url, why.text);
+			fail(&error, result, "%.*s: %.800s", server_len(http->url), http->url, why.text);
 	}
 	query->transfer = NULL;
 	query->done(result, value, error.text, query->arg);
-	query_free(query);
+	free(query);
 }
 
 int prometheus_query(struct http_client *client, const char *url, const char *query_text, unsigned timeout,
@@ -130,18 +135,16 @@ int prometheus_query(struct http_client *client, const char *url, const char *qu
 	while (len && url[len - 1] == '/')
 		len--;
 	if (query && escaped &&
-	    asprintf(&whole, "%.*s/api/v1/query?query=%s&timeout=%ums", (int)len, url, escaped, timeout) >= 0) {
-		query->url = strndup(url, len);
+	    asprintf(&whole, "%.*s" QUERY_PATH "?query=%s&timeout=%ums", (int)len, url, escaped, timeout) >= 0) {
 		query->done = done;
 		query->arg = arg;
 		request.url = whole;
-		result = query->url ? http_client_start(client, &request, answered, query, &query->transfer, error)
-				    : -ENOMEM;
+		result = http_client_start(client, &request, answered, query, &query->transfer, error);
 	}
 	if (result == -ENOMEM)
 		fail(error, result, "out of memory");
-	if (result && query)
-		query_free(query);
+	if (result)
+		free(query);
 	else
 		*ret = query;
 	free(escaped);
@@ -154,5 +157,5 @@ void prometheus_cancel(struct prometheus_query *query)
 	if (!query)
 		return;
 	http_client_cancel(query->transfer);
-	query_free(query);
+	free(query);
 }
