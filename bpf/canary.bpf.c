@@ -44,6 +44,7 @@
 #include "forward/frame.h"
 #include "forward/l2.h"
 #include "forward/gue.h"
+#include "forward/alternate.h"
 #include "forward/tunnel.h"
 #include "forward/nat.h"
 #include "answer.h"
@@ -113,6 +114,7 @@ GLOBAL int assign(struct xdp_md *ctx)
 	if (!p)
 		return DROP(FAULT);
 	a = &p->given;
+	p->alternate = 0;
 	config = service_config(p);
 	if (config && config->lease_ns && flow_may_open(p) && guard_lease(p->service, p->word, pkt_now(p))) {
 		p->word = 0;
@@ -134,7 +136,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	struct canary_next_hop *hop = NULL;
 	struct canary_backend *backend = NULL;
 	struct canary_config *config;
-	__u32 overhead = 0;
+	__u32 overhead = 0, private_len = 0;
 	int verdict = 0;
 
 	config = service_config(p);
@@ -154,8 +156,10 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		backend = backend_at(p->backend);
 		if (!config || !backend)
 			return DROP(FAULT);
-		if (!(p->flags & PKT_LATER))
+		if (!(p->flags & PKT_LATER)) {
 			watch(p, config, &p->given);
+			private_len = alternate_len(p, backend);
+		}
 		if (p->flags & PKT_RESET)
 			return reset_answer(ctx);
 	}
@@ -176,6 +180,9 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return DROP(LOOP);
 	if (!fits(ctx, p, overhead, hop, interface))
 		return too_big(ctx, hop->mtu - overhead);
+	/* Nobody is told of a smaller MTU for its sake: an older flow whose sender never hears of it would break for nothing. */
+	if (private_len && !fits(ctx, p, overhead + private_len, hop, interface))
+		private_len = 0;
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict && p->tcp_flags & TCP_SYN)
 		verdict = mss_adjust(ctx, p, config, hop->mtu ? hop->mtu - overhead : 0);
@@ -188,7 +195,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		break;
 	case CANARY_FORWARD_IPIP:
 	case CANARY_FORWARD_GUE:
-		verdict = forward_tunnel(ctx, p, config, backend, hop, overhead);
+		verdict = forward_tunnel(ctx, p, config, backend, hop, overhead, private_len);
 		break;
 	default:
 		verdict = frame_age(ctx, p);

@@ -14,6 +14,7 @@
 #include "canary/server_id.h"
 #include "pkt.h"
 #include "parse.h"
+#include "icmp.h"
 #include "csum.h"
 #include "forward/frame.h"
 #include "forward/gue.h"
@@ -44,6 +45,14 @@ struct {
 } locals SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, CANARY_DECAP_MAX_PEERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct canary_decap_peer);
+	__type(value, __u8);
+} peers SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
@@ -60,7 +69,11 @@ struct inner {
 	__u32 len; /* its own */
 	__u8 family;
 	__u8 protocol; /* IPv6: the first header's */
+	__u32 private_at; /* GUE's private data */
+	__u32 private_len;
 };
+
+#include "second_chance.h"
 
 static __always_inline bool outer_checksum_right(struct xdp_md *ctx, const struct pkt *p)
 {
@@ -105,7 +118,9 @@ static __always_inline int find_in_gue(struct xdp_md *ctx, const struct pkt *p, 
 		 */
 		if (gue->gue.flags || (gue->gue.protocol != IPPROTO_IPIP && gue->gue.protocol != IPPROTO_IPV6))
 			return IS(UNKNOWN);
-		header = sizeof(*gue) + (gue->gue.version_length & GUE_LENGTH_MASK) * 4;
+		inner->private_at = p->l4 + sizeof(*gue);
+		inner->private_len = (gue->gue.version_length & GUE_LENGTH_MASK) * 4;
+		header = sizeof(*gue) + inner->private_len;
 		inner->family = gue->gue.protocol == IPPROTO_IPIP ? 4 : 6;
 	}
 	if (bpf_ntohs(gue->udp.len) < header)
@@ -235,17 +250,23 @@ static __always_inline int strip(struct xdp_md *ctx, struct pkt *p, const struct
 static __always_inline int decap(struct xdp_md *ctx, struct pkt *p, const struct canary_decap_settings *our,
 				 struct inner *inner)
 {
-	int is = find_inner(ctx, p, our, inner);
+	struct canary_decap_peer alternate;
+	int is = find_inner(ctx, p, our, inner), taken;
 
 	if (!is)
 		is = check_inner(ctx, inner);
-	if (!is)
-		is = hand_on_ecn(ctx, p, inner);
-	if (!is)
-		is = strip(ctx, p, inner);
 	if (is)
 		return is;
-	return p->l4_proto == IPPROTO_UDP ? IS(GUE) : IS(IPIP);
+	taken = p->l4_proto == IPPROTO_UDP ? IS(GUE) : IS(IPIP);
+	if (second_chance_named(ctx, p, inner, &alternate)) {
+		taken = IS(KEPT);
+		if (!second_chance_here(ctx, inner))
+			return second_chance_pass_on(ctx, p, inner, &alternate.addr);
+	}
+	is = hand_on_ecn(ctx, p, inner);
+	if (!is)
+		is = strip(ctx, p, inner);
+	return is ? is : taken;
 }
 
 SEC("xdp.frags")
@@ -266,7 +287,9 @@ int canary_decap(struct xdp_md *ctx)
 	count->count[is]++;
 	if (is < CANARY_DECAP_FIRST_PASSED)
 		count->bytes += inner.len;
-	return is < CANARY_DECAP_FIRST_DROPPED ? XDP_PASS : XDP_DROP;
+	if (is < CANARY_DECAP_FIRST_SENT)
+		return XDP_PASS;
+	return is < CANARY_DECAP_FIRST_DROPPED ? XDP_TX : XDP_DROP;
 }
 
 char _license[] SEC("license") = "GPL";

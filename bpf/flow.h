@@ -16,6 +16,11 @@
  * established entry, which stays in force until an ACK with that ISN + 1 shows that the client means it.
  *
  * nat and sticky UDP remember every flow: for them every packet is unsettled.
+ *
+ * But a flow that was born inside the window on another balancer, and that a router moved here, is not remembered either:
+ * that `oldest` has its backend is a guess. In gue such a packet, and those that follow what was remembered of it, name the
+ * backend that `now` chooses as their alternate (compare "Stateless Datacenter Load-balancing with Beamer", NSDI 2018). Only
+ * of TCP: a datagram does not say whether it opens a flow, nor a socket whether it knows of it.
  */
 #ifndef BPF_FLOW_H
 #define BPF_FLOW_H
@@ -108,7 +113,7 @@ static __always_inline __u64 flow_silence(const struct pkt *p, const struct cana
 	return elapsed_ns(p->now_ns, flow->seen_ns);
 }
 
-static __always_inline bool flow_recall(const struct pkt *p, const struct canary_flow *flow, struct assignment *ret)
+static __always_inline bool flow_recall(struct pkt *p, const struct canary_flow *flow, struct assignment *ret)
 {
 	const struct canary_flow entry = {.backend = *(volatile __u32 *)&flow->backend,
 					  .generation = *(volatile __u32 *)&flow->generation};
@@ -125,6 +130,7 @@ static __always_inline bool flow_recall(const struct pkt *p, const struct canary
 	ret->generation = entry.generation;
 	ret->random = false;
 	ret->wanted = ret->cohort = flow->flags & CANARY_FLOW_CANARY ? CANARY_CANARY : CANARY_STABLE;
+	p->alternate = flow->alternate;
 	return true;
 }
 
@@ -268,6 +274,8 @@ static __always_inline int flow_old(struct pkt *p, bool moved, bool beside, stru
 	}
 	if (verdict)
 		return verdict;
+	if (p->alternate == ret->backend)
+		p->alternate = 0;
 	if (!flow_creates(p)) {
 		if (p->tcp_flags & TCP_FIN) /* more may come of it: the window stays open meanwhile */
 			flow_skipped(p);
@@ -463,6 +471,8 @@ static __always_inline int flow_steer(struct pkt *p, const struct canary_config 
 	if (udp || opens)
 		return verdict;
 	chosen = *a;
+	if (p->flags & PKT_DIFFERS && now->forward == CANARY_FORWARD_GUE)
+		p->alternate = chosen.backend;
 	verdict = flow_continue(a);
 	/* Whom a stop left behind lives on: nobody asked for that. */
 	if (!verdict && now->reset_ns && now->reset_ns <= p->now_ns && chosen.backend && a->cohort != chosen.cohort &&

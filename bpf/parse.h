@@ -259,14 +259,11 @@ static __always_inline void parse_transport(struct xdp_md *ctx, struct pkt *p)
 		parse_ports(p, ports);
 }
 
-/* XDP_PASS: not for us to understand. 0: the tuple is filled in, or p->flags says what is wrong with the packet. */
-static __always_inline int parse(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
+/* From p->l3 on. XDP_PASS: not for us to understand. 0: the tuple is filled in, or p->flags says what is wrong with the packet. */
+static __always_inline int parse_ip(struct xdp_md *ctx, struct pkt *p, __be16 ethertype)
 {
-	__be16 ethertype = 0;
-	int verdict = parse_link(ctx, p, interface, &ethertype);
+	int verdict;
 
-	if (verdict)
-		return verdict;
 	if (ethertype == bpf_htons(ETH_P_IP))
 		verdict = parse_ipv4(ctx, p);
 	else if (ethertype == bpf_htons(ETH_P_IPV6))
@@ -280,6 +277,15 @@ static __always_inline int parse(struct xdp_md *ctx, struct pkt *p, const struct
 	if (p->l4_proto == IPPROTO_TCP || p->l4_proto == IPPROTO_UDP)
 		parse_transport(ctx, p);
 	return 0;
+}
+
+/* The same of a whole frame. */
+static __always_inline int parse(struct xdp_md *ctx, struct pkt *p, const struct canary_interface *interface)
+{
+	__be16 ethertype = 0;
+	int verdict = parse_link(ctx, p, interface, &ethertype);
+
+	return verdict ? verdict : parse_ip(ctx, p, ethertype);
 }
 
 #endif

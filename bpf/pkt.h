@@ -77,6 +77,7 @@ struct pkt {
 	__u64 hash; /* of the flow: those two are parts of it */
 	__u32 held; /* the flow's bit in `held` */
 	__u32 shard; /* and its shard of the table */
+	__u32 alternate; /* set by assign(): the index of the backend that has the flow if p->backend has not; 0: none */
 	/* Room for what is written to maps, or passed to global functions: the stack is too small for all of it. */
 	struct assignment given;
 	struct canary_flow_key key;

@@ -110,7 +110,7 @@ static __always_inline bool sweep_keeps(const struct canary_flow_key *key, const
 			reply = NULL;
 	}
 	if (word && backend_alive(flow->backend, flow->generation) && !sweep_idle(flow, reply, now, sweep->now_ns) &&
-	    (nat || service->key.proto == IPPROTO_UDP || word & CANARY_WORD_OPEN ||
+	    (nat || service->key.proto == IPPROTO_UDP || word & CANARY_WORD_OPEN || flow->alternate ||
 	     !sweep_agrees(flow, now, canary_view_now(word), p)))
 		return true;
 	return false;
@@ -141,6 +141,7 @@ static long sweep_flow(struct bpf_map *map, struct canary_flow_key *key, struct 
 	before.generation = flow->generation;
 	before.isn = flow->isn;
 	before.held = flow->held;
+	before.alternate = flow->alternate;
 	if (sweep_keeps(&gone, &before, sweep)) {
 		held_set(sweep->bitmap, before.held);
 		return 0;

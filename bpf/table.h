@@ -59,6 +59,7 @@ static __always_inline void table_fill(struct pkt *p, const struct assignment *a
 	p->entry.isn = isn;
 	p->entry.flags = flags | (a->cohort == CANARY_CANARY ? CANARY_FLOW_CANARY : 0);
 	p->entry.held = p->held;
+	p->entry.alternate = p->alternate;
 }
 
 /* Puts a flow into the table, in the place of what it may have there. The table first, then both bitmaps: see held.h. */

@@ -404,7 +404,7 @@ struct canary_flow {
 	__u32 isn; /* TCP: the client's initial sequence number, host order; 0 if its SYN was not seen */
 	__u32 flags; /* CANARY_FLOW_*, set with atomic operations */
 	__u32 held; /* the flow's bit in `held` */
-	__u32 pad;
+	__u32 alternate; /* gue: the index of the backend that has it if `backend`, a guess, has not; 0: none */
 };
 _Static_assert(sizeof(struct canary_flow) == 32, "abi");
 

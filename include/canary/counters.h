@@ -18,7 +18,8 @@
 	X(TOO_BIG_ANSWERED, too_big_answered, "packets dropped as too_big whose sender was told the MTU")              \
 	X(FRAGMENTS, fragments, "fragments that followed the first one of their packet")                               \
 	X(BY_ID, by_id, "packets steered by a QUIC connection id that the backend chose")                              \
-	X(MSS_LOWERED, mss_lowered, "SYNs whose maximum segment size was lowered")
+	X(MSS_LOWERED, mss_lowered, "SYNs whose maximum segment size was lowered")                                     \
+	X(SECOND_CHANCE, second_chance, "packets that named a second backend, in case the first has no such flow (gue)")
 
 #define CANARY_BACKEND_COUNTER_LIST(X)                                                                                 \
 	X(PACKETS, packets, "forwarded to the backend")                                                                \
