@@ -12,7 +12,10 @@ static struct canary_decap_counters *each; /* CPU's */
 
 int decap_set_up(void **state)
 {
-	const struct canary_addr addrs[] = {make_addr(OURS4), make_addr(OURS6)};
+	const struct canary_decap_peer peers[] = {{96 + 25, make_addr("192.0.2.128")},
+						  {64, make_addr("2001:db8:3::")},
+						  {128, make_addr(OURS4)},
+						  {128, make_addr(OURS6)}};
 	struct canary_decap_settings settings = {.gue_port = htons(PORT)};
 	const __u32 zero = 0;
 	const __u8 one = 1;
@@ -26,9 +29,19 @@ int decap_set_up(void **state)
 	assert_non_null(each);
 	mac_parse("front", settings.interface.mac);
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(program->maps.settings), &zero, &settings, BPF_ANY), 0);
-	for (size_t i = 0; i < 2; i++)
-		assert_int_equal(bpf_map_update_elem(bpf_map__fd(program->maps.locals), &addrs[i], &one, BPF_ANY), 0);
+	for (size_t i = 0; i < sizeof(peers) / sizeof(*peers); i++)
+		assert_int_equal(bpf_map_update_elem(bpf_map__fd(program->maps.peers), &peers[i], &one, BPF_ANY), 0);
+	decap_add_local(OURS4);
+	decap_add_local(OURS6);
 	return 0;
+}
+
+void decap_add_local(const char *addr)
+{
+	const struct canary_addr local = make_addr(addr);
+	const __u8 one = 1;
+
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(program->maps.locals), &local, &one, BPF_ANY), 0);
 }
 
 struct canary_decap_counters decap_counted(void)

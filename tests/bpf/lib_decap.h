@@ -12,6 +12,9 @@
 /* Where tunnels end, beside the MAC of "front". */
 #define OURS4 "192.0.2.1"
 #define OURS6 "2001:db8:2::1"
+/* Whom packets may be passed on to: 192.0.2.128/25 and 2001:db8:3::/64, and OURS4 and OURS6, which they never are. */
+#define PEER4 "192.0.2.130"
+#define PEER6 "2001:db8:3::2"
 #define CLIENT "198.51.100.7"
 #define CLIENT6 "2001:db8:c::7"
 #define VIP "203.0.113.10"
@@ -22,6 +25,8 @@
 int decap_set_up(void **state);
 /* Over all CPUs. */
 struct canary_decap_counters decap_counted(void);
+/* An address becomes one of this host's, which tunnels may end at. */
+void decap_add_local(const char *addr);
 void decap_run(const struct packet *in, struct outcome *ret);
 
 #endif

@@ -335,7 +335,8 @@ static unsigned inner_protocol(const struct spec *spec)
 static void put_outer_ip(struct packet *p, const struct spec *spec, const struct packet *like)
 {
 	const struct tunnel *outer = spec->outer;
-	struct spec header = {.src = outer->src, .dst = outer->dst, .tos = outer->tos, .frag = outer->frag};
+	struct spec header = {
+		.src = outer->src, .dst = outer->dst, .tos = outer->tos, .frag = outer->frag, .ttl = outer->ttl};
 	const struct packet *from;
 
 	header.proto = outer->gue_port ? IPPROTO_UDP : inner_protocol(spec);
@@ -354,19 +355,26 @@ static void put_outer_ip(struct packet *p, const struct spec *spec, const struct
 	put_ipv4(p, &header);
 }
 
-/* The length is written by finish_outer(). No checksum, version 0, no optional fields. */
+/* The length is written by finish_outer(). No checksum, version 0, no optional fields, private data where it names an alternate. */
 static void put_gue(struct packet *p, const struct spec *spec, const struct packet *like)
 {
 	const struct packet *from = same_place(like, p->len, 2);
+	const char *alternate = spec->outer->alternate;
 	unsigned source = from ? from->data[p->len] << 8 | from->data[p->len + 1] : 0;
 
 	put16(p, "gue.udp.source", source >= GUE_FIRST_PORT ? source : GUE_FIRST_PORT);
 	put16(p, "gue.udp.dest", spec->outer->gue_port);
 	put16(p, "gue.udp.len", 0);
 	put16(p, "gue.udp.check", 0);
-	put8(p, "gue.version_length", 0);
+	put8(p, "gue.version_length", !alternate ? 0 : is_v6(alternate) ? 5 : 2);
 	put8(p, "gue.protocol", inner_protocol(spec));
 	put16(p, "gue.flags", 0);
+	if (!alternate)
+		return;
+	put16(p, "gue.alternates.type", is_v6(alternate));
+	put8(p, "gue.alternates.next", spec->outer->alternate_used);
+	put8(p, "gue.alternates.count", 1);
+	put_addr(p, "gue.alternates.addr", alternate);
 }
 
 static void put_outer(struct packet *p, const struct spec *spec, const struct packet *like)

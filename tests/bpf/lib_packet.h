@@ -60,6 +60,9 @@ struct tunnel {
 	unsigned frag; /* flags and fragment offset */
 	unsigned
 		gue_port; /* UDP and GUE follow, to this port, from a dynamic one of the sender's choice. 0: they do not */
+	unsigned ttl; /* 0: 64 */
+	const char *alternate; /* gue: named in the header's private data, as the only one ... */
+	bool alternate_used; /* ... and tried by now */
 	bool id_given; /* IPv4: the identification is the sender's choice: taken from the packet compared with */
 };
 

@@ -404,7 +404,9 @@ static void extension_headers_of_the_outer_packet_are_skipped(void **state)
 static void attached_again_it_is_replaced_in_place(void **state)
 {
 	struct interface *front = &env.interfaces[FRONT];
-	struct canary_addr addrs[] = {make_addr(OURS4), make_addr("192.0.2.77")};
+	const struct canary_addr addrs[] = {make_addr(OURS4), make_addr("192.0.2.77")};
+	const struct canary_decap_peer peers[] = {{96 + 24, make_addr("10.0.0.0")}, {64, make_addr("2001:db8:10::")}};
+	struct decap_ends ends = {.gue_port = PORT, .addresses = addrs, .address_count = 2, .peers = peers};
 	char dir[80];
 	struct decap *list;
 	struct error error;
@@ -413,17 +415,23 @@ static void attached_again_it_is_replaced_in_place(void **state)
 
 	(void)state;
 	snprintf(dir, sizeof(dir), "%s-decap", env.dir);
-	assert_int_equal(decap_attach(dir, front, ATTACH_NATIVE, PORT, addrs, 2, &already, &error), -EBUSY);
+	assert_int_equal(decap_attach(dir, front, ATTACH_NATIVE, &ends, &already, &error), -EBUSY);
 	assert_non_null(strstr(error.text, "canary_xdp"));
 	assert_int_equal(dataplane_detach(env.dataplane, front, &error), 0);
 	for (int i = 0; i < 3; i++) {
-		if (decap_attach(dir, front, ATTACH_NATIVE, PORT + i, addrs, 1 + i % 2, &already, &error))
+		ends.gue_port = PORT + i;
+		ends.address_count = 1 + i % 2;
+		ends.peer_count = i;
+		if (decap_attach(dir, front, ATTACH_NATIVE, &ends, &already, &error))
 			fail_msg("%s", error.text);
 		assert_int_equal(already, i > 0);
 		assert_int_equal(decap_list(dir, &list, &count, &error), 0);
 		assert_int_equal(count, 1);
 		assert_int_equal(list->gue_port, PORT + i);
 		assert_int_equal(list->address_count, 1 + i % 2);
+		assert_int_equal(list->peer_count, i);
+		if (i == 2)
+			assert_int_equal(list->peers[0].prefixlen + list->peers[1].prefixlen, 96 + 24 + 64);
 		assert_string_equal(list->interface.name, "front");
 		assert_false(list->interface.generic);
 		decap_free(list, count);

@@ -32,6 +32,8 @@ static void describe(struct packet *ret)
 			       .tos = random_below(256),
 			       .frag = random_below(20) || outer_v6 ? 0 : IPV4_MF,
 			       .gue_port = random_below(2) ? PORT : 0};
+	const char *const alternates[] = {outer_v6 ? PEER6 : PEER4, outer_v6 ? PEER4 : PEER6, ends[outer_v6],
+					  balancers[outer_v6]};
 	struct spec spec = {.src = clients[inner_v6],
 			    .dst = services[inner_v6],
 			    .proto = random_below(2) ? IPPROTO_UDP : IPPROTO_TCP,
@@ -39,6 +41,9 @@ static void describe(struct packet *ret)
 			    .dport = 80};
 
 	random_details(&spec);
+	if (random_below(2))
+		outer.alternate = alternates[random_below(2) ? 0 : random_below(4)];
+	outer.alternate_used = !random_below(10);
 	spec.to_mac = random_below(20) ? "front" : "back";
 	if (random_below(20))
 		spec.outer = &outer;
@@ -107,14 +112,44 @@ static const char *check_taken(const struct packet *in, const struct packet *out
 	return NULL;
 }
 
+/* Sent on: to a peer, from here, once, with nothing of the inner packet changed. */
+static const char *check_passed_on(const struct packet *in, const struct packet *out)
+{
+	const struct canary_addr peer4 = make_addr(PEER4), peer6 = make_addr(PEER6);
+	struct frame before, after;
+
+	if (in->len != out->len || !frame_read(in->data, in->len, &before) || !frame_read(out->data, out->len, &after))
+		return "passed on, but of another length";
+	if (memcmp(out->data, in->data + 6, 6) || memcmp(out->data + 6, in->data, 6))
+		return "passed on to another than who sent it here";
+	/* 192.0.2.128/25, 2001:db8:3::/64 */
+	if (memcmp(&after.dst, &peer6, 8) != 0 &&
+	    (memcmp(&after.dst, &peer4, 15) != 0 || out->data[after.l3 + 19] < 128))
+		return "passed on, but to no peer";
+	if (!addr_equal(&after.src, &before.dst))
+		return "passed on, but not from here";
+	if (out->data[after.l4 + 14] != 1)
+		return "passed on, and might be again";
+	if (memcmp(in->data + after.l4 + 16, out->data + after.l4 + 16, in->len - after.l4 - 16))
+		return "passed on, but changed";
+	return out->data[after.l3] >> 4 == 6 ||
+			       packet_sum(out->data + after.l3, (out->data[after.l3] & 15) * 4, 0) == 0xffff
+		       ? NULL
+		       : "passed on with a wrong checksum";
+}
+
 static const char *check(const struct packet *in, const struct outcome *out, unsigned kind)
 {
-	if (out->verdict != (kind < CANARY_DECAP_FIRST_DROPPED ? XDP_PASS : XDP_DROP))
+	int verdict = kind < CANARY_DECAP_FIRST_SENT ? XDP_PASS : kind < CANARY_DECAP_FIRST_DROPPED ? XDP_TX : XDP_DROP;
+
+	if (out->verdict != verdict)
 		return "another verdict than the counter says";
 	if (kind == CANARY_DECAP_FAULT)
 		return "a fault";
 	if (kind < CANARY_DECAP_FIRST_PASSED)
 		return check_taken(in, &out->packet);
+	if (kind == CANARY_DECAP_PASSED_ON)
+		return check_passed_on(in, &out->packet);
 	if (out->verdict == XDP_PASS && (in->len != out->packet.len || memcmp(in->data, out->packet.data, in->len)))
 		return "passed up, but changed";
 	return NULL;
@@ -151,7 +186,7 @@ static unsigned long long number_from(const char *name, unsigned long long other
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void random_tunnels_are_taken_passed_or_dropped_for_a_reason(void **state)
+static void random_tunnels_are_taken_passed_sent_on_or_dropped_for_a_reason(void **state)
 {
 	unsigned long long seed = number_from("CANARY_TEST_SEED", 20240602);
 	unsigned long packets = number_from("CANARY_TEST_PACKETS", PACKETS);
@@ -169,13 +204,13 @@ static void random_tunnels_are_taken_passed_or_dropped_for_a_reason(void **state
 	/* A test that reaches nothing finds nothing. */
 	for (unsigned i = 0; i < CANARY_DECAP_FAULT; i++)
 		assert_true(tally[i] > packets / 20000);
-	assert_true(tally[CANARY_DECAP_IPIP] + tally[CANARY_DECAP_GUE] > packets / 4);
+	assert_true(tally[CANARY_DECAP_IPIP] + tally[CANARY_DECAP_GUE] + tally[CANARY_DECAP_KEPT] > packets / 4);
 }
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(random_tunnels_are_taken_passed_or_dropped_for_a_reason, decap_set_up),
+		cmocka_unit_test_setup(random_tunnels_are_taken_passed_sent_on_or_dropped_for_a_reason, decap_set_up),
 	};
 
 	return RUN(tests);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "canary/select.h"
 
@@ -107,6 +108,47 @@ static void pin_array(const char *name, const void *from, __u32 entries, __u32 s
 	close(fd);
 }
 
+/* As they were before the last of their kinds came: `count` and `drops` follow each other. */
+static void give_fewer_counters(void)
+{
+	struct canary_cohort_counters *values;
+	int cpus = libbpf_num_possible_cpus(), from = open_pin("cohort_counters"), to;
+	const size_t size = sizeof(*values) - sizeof(__u64), counts = size - sizeof(values->drops);
+	char *fewer = calloc(cpus, size);
+
+	values = calloc(cpus, sizeof(*values));
+	assert_non_null(values);
+	assert_non_null(fewer);
+	to = bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "cohort_counters", sizeof(__u32), size,
+			    CANARY_MAX_SERVICES * CANARY_COHORTS, NULL);
+	assert_true(to >= 0);
+	for (__u32 key = 0; key < CANARY_MAX_SERVICES * CANARY_COHORTS; key++) {
+		assert_int_equal(bpf_map_lookup_elem(from, &key, values), 0);
+		for (int cpu = 0; cpu < cpus; cpu++) {
+			values[cpu].drops[CANARY_COHORT_REASONS - 1] = 10 * key + cpu;
+			memcpy(fewer + cpu * size, values[cpu].count, counts);
+			memcpy(fewer + cpu * size + counts, values[cpu].drops, sizeof(values->drops));
+		}
+		assert_int_equal(bpf_map_update_elem(to, &key, fewer, BPF_ANY), 0);
+	}
+	unlink_pin("cohort_counters");
+	assert_int_equal(bpf_obj_pin(to, pin_path("cohort_counters")), 0);
+	close(from);
+	close(to);
+	free(values);
+	free(fewer);
+}
+
+/* The last of the drops, which give_fewer_counters() wrote. */
+static void assert_drops_kept(__u32 service, enum canary_cohort cohort, const struct canary_cohort_counters *counters)
+{
+	__u32 key = service * CANARY_COHORTS + cohort;
+	int cpus = libbpf_num_possible_cpus();
+
+	assert_int_equal(counters->drops[CANARY_COHORT_REASONS - 1], 10 * key * cpus + cpus * (cpus - 1) / 2);
+	assert_int_equal(counters->count[CANARY_COHORT_COUNTERS - 1], 0);
+}
+
 /* The arrays of the ABI before, and of `tables` what an upgrade that was killed left. */
 static void give_arrays(enum present present)
 {
@@ -144,6 +186,7 @@ static struct model make_older(enum present present)
 	dataplane_close(env.dataplane);
 	env.dataplane = NULL;
 	give_arrays(present);
+	give_fewer_counters();
 	write_abi(present == PRESENT_ALL ? CANARY_ABI_UPGRADING : CANARY_ABI_PREVIOUS);
 	return before;
 }
@@ -234,6 +277,7 @@ static void an_upgrade_keeps_all_and_adds_what_is_new(void **state)
 		web = find_service("web");
 		assert_int_equal(dataplane_cohort_counters(env.dataplane, web->id, CANARY_CANARY, &counters), 0);
 		assert_true(counters.count[CANARY_COHORT_FLOWS] > 0);
+		assert_drops_kept(web->id, CANARY_CANARY, &counters);
 		for (unsigned i = 0; i < FLOWS; i++)
 			hosts[i] = host_of(1000 + i, ACK, 102);
 		for (unsigned i = 0; i < FLOWS; i++)

@@ -72,6 +72,7 @@ enum cli_option {
 	OPT_DURATION,
 	OPT_UNMATCHED,
 	OPT_WRITE,
+	OPT_PEERS,
 	OPTIONS,
 };
 #define OPT(name) (1ULL << OPT_##name)

@@ -271,11 +271,11 @@ const struct command cli_program_commands[] = {
 	{
 		.name = "decap attach",
 		TAKES("IFACE", 1, 1),
-		.options = OPT(PORT) | OPT(MODE),
+		.options = OPT(PORT) | OPT(MODE) | OPT(PEERS),
 		.summary = "on a backend: take packets out of ipip and gue, with no tunnel device",
 		.details = "Tunnels that end at an address of this host, as it has them now: run it again when they "
 			   "have changed. It stays attached when the command has ended.",
-		.examples = EXAMPLES("canaryctl decap attach eth0", "canaryctl decap attach eth0 --port 6081"),
+		.examples = EXAMPLES("canaryctl decap attach eth0", "canaryctl decap attach eth0 --peers 10.0.0.0/24"),
 		.run = cmd_decap_attach,
 	},
 	{

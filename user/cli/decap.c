@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/change.h"
 #include "cli/interface.h"
 #include "cli/output.h"
 #include "cli/view.h"
@@ -16,6 +16,7 @@
 
 #define TAKEN "taken out"
 #define PASSED "passed"
+#define SENT "passed on"
 #define DROPPED "dropped"
 
 static const struct {
@@ -27,24 +28,24 @@ static const struct {
 };
 
 /* Where tunnels may end. */
-struct ends {
+struct locals {
 	unsigned loopback; /* its ifindex: the services' addresses are there, where none ends */
 	struct canary_addr *items;
 	size_t count;
 };
 
-static int add_end(const struct address *address, void *arg)
+static int add_local(const struct address *address, void *arg)
 {
-	struct ends *ends = arg;
+	struct locals *locals = arg;
 
-	if (address->ifindex == ends->loopback)
+	if (address->ifindex == locals->loopback)
 		return 0;
-	ends->items = must(reallocarray(ends->items, ends->count + 1, sizeof(*ends->items)));
-	ends->items[ends->count++] = address->addr;
+	locals->items = must(reallocarray(locals->items, locals->count + 1, sizeof(*locals->items)));
+	locals->items[locals->count++] = address->addr;
 	return 0;
 }
 
-static int find_all(const char *name, struct interface *ret_interface, struct ends *ret_ends, struct error *error)
+static int find_all(const char *name, struct interface *ret_interface, struct locals *ret_locals, struct error *error)
 {
 	struct netlink *netlink = netlink_open();
 	struct link loopback = {};
@@ -55,14 +56,37 @@ static int find_all(const char *name, struct interface *ret_interface, struct en
 	err = interface_find(netlink, name, ret_interface, error);
 	if (!err) {
 		netlink_link_by_name(netlink, "lo", &loopback);
-		ret_ends->loopback = loopback.ifindex;
-		err = netlink_addresses(netlink, add_end, ret_ends);
+		ret_locals->loopback = loopback.ifindex;
+		err = netlink_addresses(netlink, add_local, ret_locals);
 		if (err)
 			fail(error, err, "cannot ask the kernel for this host's addresses: %s", strerror(-err));
 	}
 	netlink_close(netlink);
-	if (!err && !ret_ends->count)
+	if (!err && !ret_locals->count)
 		err = fail(error, -EADDRNOTAVAIL, "this host has no address that a tunnel could end at");
+	return err;
+}
+
+/* "10.0.0.0/24,2001:db8:10::/64" */
+static int parse_peers(const char *text, struct canary_decap_peer ret[CANARY_DECAP_MAX_PEERS], size_t *ret_count,
+		       struct error *error)
+{
+	char *copy = must(strdup(text)), *rest = copy, *word;
+	int err = 0;
+
+	*ret_count = 0;
+	while (!err && (word = strsep(&rest, ","))) {
+		struct canary_decap_peer peer = {};
+
+		err = argument_prefix(word, &peer.addr, &peer.prefixlen, error);
+		if (!err && peer.prefixlen == (addr_is_v4(&peer.addr) ? 96 : 0))
+			err = fail(error, CLI_USAGE, "--peers %s: packets would be passed on to anybody", word);
+		if (!err && *ret_count == CANARY_DECAP_MAX_PEERS)
+			err = fail(error, CLI_USAGE, "--peers takes at most %d prefixes", CANARY_DECAP_MAX_PEERS);
+		if (!err)
+			ret[(*ret_count)++] = peer;
+	}
+	free(copy);
 	return err;
 }
 
@@ -76,43 +100,66 @@ static json_t *view_addresses(const struct canary_addr *addresses, size_t count)
 	return list;
 }
 
-static json_t *view_attachment(const struct interface *interface, int port, const struct canary_addr *addresses,
-			       size_t count)
+static json_t *view_peers(const struct canary_decap_peer *peers, size_t count)
+{
+	json_t *list = json_array();
+	char text[ADDR_TEXT_LEN];
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, json_string(format_prefix(&peers[i].addr, peers[i].prefixlen, text)));
+	return list;
+}
+
+static json_t *view_attachment(const struct interface *interface, const struct decap_ends *ends)
 {
 	json_t *view = view_interface(interface);
 
-	json_object_set_new(view, "port", json_integer(port));
-	json_object_set_new(view, "addresses", view_addresses(addresses, count));
+	json_object_set_new(view, "port", json_integer(ends->gue_port));
+	json_object_set_new(view, "addresses", view_addresses(ends->addresses, ends->address_count));
+	json_object_set_new(view, "peers", view_peers(ends->peers, ends->peer_count));
 	return view;
+}
+
+static void report_attached(const struct cli *cli, const struct interface *interface, const struct decap_ends *ends,
+			    bool already, bool slower)
+{
+	size_t count = ends->address_count;
+
+	report(cli, true, view_attachment(interface, ends),
+	       "%s: takes packets out of IP in IP and, on UDP port %d, GUE, to %zu address%s of this host%s%s%s",
+	       interface->name, ends->gue_port, count, count == 1 ? "" : "es",
+	       ends->peer_count ? "; passes on to the peers what another backend knows" : "",
+	       already ? ", as of now" : "",
+	       slower ? "; in generic mode, as its driver has no native one: slower" : "");
 }
 
 int cmd_decap_attach(const struct cli *cli, struct error *error)
 {
-	const char *name = cli->arguments[0], *port_text = cli->values[OPT_PORT];
+	const char *port_text = cli->values[OPT_PORT], *peers_text = cli->values[OPT_PEERS];
+	struct canary_decap_peer peers[CANARY_DECAP_MAX_PEERS];
+	struct decap_ends ends = {.gue_port = GUE_PORT, .peers = peers};
 	struct interface interface;
-	struct ends ends = {};
+	struct locals locals = {};
 	enum attach_mode mode;
 	char dir[PATH_MAX];
-	int port = GUE_PORT, err = interface_mode(cli->values[OPT_MODE], &mode, error);
+	int err = interface_mode(cli->values[OPT_MODE], &mode, error);
 	bool already;
 
 	if (err)
 		return err;
-	if (port_text && (parse_port(port_text, &port) || !port))
+	if (port_text && (parse_port(port_text, &ends.gue_port) || !ends.gue_port))
 		return fail(error, CLI_USAGE, "--port is 1 to 65535, not \"%s\"", port_text);
+	if (peers_text && parse_peers(peers_text, peers, &ends.peer_count, error))
+		return CLI_USAGE;
 	decap_dir(cli, dir);
-	err = find_all(name, &interface, &ends, error);
+	err = find_all(cli->arguments[0], &interface, &locals, error);
+	ends.addresses = locals.items;
+	ends.address_count = locals.count;
 	if (!err)
-		err = decap_attach(dir, &interface, mode, port, ends.items, ends.count, &already, error);
-	if (!err) {
-		bool slower = interface.generic && mode == ATTACH_AUTO && !already;
-
-		report(cli, true, view_attachment(&interface, port, ends.items, ends.count),
-		       "%s: takes packets out of IP in IP and, on UDP port %d, GUE, to %zu address%s of this host%s%s",
-		       name, port, ends.count, ends.count == 1 ? "" : "es", already ? ", as of now" : "",
-		       slower ? "; in generic mode, as its driver has no native one: slower" : "");
-	}
-	free(ends.items);
+		err = decap_attach(dir, &interface, mode, &ends, &already, error);
+	if (!err)
+		report_attached(cli, &interface, &ends, already, interface.generic && mode == ATTACH_AUTO && !already);
+	free(locals.items);
 	return err ? CLI_FAILED : CLI_DONE;
 }
 
@@ -169,7 +216,9 @@ int cmd_decap_detach(const struct cli *cli, struct error *error)
 
 static json_t *view_decap(const struct decap *decap)
 {
-	json_t *view = view_attachment(&decap->interface, decap->gue_port, decap->addresses, decap->address_count);
+	const struct decap_ends ends = {decap->gue_port, decap->addresses, decap->address_count, decap->peers,
+					decap->peer_count};
+	json_t *view = view_attachment(&decap->interface, &ends);
 	json_t *packets = json_object();
 
 	for (int i = 0; i < CANARY_DECAP_KINDS; i++)
@@ -183,7 +232,7 @@ static json_t *view_decap(const struct decap *decap)
 
 static void print_decap(const struct cli *cli, const json_t *view)
 {
-	const json_t *packets = json_object_get(view, "packets"), *address;
+	const json_t *packets = json_object_get(view, "packets"), *address, *peer;
 	struct table table = {};
 	size_t i;
 
@@ -194,6 +243,8 @@ static void print_decap(const struct cli *cli, const json_t *view)
 	printf("  tunnels to");
 	json_array_foreach (json_object_get(view, "addresses"), i, address)
 		printf("%s %s", i ? "," : "", json_string_value(address));
+	json_array_foreach (json_object_get(view, "peers"), i, peer)
+		printf("%s %s", i ? "," : "  passes on to", json_string_value(peer));
 	printf("  %lld bytes taken out\n", (long long)integer_of(view, "bytes"));
 	for (i = 0; i < CANARY_DECAP_KINDS; i++) {
 		json_int_t count = integer_of(packets, kinds[i].name);

@@ -43,8 +43,14 @@ static int add_services(json_t *status, struct dataplane *dataplane, const struc
 			struct surroundings *surroundings, struct error *error)
 {
 	json_t *views = json_object_get(status, "services");
-	unsigned *flows;
+	unsigned *exposed = must(calloc(CANARY_MAX_SERVICES, sizeof(*exposed))), *flows;
 	int err = flows_of_draining(dataplane, model, &flows, error);
+
+	if (!err) {
+		err = dataplane_exposed_flows(dataplane, exposed);
+		if (err)
+			fail(error, err, "cannot read the flows: %s", strerror(-err));
+	}
 
 	for (size_t i = 0; !err && i < model->service_count; i++) {
 		json_t *view = view_service(&model->services[i]);
@@ -56,10 +62,12 @@ static int add_services(json_t *status, struct dataplane *dataplane, const struc
 			break;
 		}
 		json_object_set_new(view, "window", window);
+		json_object_set_new(view, "exposed_flows", json_integer(exposed[model->services[i].id]));
 		err = guard_add(view, dataplane, &model->services[i], error);
 		add_members(view, &model->services[i], flows, surroundings);
 	}
 	free(flows);
+	free(exposed);
 	return err;
 }
 
@@ -186,6 +194,9 @@ static void print_service(const struct cli *cli, const json_t *service)
 	       format_duration((unsigned)integer_of(service, "max_window"), max_window));
 	guard_print(service);
 	print_window(cli, json_object_get(service, "window"));
+	if (integer_of(service, "exposed_flows"))
+		printf("  %lld exposed flows: a router that moved them would break them\n",
+		       (long long)integer_of(service, "exposed_flows"));
 	print_members(cli, service);
 }
 

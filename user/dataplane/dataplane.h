@@ -192,6 +192,11 @@ struct flow {
 };
 /* Calls back for each flow that is remembered, until it returns nonzero, which is returned (or -errno). */
 int dataplane_flows(struct dataplane *dataplane, int (*call)(const struct flow *flow, void *arg), void *arg);
+/*
+ * How many of a service's remembered flows, by its id, a balancer that does not remember them would give another backend. 0 or
+ * -errno.
+ */
+int dataplane_exposed_flows(struct dataplane *dataplane, unsigned ret[CANARY_MAX_SERVICES]);
 /* Forgets the flows for which `match` returns true: their next packet is chosen anew. How many, or -errno. */
 long dataplane_flush_flows(struct dataplane *dataplane, bool (*match)(const struct flow *flow, void *arg), void *arg);
 

@@ -33,14 +33,18 @@ static int load(const struct decap_maps *before, struct decap_bpf **ret, struct 
 	return 0;
 }
 
-static int write_locals(int map, const struct canary_addr *addresses, size_t count, struct error *error)
+static int write_ends(const struct decap_bpf *skeleton, const struct decap_ends *ends, struct error *error)
 {
+	int locals = bpf_map__fd(skeleton->maps.locals), peers = bpf_map__fd(skeleton->maps.peers);
 	const __u8 one = 1;
 
-	for (size_t i = 0; i < count; i++)
-		if (bpf_map_update_elem(map, &addresses[i], &one, BPF_ANY))
-			return fail(error, -errno, "cannot note this host's %zu addresses: %s", count,
+	for (size_t i = 0; i < ends->address_count; i++)
+		if (bpf_map_update_elem(locals, &ends->addresses[i], &one, BPF_ANY))
+			return fail(error, -errno, "cannot note this host's %zu addresses: %s", ends->address_count,
 				    errno == E2BIG ? "they are too many" : explain_errno(errno));
+	for (size_t i = 0; i < ends->peer_count; i++)
+		if (bpf_map_update_elem(peers, &ends->peers[i], &one, BPF_ANY))
+			return fail(error, -errno, "cannot note the peers: %s", explain_errno(errno));
 	return 0;
 }
 
@@ -88,8 +92,8 @@ static int attach_first(const struct decap_bpf *skeleton, const char *path, stru
 	return result;
 }
 
-static int attach_locked(const char *dir, struct interface *interface, enum attach_mode mode, int gue_port,
-			 const struct canary_addr *addresses, size_t count, bool *ret_already, struct error *error)
+static int attach_locked(const char *dir, struct interface *interface, enum attach_mode mode,
+			 const struct decap_ends *ends, bool *ret_already, struct error *error)
 {
 	struct decap_maps before = DECAP_NO_MAPS;
 	struct canary_decap_settings settings;
@@ -107,18 +111,18 @@ static int attach_locked(const char *dir, struct interface *interface, enum atta
 	result = load(&before, &skeleton, error);
 	decap_close_maps(&before);
 	if (!result)
-		result = write_locals(bpf_map__fd(skeleton->maps.locals), addresses, count, error);
+		result = write_ends(skeleton, ends, error);
 	if (!result)
-		result = alive == 1 ? replace(skeleton, path, interface, gue_port, error)
-				    : attach_first(skeleton, path, interface, mode, gue_port, error);
+		result = alive == 1 ? replace(skeleton, path, interface, ends->gue_port, error)
+				    : attach_first(skeleton, path, interface, mode, ends->gue_port, error);
 	decap_bpf__destroy(skeleton);
 	if (!result)
 		*ret_already = alive == 1;
 	return result;
 }
 
-int decap_attach(const char *dir, struct interface *interface, enum attach_mode mode, int gue_port,
-		 const struct canary_addr *addresses, size_t count, bool *ret_already, struct error *error)
+int decap_attach(const char *dir, struct interface *interface, enum attach_mode mode, const struct decap_ends *ends,
+		 bool *ret_already, struct error *error)
 {
 	int result = directory_check(dir, error), lock;
 
@@ -127,7 +131,7 @@ int decap_attach(const char *dir, struct interface *interface, enum attach_mode 
 	lock = directory_lock(dir, true, error);
 	if (lock < 0)
 		return lock;
-	result = attach_locked(dir, interface, mode, gue_port, addresses, count, ret_already, error);
+	result = attach_locked(dir, interface, mode, ends, ret_already, error);
 	/* Where nothing is in it, it goes. */
 	rmdir(dir);
 	close(lock);

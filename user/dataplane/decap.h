@@ -9,12 +9,20 @@
 #include "canary/decap.h"
 #include "dataplane/dataplane.h"
 
+struct decap_ends {
+	int gue_port; /* host order */
+	const struct canary_addr *addresses; /* where tunnels end */
+	size_t address_count;
+	const struct canary_decap_peer *peers; /* whom packets may be passed on to; at most CANARY_DECAP_MAX_PEERS */
+	size_t peer_count;
+};
+
 /*
- * Attaches, or replaces what is attached in place, with no packet missed in between; the counters go on. Tunnels are taken
- * that end at one of the addresses. interface->generic says how it is attached.
+ * Attaches, or replaces what is attached in place, with no packet missed in between; the counters go on.
+ * interface->generic says how it is attached.
  */
-int decap_attach(const char *dir, struct interface *interface, enum attach_mode mode, int gue_port,
-		 const struct canary_addr *addresses, size_t count, bool *ret_already, struct error *error);
+int decap_attach(const char *dir, struct interface *interface, enum attach_mode mode, const struct decap_ends *ends,
+		 bool *ret_already, struct error *error);
 
 /* -ENOENT: it is not attached. */
 int decap_detach(const char *dir, const struct interface *interface, struct error *error);
@@ -24,6 +32,8 @@ struct decap {
 	int gue_port; /* host order */
 	struct canary_addr *addresses;
 	size_t address_count;
+	struct canary_decap_peer *peers;
+	size_t peer_count;
 	struct canary_decap_counters counters; /* of all CPUs */
 };
 

@@ -7,11 +7,11 @@
 
 /* Descriptors; -1 where there is none. */
 struct decap_maps {
-	int settings, locals, counters;
+	int settings, locals, peers, counters;
 };
 #define DECAP_NO_MAPS                                                                                                  \
 	{                                                                                                              \
-		.settings = -1, .locals = -1, .counters = -1                                                           \
+		.settings = -1, .locals = -1, .peers = -1, .counters = -1                                              \
 	}
 
 /*

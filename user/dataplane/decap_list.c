@@ -12,7 +12,7 @@
 #include "dataplane/decap_internal.h"
 #include "dataplane/internal.h"
 
-#define PROGRAM_MAPS 8 /* no more are looked at */
+#define PROGRAM_MAPS 16 /* no more are looked at */
 
 static void close_one(int *fd)
 {
@@ -25,6 +25,7 @@ void decap_close_maps(struct decap_maps *maps)
 {
 	close_one(&maps->settings);
 	close_one(&maps->locals);
+	close_one(&maps->peers);
 	close_one(&maps->counters);
 }
 
@@ -36,6 +37,7 @@ static void take_map(int fd, struct decap_maps *maps)
 		int *fd;
 	} wanted[] = {{"settings", sizeof(struct canary_decap_settings), &maps->settings},
 		      {"locals", sizeof(__u8), &maps->locals},
+		      {"peers", sizeof(__u8), &maps->peers},
 		      {"counters", sizeof(struct canary_decap_counters), &maps->counters}};
 	struct bpf_map_info info = {};
 	__u32 size = sizeof(info);
@@ -88,18 +90,25 @@ int decap_read_settings(const struct decap_maps *maps, struct canary_decap_setti
 	return bpf_map_lookup_elem(maps->settings, &zero, ret) ? -errno : 0;
 }
 
-static int read_addresses(int map, struct decap *decap)
+/* All keys of a map, of `size` bytes each. */
+static int read_keys(int map, size_t size, void **ret, size_t *ret_count)
 {
-	struct canary_addr key, *from = NULL, *grown;
+	char *keys = NULL, *grown;
+	size_t count = 0;
 
-	while (!bpf_map_get_next_key(map, from, &key)) {
-		grown = reallocarray(decap->addresses, decap->address_count + 1, sizeof(*grown));
-		if (!grown)
+	for (;;) {
+		grown = reallocarray(keys, count + 1, size);
+		if (!grown) {
+			free(keys);
 			return -ENOMEM;
-		decap->addresses = grown;
-		grown[decap->address_count++] = key;
-		from = &grown[decap->address_count - 1];
+		}
+		keys = grown;
+		if (bpf_map_get_next_key(map, count ? keys + (count - 1) * size : NULL, keys + count * size))
+			break;
+		count++;
 	}
+	*ret = keys;
+	*ret_count = count;
 	return errno == ENOENT ? 0 : -errno;
 }
 
@@ -132,8 +141,12 @@ static int read_one(const char *path, struct decap *decap)
 	if (!result) {
 		decap->gue_port = ntohs(settings.gue_port);
 		attach_described(&settings.interface, &decap->interface);
-		result = read_addresses(maps.locals, decap);
+		result = read_keys(maps.locals, sizeof(*decap->addresses), (void **)&decap->addresses,
+				   &decap->address_count);
 	}
+	/* A build before this one has none. */
+	if (!result && maps.peers >= 0)
+		result = read_keys(maps.peers, sizeof(*decap->peers), (void **)&decap->peers, &decap->peer_count);
 	if (!result)
 		result = read_counters(maps.counters, &decap->counters);
 	decap_close_maps(&maps);
@@ -156,6 +169,7 @@ static int add(const char *dir, const char *name, struct decap **list, size_t *c
 	grown = result ? NULL : reallocarray(*list, *count + 1, sizeof(**list));
 	if (!grown) {
 		free(decap.addresses);
+		free(decap.peers);
 		return fail(error, result ? result : -ENOMEM, "cannot read what is attached at %s: %s", path,
 			    explain_errno(result ? result : -ENOMEM));
 	}
@@ -191,7 +205,9 @@ int decap_list(const char *dir, struct decap **ret, size_t *ret_count, struct er
 
 void decap_free(struct decap *list, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		free(list[i].addresses);
+		free(list[i].peers);
+	}
 	free(list);
 }

@@ -61,6 +61,54 @@ static int explain(const struct dataplane *dataplane, const struct service_model
 	return 0;
 }
 
+/* The backend's index that a balancer with the same state word gives a flow it does not remember; 0: none. */
+static __u32 unremembered(const struct dataplane *dataplane, const struct flow *flow)
+{
+	const struct canary_service_key *key = &dataplane->services[flow->service].key;
+	const struct canary_config *records = records_of(dataplane, flow->service), *config;
+	__u64 word = word_of(dataplane, flow->service);
+	__u32 view = word & CANARY_WORD_OPEN ? canary_word_oldest(word) : canary_view_now(word);
+	struct canary_tuple tuple = {.client = flow->client,
+				     .service = key->addr,
+				     .client_port = htons(flow->client_port),
+				     .port = htons(flow->port),
+				     .proto = key->proto};
+	struct canary_hashes hashes;
+	struct canary_choice choice;
+	const __u64 *arena;
+
+	if (!records)
+		return 0;
+	config = &records[view & CANARY_WORD_SLOT_MASK];
+	hashes = canary_hashes(&dataplane->settings->keys, &tuple, config->affinity, !key->port);
+	choice = canary_choose(config, &hashes, find_segment(dataplane, config, &flow->client),
+			       view & CANARY_VIEW_STOPPED);
+	arena = choice.word ? words_at(dataplane, choice.word, 1) : NULL;
+	return arena ? canary_ring_backend(*arena, choice.slot) : 0;
+}
+
+struct exposure {
+	const struct dataplane *dataplane;
+	unsigned *counts;
+};
+
+static int count_exposed(const struct flow *flow, void *arg)
+{
+	struct exposure *exposure = arg;
+
+	if (flow->service < CANARY_MAX_SERVICES && unremembered(exposure->dataplane, flow) != flow->backend)
+		exposure->counts[flow->service]++;
+	return 0;
+}
+
+int dataplane_exposed_flows(struct dataplane *dataplane, unsigned ret[CANARY_MAX_SERVICES])
+{
+	struct exposure exposure = {.dataplane = dataplane, .counts = ret};
+
+	memset(ret, 0, CANARY_MAX_SERVICES * sizeof(*ret));
+	return dataplane_flows(dataplane, count_exposed, &exposure);
+}
+
 int dataplane_explain(struct dataplane *dataplane, const struct service_model *service,
 		      const struct canary_addr *client, int client_port, int port, struct explanation *ret,
 		      struct error *error)

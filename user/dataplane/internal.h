@@ -242,6 +242,12 @@ void outcomes_settle(const struct dataplane *dataplane, const struct service_mod
 		     const struct service_model *after);
 void outcomes_remove(const struct dataplane *dataplane, __u32 service);
 
+/* upgrade_counters.c */
+/* What has too few counters for this build: its descriptor, to be closed, in the place of which there is none. Or -1. */
+int upgrade_put_counters_aside(struct dataplane *dataplane);
+/* The new map gets what is in it, and its pin: once nobody of the build before opens that any more. */
+int upgrade_grow_counters(const struct dataplane *dataplane, int former, struct error *error);
+
 /* filter.c: before a change, what it brings is added; after it, what is gone is taken out: see canary/filter.h. */
 int filter_add(const struct dataplane *dataplane, const struct model *model);
 int filter_renew(const struct dataplane *dataplane);

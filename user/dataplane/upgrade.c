@@ -5,9 +5,11 @@
  *
  * From CANARY_ABI_PREVIOUS: `tables` is made of the maps that it has in their place. Packets do not write those, nor does
  * anybody else once the ABI says CANARY_ABI_UPGRADING, which is before the first of the new programs is attached. What
- * packets do write is in the same maps before and after.
+ * packets do write is in the same maps before and after, but for the counters of cohorts: those that are counted while it goes
+ * on, between the copy and the new programs, are lost.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,17 +180,39 @@ static void put_event(struct dataplane *dataplane)
 	dataplane_put_event(dataplane, &event);
 }
 
-int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
+/* The maps as this build has them. */
+static int update_maps(struct dataplane *dataplane, const struct canary_bpf *skeleton, int former_counters,
+		       struct error *error)
 {
-	struct canary_bpf *skeleton;
-	int result = check_interfaces(dataplane, error);
+	int *counters = &dataplane->fd[MAP_cohort_counters], result = 0;
 
-	if (!result)
-		result = object_load(dataplane, &skeleton, error);
-	if (result)
-		return result;
+	if (former_counters >= 0) {
+		*counters = fcntl(bpf_map__fd(skeleton->maps.cohort_counters), F_DUPFD_CLOEXEC, 0);
+		if (*counters < 0)
+			return fail(error, -errno, "cannot keep the counters open: %s", explain_errno(errno));
+	}
 	if (dataplane->abi == CANARY_ABI_PREVIOUS)
 		result = migrate(dataplane, skeleton, error);
+	if (!result && former_counters >= 0)
+		result = upgrade_grow_counters(dataplane, former_counters, error);
+	return result;
+}
+
+int dataplane_upgrade(struct dataplane *dataplane, struct error *error)
+{
+	struct canary_bpf *skeleton = NULL;
+	int result = check_interfaces(dataplane, error), former_counters;
+
+	if (result)
+		return result;
+	former_counters = upgrade_put_counters_aside(dataplane);
+	result = object_load(dataplane, &skeleton, error);
+	if (!result)
+		result = update_maps(dataplane, skeleton, former_counters, error);
+	if (former_counters >= 0)
+		close(former_counters);
+	if (!skeleton)
+		return result;
 	if (!result)
 		result = flows_pin_missing(dataplane, error);
 	/* The daemon may have come to run as another user. */
