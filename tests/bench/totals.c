@@ -30,6 +30,7 @@ static void add_cohort(struct totals *totals, const struct canary_cohort_counter
 			break;
 		case CANARY_COHORT_FALLBACK:
 		case CANARY_COHORT_SKIPPED:
+		case CANARY_COHORT_SECOND_CHANCE:
 			totals->remembering += values->count[i];
 			break;
 		default:
