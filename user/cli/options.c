@@ -126,8 +126,7 @@ const struct arg_option cli_options[OPTIONS] = {
 		       .letter = 'w',
 		       .value = "FILE",
 		       .help = "as pcapng, for Wireshark and tcpdump (mode 0600, overwritten; -: stdout)"},
-	[OPT_PEERS] =
-		{.name = "peers",
-		 .value = "PREFIX,...",
-		 .help = "the other backends: pass on to them what their connections get here (default: nothing)"},
+	[OPT_PEERS] = {.name = "peers",
+		       .value = "PREFIX,...",
+		       .help = "the other backends, which get what belongs to them (default: nothing)"},
 };
