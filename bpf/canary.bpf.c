@@ -136,7 +136,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 	struct canary_next_hop *hop = NULL;
 	struct canary_backend *backend = NULL;
 	struct canary_config *config;
-	__u32 overhead = 0, private_len = 0;
+	__u32 overhead = 0;
 	int verdict = 0;
 
 	config = service_config(p);
@@ -158,7 +158,7 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 			return DROP(FAULT);
 		if (!(p->flags & PKT_LATER)) {
 			watch(p, config, &p->given);
-			private_len = alternate_len(p, backend);
+			alternate_consider(p, config, backend);
 		}
 		if (p->flags & PKT_RESET)
 			return reset_answer(ctx);
@@ -180,9 +180,6 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		return DROP(LOOP);
 	if (!fits(ctx, p, overhead, hop, interface))
 		return too_big(ctx, hop->mtu - overhead);
-	/* Nobody is told of a smaller MTU for its sake: an older flow whose sender never hears of it would break for nothing. */
-	if (private_len && !fits(ctx, p, overhead + private_len, hop, interface))
-		private_len = 0;
 	verdict = complete_checksum(ctx, p, interface);
 	if (!verdict && p->tcp_flags & TCP_SYN)
 		verdict = mss_adjust(ctx, p, config, hop->mtu ? hop->mtu - overhead : 0);
@@ -195,7 +192,10 @@ static __always_inline int to_backend(struct xdp_md *ctx, struct pkt *p, const s
 		break;
 	case CANARY_FORWARD_IPIP:
 	case CANARY_FORWARD_GUE:
-		verdict = forward_tunnel(ctx, p, config, backend, hop, overhead, private_len);
+		verdict = forward_tunnel(ctx, p, config, backend, hop, overhead);
+		/* Or clang puts it in the way of those that name nobody. */
+		if (!verdict && __builtin_expect(p->flags & PKT_ALTERNATE, 0))
+			verdict = alternate_name(ctx);
 		break;
 	default:
 		verdict = frame_age(ctx, p);

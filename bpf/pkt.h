@@ -28,6 +28,7 @@ enum pkt_flag {
 	PKT_NAMED = 1 << 14, /* its QUIC connection id names its backend */
 	PKT_CAPTURED = 1 << 15, /* somebody wants to see it: see capture.h */
 	PKT_OWN = 1 << 16, /* from ourselves, as its link-layer address says */
+	PKT_ALTERNATE = 1 << 17, /* it is to name the backend p->alternate */
 };
 
 /*

@@ -41,12 +41,9 @@ static __always_inline __u32 gue_alternates_len(bool v4)
 	return sizeof(struct gue_alternates) + (v4 ? sizeof(__be32) : sizeof(struct in6_addr));
 }
 
-/*
- * Without a checksum, in IPv6 too: the inner packet has its own (RFC 6935, 6936). private_len: what follows, see
- * alternate.h.
- */
+/* Without a checksum, in IPv6 too: the inner packet has its own (RFC 6935, 6936). */
 static __always_inline int gue_write(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
-				     __u32 at, __u8 protocol, __u32 private_len)
+				     __u32 at, __u8 protocol)
 {
 	struct gue *gue = pkt_at(ctx, at, struct gue);
 
@@ -54,9 +51,9 @@ static __always_inline int gue_write(struct xdp_md *ctx, const struct pkt *p, co
 		return DROP(FAULT);
 	gue->udp.source = bpf_htons(GUE_FIRST_PORT | (p->hash & (GUE_FIRST_PORT ^ 0xffff)));
 	gue->udp.dest = config->gue_port;
-	gue->udp.len = bpf_htons(sizeof(*gue) + private_len + p->ip_len);
+	gue->udp.len = bpf_htons(sizeof(*gue) + p->ip_len);
 	gue->udp.check = 0;
-	gue->gue.version_length = private_len / 4;
+	gue->gue.version_length = 0;
 	gue->gue.protocol = protocol;
 	gue->gue.flags = 0;
 	return 0;

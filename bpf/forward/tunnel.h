@@ -110,7 +110,7 @@ static __always_inline int tunnel_write_v6(struct xdp_md *ctx, const struct pkt 
 
 static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *p, const struct canary_config *config,
 					  const struct canary_backend *backend, const struct canary_next_hop *hop,
-					  __u32 overhead, __u32 private_len)
+					  __u32 overhead)
 {
 	struct tunnel_outer outer = {};
 	__u8 inner_protocol = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
@@ -119,7 +119,6 @@ static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *
 	int verdict;
 
 	header = overhead - shim;
-	shim += private_len;
 	v4 = header == sizeof(struct iphdr);
 	outer.payload = p->ip_len + shim;
 	outer.protocol = shim ? IPPROTO_UDP : inner_protocol;
@@ -131,17 +130,13 @@ static __always_inline int forward_tunnel(struct xdp_md *ctx, const struct pkt *
 		if (tail && bpf_xdp_adjust_tail(ctx, -(int)tail))
 			return DROP(FAULT);
 	}
-	verdict = frame_rewrite(ctx, p, hop, overhead + private_len, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6),
-				&l3);
+	verdict = frame_rewrite(ctx, p, hop, overhead, v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), &l3);
 	if (verdict)
 		return verdict;
 	verdict = v4 ? tunnel_write_v4(ctx, backend, &outer, l3) : tunnel_write_v6(ctx, p, backend, &outer, l3);
 	if (verdict || !shim)
 		return verdict;
-	verdict = gue_write(ctx, p, config, l3 + header, inner_protocol, private_len);
-	if (verdict || !private_len)
-		return verdict;
-	return alternate_write(ctx, l3 + header + sizeof(struct gue));
+	return gue_write(ctx, p, config, l3 + header, inner_protocol);
 }
 
 #endif

@@ -194,6 +194,13 @@ static void other_ways_datagrams_and_fragments_name_nobody(void **state)
 	env_fresh(state);
 	web(0, 0);
 	web(0, 10000);
+	goes("gue", &in, BACK4, "10.0.0.21", "packet");
+	web_of(0, CANARY_FORWARD_IPIP, 10000, BACK4, "10.0.0.21");
+	EXPECT("ipip, of a flow that is remembered from gue", FRONT, &in, XDP_REDIRECT, &want,
+	       "packet:web.stable:10.0.0.11:80");
+	env_fresh(state);
+	web(0, 0);
+	web(0, 10000);
 	outer.gue_port = 6080;
 	part = packet(0, ACK);
 	part.frag = 0;

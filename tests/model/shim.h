@@ -110,5 +110,6 @@ __u64 shim_frame_length(const struct shim_frame *ctx);
 long shim_adjust_head(struct shim_frame *ctx, int delta);
 long shim_adjust_tail(struct shim_frame *ctx, int delta);
 long shim_load_bytes(const struct shim_frame *ctx, __u32 offset, void *to, __u32 length);
+long shim_store_bytes(const struct shim_frame *ctx, __u32 offset, const void *from, __u32 length);
 
 #endif

@@ -174,3 +174,11 @@ long shim_load_bytes(const struct shim_frame *ctx, __u32 offset, void *to, __u32
 	memcpy(to, (const char *)ctx->data + offset, length);
 	return 0;
 }
+
+long shim_store_bytes(const struct shim_frame *ctx, __u32 offset, const void *from, __u32 length)
+{
+	if (offset > shim_frame_length(ctx) || length > shim_frame_length(ctx) - offset)
+		return -EINVAL;
+	memcpy((char *)ctx->data + offset, from, length);
+	return 0;
+}

@@ -30,6 +30,7 @@
 #define bpf_xdp_adjust_head(ctx, delta) shim_adjust_head((ctx), (delta))
 #define bpf_xdp_adjust_tail(ctx, delta) shim_adjust_tail((ctx), (delta))
 #define bpf_xdp_load_bytes(ctx, offset, to, length) shim_load_bytes((ctx), (offset), (to), (length))
+#define bpf_xdp_store_bytes(ctx, offset, from, length) shim_store_bytes((ctx), (offset), (from), (length))
 
 /* Atomic operations are places where another CPU may come in between, and where a mutant loses one. */
 #define __sync_fetch_and_or(pointer, value)                                                                            \
