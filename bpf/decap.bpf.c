@@ -160,6 +160,7 @@ static __always_inline int check_inner(struct xdp_md *ctx, struct inner *inner)
 	/* The mask of offsets must not bend this one. */
 	if (inner->at > PKT_OFFSET_MASK - sizeof(struct ipv6hdr))
 		return IS(MALFORMED);
+	barrier_var(inner->at); /* or clang leaves the mask out, and kernel 6.1 has lost the bound */
 	if (inner->family == 4) {
 		struct iphdr *ip = pkt_at(ctx, inner->at, struct iphdr);
 

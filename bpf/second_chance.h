@@ -11,8 +11,8 @@
 #ifndef BPF_SECOND_CHANCE_H
 #define BPF_SECOND_CHANCE_H
 
-#define SECOND_CHANCE_REACH                                                                                            \
-	256 /* how far into the frame an inner packet is looked at: what follows its headers must be in reach */
+/* How far into the frame an inner packet is looked at: what follows its headers must be in reach of pkt_at(), too. */
+#define SECOND_CHANCE_REACH 256
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -7,8 +7,9 @@
 #define BPF_FORWARD_ALTERNATE_H
 
 /*
- * There may be a name from when the service was forwarded by gue. And no name could help if that backend is gone, here, or the same host; or of another family, of which the first backend has no
- * header to send the packet on with. And a packet that opens a flow is where it belongs.
+ * There may be one from when the service was forwarded by gue. None could help if that backend is gone, here, or the same
+ * host; or of another family, of which the first backend has no header to send the packet on with. And a packet that opens a
+ * flow is where it belongs.
  */
 static __always_inline void alternate_consider(struct pkt *p, const struct canary_config *config,
 					       const struct canary_backend *backend)
@@ -26,14 +27,14 @@ static __always_inline void alternate_consider(struct pkt *p, const struct canar
 #define ALTERNATE_HEAD_MAX                                                                                             \
 	(sizeof(struct ethhdr) + 2 * sizeof(struct vlan_hdr) + sizeof(struct ipv6hdr) + sizeof(struct gue))
 
-/* Moves the headers to the front by the length of the list. */
-static __always_inline bool alternate_make_room(struct xdp_md *ctx, __u32 head_len, __u32 list_len)
+/* Moves the headers to the front of a frame that begins `by` bytes earlier now. */
+static __always_inline bool alternate_move_head(struct xdp_md *ctx, __u32 len, __u32 by)
 {
 	__u8 head[ALTERNATE_HEAD_MAX];
 
-	if (!head_len || head_len > sizeof(head) || bpf_xdp_adjust_head(ctx, -(int)list_len))
+	if (!len || len > sizeof(head))
 		return false;
-	return !bpf_xdp_load_bytes(ctx, list_len, head, head_len) && !bpf_xdp_store_bytes(ctx, 0, head, head_len);
+	return !bpf_xdp_load_bytes(ctx, by, head, len) && !bpf_xdp_store_bytes(ctx, 0, head, len);
 }
 
 /* The outer packet is longer by so much. */
@@ -90,8 +91,8 @@ static __always_inline bool alternate_write(struct xdp_md *ctx, __u32 at, bool v
 }
 
 /*
- * Of a packet that is in its tunnel. Where there is no room for the name, in the frame or in the next hop's MTU, it is left out.
- * Nobody is told of a smaller MTU for its sake: an older flow whose sender never hears of it would break for nothing.
+ * Of a packet that is in its tunnel. Where there is no room for the name, before the frame or in the next hop's MTU, it is left
+ * out. Nobody is told of a smaller MTU for its sake: an older flow whose sender never hears of it would break for nothing.
  */
 GLOBAL int alternate_name(struct xdp_md *ctx)
 {
@@ -112,9 +113,10 @@ GLOBAL int alternate_name(struct xdp_md *ctx)
 	header = (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + sizeof(struct gue);
 	if (hop->mtu && header + list_len + p->ip_len > hop->mtu)
 		return 0;
-	if (!alternate_make_room(ctx, l3 + header, list_len))
-		return DROP(NO_HEADROOM);
-	if (!alternate_grow(ctx, l3, v4, list_len) || !alternate_write(ctx, l3 + header, v4, &addr))
+	if (bpf_xdp_adjust_head(ctx, -(int)list_len))
+		return 0;
+	if (!alternate_move_head(ctx, l3 + header, list_len) || !alternate_grow(ctx, l3, v4, list_len) ||
+	    !alternate_write(ctx, l3 + header, v4, &addr))
 		return DROP(FAULT);
 	count_cohort(p->service, p->cohort, CANARY_COHORT_SECOND_CHANCE, 1);
 	return 0;
