@@ -195,7 +195,7 @@ static void print_service(const struct cli *cli, const json_t *service)
 	guard_print(service);
 	print_window(cli, json_object_get(service, "window"));
 	if (integer_of(service, "exposed_flows"))
-		printf("  %lld exposed flows: a router that moved them would break them\n",
+		printf("  %lld exposed flows: no other balancer knows where they are\n",
 		       (long long)integer_of(service, "exposed_flows"));
 	print_members(cli, service);
 }

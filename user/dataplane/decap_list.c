@@ -147,7 +147,8 @@ static int read_one(const char *path, struct decap *decap)
 	/* A build before this one has none. */
 	if (!result && maps.peers >= 0)
 		result = read_keys(maps.peers, sizeof(*decap->peers), (void **)&decap->peers, &decap->peer_count);
-	if (!result)
+	/* Those of another build's program may be other ones: it is shown, and can be detached, without them. */
+	if (!result && maps.counters >= 0)
 		result = read_counters(maps.counters, &decap->counters);
 	decap_close_maps(&maps);
 	return result;
