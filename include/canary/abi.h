@@ -319,22 +319,6 @@ struct canary_watched_set {
 	struct canary_watched flow[CANARY_WATCHED_WAYS];
 };
 
-/*
- * Element of `events`, at (number - 1) % CANARY_EVENTS. `number` counts from 1, and is written last: what has another one
- * before and after it was copied is being overwritten. The only element of `event_head` is the last number given.
- */
-struct canary_event {
-	__u64 number;
-	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u32 type; /* enum canary_event_type */
-	__u32 uid; /* who asked */
-	__u64 epoch; /* of the service, after the event */
-	__u64 value[4]; /* as the list of types says */
-	char name[CANARY_NAME_LEN]; /* the service's, or the interface's */
-};
-_Static_assert(sizeof(struct canary_event) == 128, "two cache lines");
-#define CANARY_UID_KERNEL (~0U) /* nobody asked: the kernel did it by itself */
-
 /* The only element of `tables`: what packets read most, at places that their program knows without a lookup. */
 struct canary_tables {
 	struct canary_keys keys; /* those of `settings` */

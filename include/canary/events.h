@@ -6,6 +6,12 @@
 #ifndef CANARY_EVENTS_H
 #define CANARY_EVENTS_H
 
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+#include "limits.h"
+
 /*
  * X(NAME, name, help): help says what value[] of struct canary_event holds. Weights are in 1/100 percent. `backend` is two
  * words of address and one of port | cohort << 16 | state << 24 (0 deleted, 1 up, 2 draining); of an overflow it is the
@@ -36,5 +42,21 @@ enum canary_event_type {
 #undef X
 		CANARY_EVENT_TYPES
 };
+
+/*
+ * Element of `events`, at (number - 1) % CANARY_EVENTS. `number` counts from 1, and is written last: what has another one
+ * before and after it was copied is being overwritten. The only element of `event_head` is the last number given.
+ */
+struct canary_event {
+	__u64 number;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 type; /* enum canary_event_type */
+	__u32 uid; /* who asked */
+	__u64 epoch; /* of the service, after the event */
+	__u64 value[4]; /* as the list of types says */
+	char name[CANARY_NAME_LEN]; /* the service's, or the interface's */
+};
+_Static_assert(sizeof(struct canary_event) == 128, "two cache lines");
+#define CANARY_UID_KERNEL (~0U) /* nobody asked: the kernel did it by itself */
 
 #endif

@@ -292,8 +292,7 @@ static inline __u64 word_of(const struct dataplane *dataplane, __u32 service)
 /* So many elements of one of `tables`, from `index` on. */
 #define TABLE_AT(dataplane, table, index, count)                                                                       \
 	mapped_at((dataplane)->tables,                                                                                 \
-		  offsetof(struct canary_tables, table) +                                                              \
-			  (index) * sizeof(*((struct canary_tables *)0)->table),                                       \
+		  offsetof(struct canary_tables, table) + (index) * sizeof(*((struct canary_tables *)0)->table),       \
 		  (count) * sizeof(*((struct canary_tables *)0)->table))
 
 /* A service's, by slot. NULL, with errno: they cannot be mapped. So are those that follow. */
