@@ -2,6 +2,7 @@
 // What tests of the page are written in: cases and assertions, reported in the lines of tests/e2e/lib.sh; Chromium, without a
 // display; and the things that a test looks at again and again.
 import {execFile} from 'node:child_process';
+import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {promisify} from 'node:util';
 
@@ -119,6 +120,14 @@ export function overflow(page) {
 		return [...document.querySelectorAll('body *')].filter((node) => node.getBoundingClientRect().right > width + 1)
 			.map((node) => node.id || node.className || node.tagName).slice(0, 5).join(', ') || 'the page';
 	});
+}
+
+// What axe-core finds wrong for those who cannot see it, or not well, or have no mouse: names, roles, contrast, order; '' for nothing.
+export async function barriers(page, modules) {
+	await page.evaluate(readFileSync(createRequire(`${modules}/`).resolve('axe-core/axe.min.js'), 'utf8'));
+	return page.evaluate(async () => (await window.axe.run(document)).violations
+		.map(({id, nodes}) => `${id}: ${nodes.slice(0, 2).map((node) => `${node.target} (${node.failureSummary.split('\n')[1].trim()})`).join(', ')}`)
+		.join('; '));
 }
 
 // Presses Tab until the element with that id has the focus. Each element on the way has to show that it has it.

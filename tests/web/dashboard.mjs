@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dashboard in Chromium: a rollout is watched, and rolled back by clicks. Run by tests/e2e/test_dashboard.sh, which has
 // a daemon, backends and traffic: dashboard.mjs URL MODULES PICTURES TOKEN. PICTURES: a directory for screenshots.
-import {canaryctl, chartSays, columnsDrawn, eq, exitCode, fail, holds, matches, open, openPage, overflow, statusOf, tabTo,
+import {barriers, canaryctl, chartSays, columnsDrawn, eq, exitCode, fail, holds, matches, open, openPage, overflow, statusOf, tabTo,
 	test as testWith, until} from './browser.mjs';
 
 const [url, modules, pictures, token] = process.argv.slice(2);
@@ -63,23 +63,24 @@ await test('the next step comes into the timeline by itself, and every chart dra
 	matches(await page.locator('#events').textContent(), /weight changed5 % → 25 %, by root/, 'the events of the data plane');
 	await page.getByRole('button', {name: 'p50'}).click();
 	eq(await page.getByRole('button', {name: 'p50'}).getAttribute('aria-pressed'), 'true', 'p50, pressed');
+	eq(await barriers(page, modules), '', 'what axe finds');
 	await picture('desktop');
 });
 
 await test('a reload keeps the curves', async () => {
 	const before = await chartSays(page, 'flows'), events = await page.locator('#events li').count();
 	await page.reload();
-	await until(async () => (await chartSays(page, 'flows')).since !== null, 'the curve', 5);
+	await until(async () => (await chartSays(page, 'flows')).since !== null, 'the curve');
 	const after = await chartSays(page, 'flows');
 	eq(after.since, before.since, 'since when it draws');
-	await until(async () => (await columnsDrawn(page, 'weight', '--canary')) > 100, 'the weight\'s curve', 5);
-	await until(async () => (await page.locator('#events li').count()) >= events, 'the events', 5);
+	await until(async () => (await columnsDrawn(page, 'weight', '--canary')) > 100, 'the weight\'s curve');
+	await until(async () => (await page.locator('#events li').count()) >= events, 'the events');
 });
 
 await test('text of others is shown as text', async () => {
 	await canaryctl('rollout', 'block', 'web', '--reason', MARKUP);
-	await until(async () => (await page.locator('#note').textContent()).includes(MARKUP), 'the reason beside the state', 5);
-	await until(async () => (await page.locator('#events').textContent()).includes(MARKUP), 'the reason in the events', 5);
+	await until(async () => (await page.locator('#note').textContent()).includes(MARKUP), 'the reason beside the state');
+	await until(async () => (await page.locator('#events').textContent()).includes(MARKUP), 'the reason in the events');
 	eq(await page.locator('main img, main script').count(), 0, 'elements that the reason made');
 	await canaryctl('rollout', 'unblock', 'web');
 });
@@ -96,7 +97,9 @@ await test('on a phone nothing sticks out, and the buttons are in sight', async 
 		holds(box.height >= 36, `${button} is too small for a finger`);
 	}
 	await picture('phone', phone.page);
+	eq(await barriers(phone.page, modules), '', 'what axe finds');
 	await phone.page.locator('#rollback').tap();
+	eq(await barriers(phone.page, modules), '', 'what axe finds in the question');
 	eq(await overflow(phone.page), '', 'what sticks out with the dialog');
 	await phone.page.getByRole('button', {name: 'Cancel'}).tap();
 	eq(phone.complaints.join(' | '), '', 'complaints');
@@ -114,6 +117,7 @@ await test('in the dark it is dark, and readable', async () => {
 	}));
 	for (const [background, text] of light)
 		holds(background < 0.2 && text > 0.7, `background ${background}, text ${text}`);
+	eq(await barriers(dark.page, modules), '', 'what axe finds');
 	await picture('dark', dark.page);
 	eq(dark.complaints.join(' | '), '', 'complaints');
 	await dark.page.context().close();
@@ -123,30 +127,57 @@ await test('by keyboard alone: a pause, which takes a token that is asked for, a
 	await page.evaluate(() => document.activeElement.blur());
 	await tabTo(page, 'pause');
 	await page.keyboard.press('Enter');
-	holds(await page.locator('#confirm').isVisible(), 'there is no question');
+	await until(() => page.locator('#confirm').isVisible(), 'the question');
 	await page.keyboard.press('Escape');
-	holds(!(await page.locator('#confirm').isVisible()), 'Escape does not close the question');
-	eq(await page.evaluate(() => document.activeElement.id), 'pause', 'the focus after Escape');
+	await until(async () => !(await page.locator('#confirm').isVisible()), 'Escape to close the question');
+	await until(async () => (await page.evaluate(() => document.activeElement.id)) === 'pause', 'the focus to be back after Escape');
 	eq((await statusOf('web')).state, 'progressing', 'the state after Escape');
 	await page.keyboard.press('Enter');
 	await tabTo(page, 'confirm-yes');
 	await page.keyboard.press('Enter');
-	await until(() => page.locator('#ask-token').isVisible(), 'the question for a token', 5);
+	await until(() => page.locator('#ask-token').isVisible(), 'the question for a token');
 	await page.keyboard.type('0'.repeat(40));
 	await page.keyboard.press('Enter');
-	await until(async () => /does not take/.test(await page.locator('#token-problem').textContent()), 'a word about the wrong token', 5);
+	await until(async () => /does not take/.test(await page.locator('#token-problem').textContent()), 'a word about the wrong token');
 	eq((await statusOf('web')).state, 'progressing', 'the state with a wrong token');
 	await page.keyboard.type(token);
 	await page.keyboard.press('Enter');
-	await until(async () => (await state()) === 'paused', 'the page to show the pause', 5);
+	await until(async () => (await state()) === 'paused', 'the page to show the pause');
 	eq((await statusOf('web')).state, 'paused', 'what canaryctl says');
-	await until(async () => !(await page.locator('dialog[open]').count()), 'the dialogs to close', 5);
+	await until(async () => !(await page.locator('dialog[open]').count()), 'the dialogs to close');
 	await tabTo(page, 'pause');
 	eq(await page.locator('#pause').textContent(), 'Resume', 'the button');
 	await page.keyboard.press('Enter');
 	await tabTo(page, 'confirm-yes');
 	await page.keyboard.press('Enter');
-	await until(async () => (await state()) === 'progressing', 'it to go on', 5);
+	await until(async () => (await state()) === 'progressing', 'it to go on');
+});
+
+await test('a question that was left is not answered by the next one', async () => {
+	// As by Escape, and the other button before the browser has told the page of it.
+	await page.evaluate(() => {
+		document.getElementById('rollback').click();
+		document.getElementById('confirm').close();
+		document.getElementById('pause').click();
+	});
+	matches(await page.locator('#confirm-title').textContent(), /^Pause/, 'the question');
+	await page.locator('#confirm-yes').click();
+	await until(async () => (await state()) === 'paused', 'the pause');
+	await canaryctl('rollout', 'resume', 'web');
+	await until(async () => (await state()) === 'progressing', 'it to go on');
+	eq(JSON.parse(await canaryctl('rollout', 'history', 'web', '--json')).entries.filter((entry) => entry.after === 'rolled_back').length, 0, 'rollbacks');
+});
+
+await test('a promotion is of the step that was asked about, and of none after it', async () => {
+	await page.getByRole('button', {name: 'Promote'}).click();
+	await canaryctl('rollout', 'pause', 'web');
+	await canaryctl('rollout', 'resume', 'web');
+	const {transitions} = await statusOf('web');
+	await until(async () => /resume by root.*pause by root/.test(await page.locator('#events').textContent()), 'the page to see it');
+	await page.locator('#confirm-yes').click();
+	await until(async () => /has gone on since/.test(await page.locator('#confirm-problem').textContent()), 'a word about it');
+	eq((await statusOf('web')).transitions, transitions, 'transitions since then');
+	await page.getByRole('button', {name: 'Cancel'}).click();
 });
 
 await test('promoted by clicks: the next step', async () => {
@@ -169,8 +200,8 @@ await test('rolled back by clicks, after a question, and not without an answer t
 	await until(async () => (await state()) === 'rolled back', 'the page to show it', 10);
 	const {state: is, effective_weight: weight} = await statusOf('web');
 	eq(`${is} ${weight}`, 'rolled_back 0', 'what canaryctl says');
-	await until(async () => /canary 0 %/.test((await chartSays(page, 'weight')).text), 'the weight\'s chart at 0', 5);
-	await until(async () => /weight changed99 % → 0 %.*rolled back · step 3, 0 %rollback/.test(await page.locator('#events').textContent()), 'the newest events', 5);
+	await until(async () => /canary 0 %/.test((await chartSays(page, 'weight')).text), 'the weight\'s chart at 0');
+	await until(async () => /weight changed99 % → 0 %.*rolled back · step 3, 0 %rollback/.test(await page.locator('#events').textContent()), 'the newest events');
 	holds(await page.locator('#rollback').isDisabled(), 'it can be rolled back once more');
 	await picture('rolled-back');
 });
@@ -179,12 +210,13 @@ await test('a daemon that is killed and started again: the page finds it, and th
 	const before = await chartSays(page, 'failures');
 	console.log('restart');
 	await until(async () => (await page.locator('#link').textContent()) === 'connection lost', 'the page to notice', 10);
+	holds(await page.evaluate(() => document.getElementById('main').classList.contains('old')), 'what is old looks as if it were new');
 	await until(async () => (await page.locator('#link').textContent()) === 'live', 'the page to come back', 20);
 	await until(async () => (await chartSays(page, 'failures')).since !== null, 'the curve', 10);
 	// Of the first step's warm-up the history has nothing.
 	const lost = (await chartSays(page, 'failures')).since - before.since;
 	holds(lost >= 0 && lost <= 6, `${lost} s of the curve's beginning are missing`);
-	holds(await columnsDrawn(page, 'evidence', '--gate-1') > 100, 'the evidence is not there');
+	await until(async () => (await columnsDrawn(page, 'evidence', '--gate-1')) > 100, 'the evidence', 10);
 });
 
 await test('nothing went wrong in the page, which asked nobody but the daemon', async () => {

@@ -12,9 +12,11 @@ function weightOf(status, step) {
 	return `${number(Number(status.plan.steps[step - 1]?.weight), 2)} %`;
 }
 
-// By button: the verb, when it may be asked for, and how the question goes. option: what may be asked for with it.
+// By button: the verb, when it may be asked for, and how the question goes. option: what may be asked for with it. once: asked of
+// the step that is in force, and of none after it.
 const actions = {
 	promote: {
+		once: true,
 		verb: () => 'promote',
 		may: (status) => underWay.includes(status.state),
 		label: () => 'Promote',
@@ -47,8 +49,12 @@ const actions = {
 	},
 };
 
+const asked = new WeakMap(); // by dialog: how to end the question that it asked last
+
 // Resolves to whether "yes" was chosen; `act` may fail, with a sentence, and then the dialog stays.
 function dialogue(dialog, yes, no, problem, act) {
+	// One that was left by Escape, and has not been told so yet: "yes" must not be an answer to that as well.
+	asked.get(dialog)?.(false);
 	return new Promise((resolve) => {
 		const controller = new AbortController(), {signal} = controller;
 		const end = (result) => {
@@ -57,6 +63,7 @@ function dialogue(dialog, yes, no, problem, act) {
 				dialog.close();
 			resolve(result);
 		};
+		asked.set(dialog, end);
 		setText(problem, '');
 		yes.disabled = false;
 		no.addEventListener('click', () => end(false), {signal});
@@ -117,7 +124,7 @@ async function request(service, verb, body, done) {
 				return answer.error ?? 'canaryd wants a token for this.';
 		}
 	} catch {
-		return 'canaryd cannot be reached.';
+		return `canaryd cannot be reached.${verb === 'rollback' ? ` On the balancer, canaryctl rollout rollback ${service} does it without.` : ''}`;
 	}
 }
 
@@ -142,8 +149,11 @@ export class Actions {
 		for (const [id, action] of Object.entries(actions))
 			byId(id).addEventListener('click', () => {
 				const {status} = this;
-				confirm(action.ask(status), action.label(status), action.danger,
-					(body) => request(status.service, action.verb(status), body, done));
+				confirm(action.ask(status), action.label(status), action.danger, (body) => {
+					if (action.once && this.status.transitions !== status.transitions)
+						return 'The rollout has gone on since this was asked: cancel, and look again.';
+					return request(status.service, action.verb(status), body, done);
+				});
 			});
 	}
 

@@ -22,6 +22,7 @@ const live = new Live({
 		const node = byId('link');
 		setText(node, state === 'lost' ? 'connection lost' : state);
 		node.className = `link ${state}`;
+		byId('main').classList.toggle('old', state === 'lost');
 	},
 	// What was missed meanwhile is in the daemon's curve.
 	begun() {

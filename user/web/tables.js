@@ -71,19 +71,18 @@ export function showGates(status) {
 
 const healthTones = {up: 'good', down: 'bad', held: 'wait', unknown: 'none'};
 
-// Counts of before, by backend: what they rose by is a rate.
-let before = new Map(), beforeAt = 0;
+const SPAN_MS = 10000; // of rates
+const SPAN_LEAST_MS = 3000; // when they begin: what came late comes at once, and would make them too high
+
+// Counts of the last seconds, oldest first: what they rose by is a rate.
+let counts = [];
 
 function rates(backends) {
-	const now = performance.now(), seconds = (now - beforeAt) / 1000, known = before;
-	const of = (backend) => {
-		const count = known.get(backend.backend);
-		return count === undefined ? NaN : Math.max(0, backend.flows - count) / seconds;
-	};
-	const result = new Map(backends.map((backend) => [backend.backend, of(backend)]));
-	before = new Map(backends.map((backend) => [backend.backend, backend.flows]));
-	beforeAt = now;
-	return result;
+	const at = performance.now();
+	counts = [...counts.filter((one) => at - one.at <= SPAN_MS), {at, flows: new Map(backends.map((one) => [one.backend, one.flows]))}];
+	const [first] = counts, seconds = (at - first.at) / 1000;
+	const of = ({backend, flows}) => (at - first.at < SPAN_LEAST_MS ? NaN : Math.max(0, flows - (first.flows.get(backend) ?? NaN)) / seconds);
+	return new Map(backends.map((one) => [one.backend, of(one)]));
 }
 
 function healthCell(backend, health) {
