@@ -9,6 +9,7 @@
 address=127.0.0.1:8091
 token=5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e
 pictures=$build/artefacts
+other=the-api-whose-name-is-very-long # as long as one can be
 modules=$build/web
 
 two_armed
@@ -26,7 +27,7 @@ YAML
 sed -i 's/^    idle_timeout:/    health: {type: tcp, interval: 500ms}\n&/' "$work/canary.yaml"
 secret=0p3n5e5ame
 {
-	web 0 nat "$vip" 81 | sed 's/name: web/name: api/'
+	web 0 nat "$vip" 81 | sed "s/name: web/name: $other/"
 	echo "    rollout:"
 	echo "      gates: [ {name: asked, type: prometheus, url: 'http://me:$secret@127.0.0.1:1', query: up, min: 1},"
 	echo "        {name: run, type: command, command: 'check $secret'} ]"
@@ -94,14 +95,14 @@ for path in rollout/history rollout/plan rollout/explain; do
 	contains "$(get "/v1/services/web/$path")" '^HTTP/1.1 401' "$path"
 	! get "/v1/services/web/$path" -H "Authorization: Bearer $token" | grep -q '^HTTP/1.1 40[13]' || fail "$path with a token"
 done
-for path in /v1/services /v1/services/api/rollout '/v1/services/api/rollout?transitions=0&timeout=0' '/v1/stream?service=api' /metrics; do
+for path in /v1/services /v1/services/$other/rollout "/v1/services/$other/rollout?transitions=0&timeout=0" "/v1/stream?service=$other" /metrics; do
 	{ get "$path" || true; } >"$work/public" 2>/dev/null
 	contains "$(cat "$work/public")" '^HTTP/1.1 200' "$path"
 	eq "$(grep -c "$secret" "$work/public")" 0 "secrets in $path"
 done
-eq "$(on balancer curl -sS "http://$address/v1/services/api/rollout" | jq -c '.plan | [has("hooks"), (.gates[] | .name + .type)]')" \
+eq "$(on balancer curl -sS "http://$address/v1/services/$other/rollout" | jq -c '.plan | [has("hooks"), (.gates[] | .name + .type)]')" \
 	'[false,"askedprometheus","runcommand"]' "what is there of the plan"
-eq "$(ctl rollout status api --json | grep -o "$secret" | wc -l)" 3 "secrets for who may open the socket"
+eq "$(ctl rollout status "$other" --json | grep -o "$secret" | wc -l)" 3 "secrets for who may open the socket"
 
 case_ "pages that are closed leave no place taken"
 seq 80 | on balancer xargs -P 20 -I @ curl -sS -m 1 -o /dev/null "http://$address/v1/stream" 2>/dev/null || true # none ends
