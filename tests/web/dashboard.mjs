@@ -37,6 +37,17 @@ await test('another service can be chosen, and its address kept', async () => {
 	await until(async () => (await page.locator('#link').textContent()) === 'live', 'the stream');
 });
 
+await test('of a service that there is none of, it says so, and has others to choose from', async () => {
+	const lost = await openPage(browser);
+	await lost.page.goto(`${url}?service=nobody`);
+	await until(async () => (await lost.page.locator('#link').textContent()) === 'there is no service nobody', 'a word about it');
+	eq(await lost.page.locator('#service').inputValue(), '', 'the choice');
+	await lost.page.locator('#service').selectOption('web');
+	await until(async () => (await lost.page.locator('#link').textContent()) === 'live', 'the stream of the one that was chosen');
+	eq(await lost.page.locator('#name').textContent(), 'web', 'the service');
+	await lost.page.context().close();
+});
+
 await test('a rollout that begins is watched: state, timeline, cohorts, gates, events', async () => {
 	await canaryctl('rollout', 'start', 'web');
 	await until(async () => (await state()) === 'progressing', 'the page to see the start');

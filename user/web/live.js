@@ -6,7 +6,8 @@ const AGAIN_MS = 3000;
 const SILENT_MS = 10000; // a point comes every second: a connection that says nothing is dead
 
 export class Live {
-	// handlers: by event, what to do with its data; `link` is told "live", "connecting" or "lost"; `begun` each beginning.
+	// handlers: by event, what to do with its data; `link` is told "live", "connecting" or "lost"; `begun` each beginning; `refused`
+	// that there is a daemon, and no stream of this service.
 	constructor(handlers) {
 		this.handlers = handlers;
 		setInterval(() => this.watch(), 1000);
@@ -37,8 +38,12 @@ export class Live {
 	}
 
 	again() {
+		const refused = this.source.readyState === EventSource.CLOSED;
 		this.source.close();
-		this.handlers.link('lost');
+		if (refused)
+			this.handlers.refused(this.service);
+		else
+			this.handlers.link('lost');
 		clearTimeout(this.timer);
 		this.timer = setTimeout(() => this.begin(), AGAIN_MS);
 	}

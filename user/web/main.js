@@ -18,18 +18,14 @@ let status = null, curve = emptyCurve(), recent = emptyCurve(), percentile = 'p9
 let reading = null; // the release whose curve is being read
 
 const live = new Live({
-	link(state) {
-		const node = byId('link');
-		setText(node, state === 'lost' ? 'connection lost' : state);
-		node.className = `link ${state}`;
-		byId('main').classList.toggle('old', state === 'lost');
-	},
+	link: showLink,
 	// What was missed meanwhile is in the daemon's curve.
 	begun() {
 		curve = emptyCurve();
 		recent = emptyCurve();
 		reading = null;
 	},
+	refused: showOthers,
 	services: ({services}) => showServices(services),
 	status: take,
 	health: ({backends: list}) => backends.takeHealth(list),
@@ -40,6 +36,13 @@ const live = new Live({
 });
 
 const actions = new Actions(take);
+
+function showLink(state, text = state === 'lost' ? 'connection lost' : state) {
+	const node = byId('link');
+	setText(node, text);
+	node.className = `link ${state}`;
+	byId('main').classList.toggle('old', state === 'lost');
+}
 
 function take(next) {
 	status = next;
@@ -108,9 +111,28 @@ function showServices(services) {
 	const picker = byId('service');
 	fill(picker, services.map((one) => one.service), () =>
 		services.map((one) => element('option', {value: one.service}, one.service)));
-	byId('picker').hidden = services.length < 2;
+	byId('picker').hidden = services.length < (status ? 2 : 1);
 	if (status)
 		picker.value = status.service;
+	else
+		picker.selectedIndex = -1; // so that any can be chosen
+}
+
+// Where the service that was asked for is none, those that are there may be. Else there are too many pages, or what comes first.
+async function showOthers(service) {
+	let services = null;
+	try {
+		({services} = await (await fetch('/v1/services')).json());
+	} catch {
+		// The stream is tried again.
+	}
+	if (!services || services.some((one) => !service || one.service === service)) {
+		showLink('lost');
+		return;
+	}
+	status = null;
+	showLink('lost', service ? `there is no service ${service}` : 'there is no service yet');
+	showServices(services);
 }
 
 byId('service').addEventListener('change', (event) => {
