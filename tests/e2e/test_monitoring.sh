@@ -17,6 +17,17 @@ while read -r name; do
 	grep -qE "expr: $name\$|alertname=\"$name\"" tests/data/prometheus/canary.rules.test.yml || fail "no test of $name"
 done < <(sed -n 's/^ *- \(record\|alert\): //p' "$rules")
 
+case_ "commands that alerts tell of are there, and take a service where one is named"
+hints=0
+while read -r hint; do
+	read -r _ first second <<<"${hint/\{\{*/}"
+	"$canaryctl" help "$first" "$second" >"$work/help" 2>&1 || "$canaryctl" help "$first" >"$work/help" 2>&1 || fail "$hint: $(cat "$work/help")"
+	[[ $hint != *'{{'* ]] || contains "$(head -n 1 "$work/help")" '\[SERVICE\]' "the usage of '$hint'"
+	! head -n 1 "$work/help" | grep -qE '^usage: canaryctl [a-z ]+ [A-Z]' || fail "'$hint' needs more than that"
+	hints=$((hints + 1))
+done < <(grep -oE 'canaryctl [a-z]+( [a-z]+)?( \{\{ [^}]*\}\})?' "$rules" | sort -u)
+at_least "$hints" 8 "commands"
+
 case_ "the dashboard is sound: its ids are unique, its panels do not overlap, and all ask the data source that was chosen"
 succeeds jq -e . "$dashboard"
 eq "$(jq -r '[.panels[].id] | group_by(.)[] | select(length > 1)[0]' "$dashboard")" "" "ids that are there twice"
