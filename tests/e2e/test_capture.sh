@@ -272,6 +272,16 @@ eq "$total $(tail -n 1 "$work/slow.err" | jq .matched)" \
 within "$(wc -l <"$work/slow.out")" 35 24 "lines: ten at once, and ten a second"
 eq "$(cat "$work/many.summary")" "FLOWS ok 1000 failed 0" "what the client saw"
 
+case_ "with --sample one packet in so many, by chance"
+before=$(stats '[.services[] | select(.name == "web") | .cohorts[] | .packets + .reply_packets] | add')
+record sampled web --sample 10 --max-rate 100000 --json
+load sampled -s 198.51.100.1/40 -p 26000-26024 "$vip" 80
+end_record sampled
+after=$(stats '[.services[] | select(.name == "web") | .cohorts[] | .packets + .reply_packets] | add')
+at_least "$((after - before))" 5000 "packets"
+share_is "$(wc -l <"$work/sampled.out")" "$((after - before))" 10 "packets in the sample"
+eq "$(tail -n 1 "$work/sampled.err" | jq '.limited + .lost')" 0 "packets that are missing for another reason"
+
 case_ "the file says before which packet some are missing"
 record gaps web --max-rate 10 -w "$work/gaps.pcapng"
 load first -s 198.51.100.1/40 -p 25100-25101 "$vip" 80

@@ -268,6 +268,7 @@ finds problem keys null 'belongs to user 65534' "chown root $work/keys"
 chown 0 "$work/keys"
 chmod 600 "$work/keys"
 finds problem pins null 'not in a bpffs' 'mount it' ctl doctor --bpffs "$work/none"
+finds problem pins null 'not in a bpffs' 'nsenter --net' ip netns exec "${lab}balancer" "$canaryctl" doctor
 finds warning keys null 'not there: after a reboot' 'CANARYCTL_KEY_FILE' ctl doctor --key-file "$work/none"
 cp "$canaryctl" "$work/canaryctl"
 chmod 711 "$work"

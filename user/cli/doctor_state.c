@@ -34,8 +34,10 @@ void check_pins(struct doctor *doctor)
 		found(doctor, FINDING_OK, NULL, "there are none yet at %s", dir);
 	} else if (doctor->unread && doctor->unread != -ENOENT) {
 		found(doctor, FINDING_PROBLEM, NULL, "%s", doctor->why.text);
-		advise(doctor, doctor->unread == -ENODEV ? "mount it, or say with --bpffs where one is"
-							 : "run it as root, with the canaryctl that made the pins");
+		advise(doctor, doctor->unread == -ENODEV
+				       ? "mount it, or say with --bpffs where one is; 'ip netns exec' hides it, which "
+					 "'nsenter --net=/run/netns/NAME' does not"
+				       : "run it as root, with the canaryctl that made the pins");
 	} else if (stat(dir, &info)) {
 		found(doctor, FINDING_PROBLEM, NULL, "cannot look at %s: %s", dir, strerror(errno));
 		advise(doctor, "run it as root");
