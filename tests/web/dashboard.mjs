@@ -215,6 +215,10 @@ await test('rolled back by clicks, after a question, and not without an answer t
 	await until(async () => /canary 0 %/.test((await chartSays(page, 'weight')).text), 'the weight\'s chart at 0');
 	await until(async () => /weight changed99 % → 0 %.*rolled back · step 3, 0 %rollback/.test(await page.locator('#events').textContent()), 'the newest events');
 	holds(await page.locator('#rollback').isDisabled(), 'it can be rolled back once more');
+	// Of a canary that does as well as stable it is less than is drawn, soon, and the line does not leave the chart.
+	matches((await chartSays(page, 'evidence')).text, /errors 10⁻/, 'the evidence');
+	const lines = [await columnsDrawn(page, 'evidence', '--gate-1'), await columnsDrawn(page, 'flows', '--canary')];
+	holds(lines[0] > 0.8 * lines[1], `the evidence is drawn in ${lines[0]} columns, and flows in ${lines[1]}`);
 	await picture('rolled-back');
 });
 

@@ -5,6 +5,7 @@ import {element} from './dom.js';
 import {clock, evidence, milliseconds, percent, rate, superscript} from './words.js';
 
 const HEIGHT = 170;
+const EVIDENCE_LEAST = -3; // the power of ten: what is less is drawn as this
 const both = [{label: 'stable', colour: '--stable'}, {label: 'canary', colour: '--canary'}];
 const gateColours = ['--gate-1', '--gate-2', '--gate-3', '--gate-4', '--gate-5'];
 
@@ -15,7 +16,8 @@ const charts = [
 	{name: 'failures', title: 'Failed connections', format: percent, lines: both, least: 1},
 	{name: 'handshake', title: 'Handshake time', format: milliseconds, axis: (value) => (value ? milliseconds(value) : '0'), lines: both},
 	{name: 'evidence', title: 'Evidence against the canary', format: (value) => evidence(value * Math.LN10),
-		axis: (power) => (Number.isInteger(power) ? `10${superscript(power)}` : ''), lines: null},
+		axis: (power) => (Number.isInteger(power) ? `${power === EVIDENCE_LEAST ? '≤' : ''}10${superscript(power)}` : ''), lines: null,
+		floor: EVIDENCE_LEAST},
 	{name: 'drops', title: 'Dropped packets', format: rate, lines: both, least: 1},
 ];
 
@@ -40,9 +42,14 @@ function fromZero(least) {
 	return (plot, min, max) => [0, Math.max(max ?? 0, least) * 1.08];
 }
 
-// Powers of ten, with the thresholds in sight; strong evidence against a difference is of no interest.
+// Powers of ten, with the thresholds in sight.
 function ofEvidence(bounds) {
-	return (plot, min, max) => [Math.max(Math.min(min ?? -1, -1), -3), Math.max(max ?? 0, ...bounds, 1) * 1.15];
+	return (plot, min, max) => [Math.min(min ?? -1, -1) - 0.1, Math.max(max ?? 0, ...bounds, 1) * 1.15];
+}
+
+// How strong the evidence is that there is no difference is of no interest, but that there is some: the line goes on at the floor.
+function above(floor, [times, ...columns]) {
+	return [times, ...columns.map((column) => column.map((value) => (value === null ? null : Math.max(value, floor))))];
 }
 
 function axis(values) {
@@ -85,6 +92,7 @@ class Chart {
 			element('figcaption', null, element('h2', null, kind.title), this.values), this.area);
 		parent.append(this.node);
 		this.key = '';
+		this.data = [[]];
 		new ResizeObserver(() => this.resize()).observe(this.area);
 	}
 
@@ -118,21 +126,22 @@ class Chart {
 		const data = columnsOf(curve, this.kind.name, percentile);
 		for (const bound of bounds)
 			data.push(data[0].map(() => bound));
-		const key = JSON.stringify([lines, bounds]);
+		const key = JSON.stringify([lines, bounds]), shown = this.kind.floor === undefined ? data : above(this.kind.floor, data);
 		this.lines = lines;
+		this.data = data;
 		if (this.key !== key) {
 			const range = this.kind.range ?? (bounds.length || !this.kind.lines ? ofEvidence(bounds) : fromZero(this.kind.least ?? 0));
 			this.key = key;
-			this.make(lines, range, data);
+			this.make(lines, range, shown);
 		} else {
-			this.plot.setData(data);
+			this.plot.setData(shown);
 		}
 		this.say();
 	}
 
 	// The values under the cursor, or the last ones.
 	say() {
-		const [times, ...columns] = this.plot?.data ?? [[]];
+		const [times, ...columns] = this.data;
 		const at = this.plot?.cursor.idx;
 		const pointed = at !== null && at !== undefined;
 		const texts = this.lines.map((line, i) => {
