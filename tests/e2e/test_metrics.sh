@@ -89,6 +89,16 @@ eq "$(query 'canary_rollout_steps{service="web"}')" 2 "the plan's steps"
 median=$(query 'histogram_quantile(0.5, sum by (le) (canary_handshake_seconds_bucket))')
 succeeds awk -v median="$median" 'BEGIN { exit !(median > 0 && median < 1) }'
 
+case_ "an interface whose name is no text does not keep Prometheus from the rest"
+strange=$'e\xff0'
+ip -n "${LAB_PREFIX}balancer" link add "$strange" type veth peer name other
+succeeds ctl attach "$strange"
+scrape
+succeeds promtool check metrics <"$work/metrics"
+eq "$(value 'canary_interface_passed_total{interface="e?0"}')" 0 "packets that it passed"
+succeeds ctl detach "$strange"
+ip -n "${LAB_PREFIX}balancer" link del "$strange"
+
 case_ "where there is no data plane, the metrics say so, and are served all the same"
 stop "$daemon_pid"
 CANARYCTL_BPFFS=$CANARYCTL_BPFFS-2

@@ -58,6 +58,16 @@ static void test_labels_are_escaped(void **state)
 	assert_text(text, "a_sum{service=\"a\\\"b\\\\c\\nd\",cohort=\"canary\"} 1\n");
 }
 
+static void test_labels_are_ascii(void **state)
+{
+	const struct metric_labels labels = {{{"interface", "b\xff"
+							    "d\x1b[\x7f\xc3\xbc"}}};
+	struct text *text = *state;
+
+	exposition_sample(text->out, "a", "", &labels, 1);
+	assert_text(text, "a{interface=\"b?d?[???\"} 1\n");
+}
+
 static void test_values(void **state)
 {
 	/* Each whole number up to 2^53 is told apart. */
@@ -75,6 +85,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_family_has_a_head, open_text, close_text),
 		cmocka_unit_test_setup_teardown(test_labels_are_escaped, open_text, close_text),
+		cmocka_unit_test_setup_teardown(test_labels_are_ascii, open_text, close_text),
 		cmocka_unit_test_setup_teardown(test_values, open_text, close_text),
 	};
 

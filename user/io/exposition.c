@@ -17,7 +17,7 @@ static void put_escaped(FILE *out, const char *text, bool quote)
 		else if (*text == '"' && quote)
 			fputs("\\\"", out);
 		else
-			fputc(*text, out);
+			fputc(*text < ' ' || *text > '~' ? '?' : *text, out);
 	}
 }
 

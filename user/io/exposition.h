@@ -12,7 +12,10 @@
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* Names are of the program, and valid: [a-zA-Z_][a-zA-Z0-9_]*. Values may be any text in UTF-8. */
+/*
+ * Names are of the program, and valid: [a-zA-Z_][a-zA-Z0-9_]*. Values may be any bytes, as interfaces' names may: what is not of
+ * ASCII is a '?', as where commands print it. Of one that is no UTF-8 Prometheus would refuse everything.
+ */
 struct metric_label {
 	const char *name;
 	const char *value;
