@@ -86,6 +86,27 @@ done
 eq "$(grep '^data: ' "$work/stream" | cut -c7- | jq -s 'map(type) | unique | join(" ")' -r)" object "what it sends"
 contains "$(get '/v1/stream?service=nobody')" 'HTTP/1.1 404' "the stream of nobody"
 
+case_ "a proxy before it that passes Host on, as nginx: the stream comes through as it is sent"
+cat >"$work/nginx.conf" <<NGINX
+daemon off; pid $work/nginx.pid; error_log $work/nginx.log;
+events {}
+http {
+	access_log off; client_body_temp_path $work/nginx; proxy_temp_path $work/nginx; fastcgi_temp_path $work/nginx;
+	uwsgi_temp_path $work/nginx; scgi_temp_path $work/nginx;
+	server { listen 127.0.0.1:8092; location / { proxy_pass http://$address; proxy_set_header Host \$http_host; } }
+}
+NGINX
+start nginx balancer nginx -c "$work/nginx.conf"
+proxied() { # PATH
+	on balancer curl -sS -m 3 "http://127.0.0.1:8092$1"
+}
+wait_for 5 "the proxy" proxied / >"$work/output" 2>&1
+contains "$(cat "$work/output")" '<title>canaryd</title>' "the page through it"
+{ proxied /v1/stream || true; } >"$work/public" 2>/dev/null
+at_least "$(grep -c '^event: point$' "$work/public")" 2 "points in three seconds"
+contains "$(cat "$work/stream")" '^X-Accel-Buffering: no$' "what tells it not to collect them"
+stop "$started_pid" || true
+
 case_ "what the page shows everybody may read, by the stream and without it; what clients said takes a token, as does a plan's whole text"
 contains "$(get /v1/health)" '^HTTP/1.1 200' "health"
 eq "$(get /v1/health | tail -n 1 | jq -c '.backends | map(select(.service == "web") | .state) | unique')" \

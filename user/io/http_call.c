@@ -206,13 +206,17 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *buf, size_t max)
 
 int http_stream(struct http_call *call, const char *type, http_gone *gone, void *arg)
 {
+	struct MHD_Response *response;
 	int error = count_waiting(call);
 
 	if (error)
 		return error;
-	answer(call, MHD_HTTP_OK,
-	       with_headers(MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, call, NULL),
-			    type));
+	response = with_headers(
+		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, call, NULL), type);
+	/* So that a proxy (nginx) passes on what there is, and does not wait for more. */
+	if (response)
+		MHD_add_response_header(response, "X-Accel-Buffering", "no");
+	answer(call, MHD_HTTP_OK, response);
 	if (call->stage == HTTP_ANSWERED)
 		call->stage = HTTP_STREAMING;
 	call->gone = gone;
