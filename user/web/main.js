@@ -107,11 +107,12 @@ function cut(columns) {
 	return few;
 }
 
-function showServices(services) {
+// least: so many of them are worth a choice.
+function showServices(services, least = 2) {
 	const picker = byId('service');
 	fill(picker, services.map((one) => one.service), () =>
 		services.map((one) => element('option', {value: one.service}, one.service)));
-	byId('picker').hidden = services.length < (status ? 2 : 1);
+	byId('picker').hidden = services.length < least;
 	if (status)
 		picker.value = status.service;
 	else
@@ -132,7 +133,7 @@ async function showOthers(service) {
 	}
 	status = null;
 	showLink('lost', service ? `there is no service ${service}` : 'there is no service yet');
-	showServices(services);
+	showServices(services, 1);
 }
 
 byId('service').addEventListener('change', (event) => {
