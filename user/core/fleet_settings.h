@@ -10,7 +10,7 @@
 #define ETCD_USER_LEN 128
 #define FLEET_PATH_LEN 1024 /* of files */
 #define FLEET_PREFIX_LEN 128
-#define FLEET_NAME_LEN 65
+#define FLEET_NAME_LEN 64 /* a host's or a service's, with its zero */
 
 struct etcd_settings {
 	char endpoints[ETCD_ENDPOINTS_MAX][ETCD_URL_LEN]; /* "http://HOST:PORT" or https, all of one kind */
