@@ -8,7 +8,7 @@
  * member is asked who it is before it is asked for anything else, so nothing is ever written to a foreign cluster.
  *
  * Callbacks come from etcd_run() alone, never from the call that asks for them. What they are given is valid until they
- * return. They may call anything here but etcd_close() and etcd_run().
+ * return. They may call anything here but etcd_close() and etcd_run(), where nothing else is said.
  *
  * Keys and values that are given are text, and copied. Those that come back may be any bytes, and have a zero behind them.
  */
@@ -31,10 +31,13 @@ struct etcd_call; /* a request under way */
 struct etcd_watch;
 
 /*
- * Told when a member was found or lost, and why none is found, if that is another reason than before: for a log.
- * connected: the sentence has the member's URL.
+ * Told when a member was found or lost, and why none is found, if that is another reason than before: for a log. It may call
+ * nothing here. connected: the sentence has the member's URL.
  */
 typedef void etcd_changed(bool connected, const char *sentence, void *arg);
+
+/* Can the files of the settings be used? As etcd_open() finds. */
+int etcd_check_files(const struct etcd_settings *settings, struct error *error);
 
 /*
  * Connects in the background. cluster: its id as it was at another time (see etcd_cluster()); any other is foreign. 0: that
@@ -77,7 +80,7 @@ struct etcd_result {
 	 * member: of a write nobody knows, so read what holds now.
 	 */
 	bool unknown;
-	__s64 revision; /* of the store, when it answered */
+	__s64 revision; /* of the store, when it answered; of a range, that which its keys are as of */
 	/* etcd_range() */
 	const struct etcd_kv *kvs;
 	size_t count;
@@ -114,7 +117,7 @@ int etcd_range(struct etcd *etcd, const struct etcd_range *range, unsigned timeo
 int etcd_put(struct etcd *etcd, const char *key, const char *value, __s64 lease, unsigned timeout, etcd_done *done,
 	     void *arg, struct etcd_call **ret, struct error *error);
 
-/* X(NAME, etcd's word, member of the compare, its key in etcd's JSON) */
+/* X(etcd's word, the key in its JSON) */
 #define ETCD_TARGETS(X)                                                                                                \
 	X(VERSION, version) /* 0: there is no such key */                                                              \
 	X(CREATE, create_revision)                                                                                     \
