@@ -54,7 +54,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
 # What canaryd alone links: the libraries behind it would cost every command several milliseconds.
-DAEMON_IO_NAMES := answer command health history http_ privileges prometheus system_calls watch webhook
+DAEMON_IO_NAMES := answer command etcd health history http_ privileges prometheus secret_file system_calls watch webhook
 DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,$(DAEMON_IO_NAMES)))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)
@@ -65,7 +65,7 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 DAEMON_UNIT_TESTS := $(filter $(patsubst %,$(BUILD)/tests/unit/test_%%,$(DAEMON_IO_NAMES)),$(UNIT_TESTS))
-DAEMON_UNIT_LIB := $(call objects,$(patsubst %,tests/unit/lib_%*.c,health history http))
+DAEMON_UNIT_LIB := $(call objects,$(patsubst %,tests/unit/lib_%*.c,etcd health history http))
 UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
@@ -218,7 +218,8 @@ $(FUZZERS): $(BUILD)/%: $(BUILD)/fuzz/%.o $(call fuzz_objects,$(CORE) $(IO))
 $(BUILD)/tests/fuzz/fuzz_packet: $(FUZZ_PACKET_LIB)
 $(BUILD)/tests/fuzz/fuzz_args: $(call fuzz_objects,$(DATAPLANE) $(OPS) $(filter-out %/main.o,$(CLI)))
 $(BUILD)/tests/fuzz/fuzz_api: $(call fuzz_objects,$(DAEMON_IO) $(DATAPLANE) $(OPS) $(filter-out %/main.o,$(DAEMON)))
-$(BUILD)/tests/fuzz/fuzz_api: LDLIBS += $(DAEMON_LDLIBS)
+$(BUILD)/tests/fuzz/fuzz_etcd: $(call fuzz_objects,$(DAEMON_IO))
+$(BUILD)/tests/fuzz/fuzz_api $(BUILD)/tests/fuzz/fuzz_etcd: LDLIBS += $(DAEMON_LDLIBS)
 
 $(HELPER_PROGRAMS): %: %.o
 	$(call say,LINK)

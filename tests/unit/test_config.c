@@ -16,13 +16,14 @@
 
 #include <jansson.h>
 
+#include "core/fleet_settings.h"
 #include "core/health_plan.h"
 #include "io/config.h"
 #include "io/plan_json.h"
 
 #define DATA "tests/data/"
 
-enum { FIXED = 7, MIN_REFUSED = 120, MIN_ACCEPTED = 15, MAX_FILES = 1000 };
+enum { MIN_REFUSED = 120, MIN_ACCEPTED = 15, MAX_FILES = 1000 };
 
 /* What a model holds that must not be touched when a file is refused. */
 static const struct model untouched = {.service_count = 77};
@@ -258,6 +259,39 @@ static void test_a_plan_of_its_own_is_told_from_a_configuration(void **state)
 	model_free(&model);
 }
 
+static void test_a_fleet(void **state)
+{
+	struct model model = {}, copy = {};
+	struct error error = {};
+	char name[FLEET_NAME_LEN];
+
+	(void)state;
+	assert_int_equal(config_load(DATA "accepted/fleet.yaml", &model, &error), 0);
+	assert_int_equal(model_copy(&model, &copy), 0);
+	model_free(&model);
+	assert_int_equal(copy.fleet->etcd.endpoint_count, 3);
+	assert_string_equal(copy.fleet->etcd.endpoints[2], "https://10.0.0.3:2379");
+	assert_string_equal(copy.fleet->etcd.ca, "/etc/canary/etcd/ca.pem");
+	assert_string_equal(copy.fleet->etcd.cert, "/etc/canary/etcd/lb1.pem");
+	assert_string_equal(copy.fleet->etcd.key, "/etc/canary/etcd/lb1.key");
+	assert_string_equal(copy.fleet->etcd.user, "canary");
+	assert_string_equal(copy.fleet->etcd.password_file, "/etc/canary/etcd/password");
+	assert_string_equal(copy.fleet->prefix, "/canary");
+	assert_string_equal(copy.fleet->name, "lb1");
+	model_free(&copy);
+	/* What is left out. */
+	assert_int_equal(gethostname(name, sizeof(name)), 0);
+	assert_int_equal(config_load(DATA "accepted/fleet-plain.yaml", &model, &error), 0);
+	assert_string_equal(model.fleet->prefix, "/canary");
+	assert_string_equal(model.fleet->name, name);
+	assert_string_equal(model.fleet->etcd.ca, "");
+	assert_string_equal(model.fleet->etcd.user, "");
+	model_free(&model);
+	assert_int_equal(config_load(DATA "accepted/minimal.yaml", &model, &error), 0);
+	assert_null(model.fleet);
+	model_free(&model);
+}
+
 static void test_plans(void **state)
 {
 	struct model model = {}, copy = {};
@@ -385,7 +419,7 @@ static size_t add_files(const char *directory, CMUnitTestFunction function, stru
 
 int main(void)
 {
-	static struct CMUnitTest tests[FIXED + 2 * MAX_FILES] = {
+	static const struct CMUnitTest fixed[] = {
 		cmocka_unit_test(test_the_example_means_what_it_says),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_times),
@@ -393,14 +427,19 @@ int main(void)
 		cmocka_unit_test(test_what_a_plan_does_not_say_fits_what_it_says),
 		cmocka_unit_test(test_a_plan_of_its_own_may_stand_below_its_key),
 		cmocka_unit_test(test_a_plan_of_its_own_is_told_from_a_configuration),
+		cmocka_unit_test(test_a_fleet),
 		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_large_files),
 	};
-	size_t refused = add_files(DATA "refused", test_refused, tests + FIXED);
-	size_t accepted = add_files(DATA "accepted", test_accepted, tests + FIXED + refused);
+	enum { FIXED = sizeof(fixed) / sizeof(fixed[0]) };
+	static struct CMUnitTest tests[FIXED + 2 * MAX_FILES];
+	size_t refused, accepted;
 	int failed;
 
+	memcpy(tests, fixed, sizeof(fixed));
+	refused = add_files(DATA "refused", test_refused, tests + FIXED);
+	accepted = add_files(DATA "accepted", test_accepted, tests + FIXED + refused);
 	if (refused < MIN_REFUSED || accepted < MIN_ACCEPTED) {
 		fprintf(stderr, "only %zu and %zu files in " DATA "{refused,accepted}: run from the top of the tree\n",
 			refused, accepted);

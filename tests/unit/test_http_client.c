@@ -24,11 +24,12 @@ static struct http_client *client;
 
 static void handle_hello(struct http_call *call, void *arg)
 {
-	const char *host = http_header(call, "Host");
+	const char *host = http_header(call, "Host"), *more = http_header(call, "X-More");
 
 	(void)arg;
 	http_reply(call, 200,
-		   json_pack("{s:s, s:s, s:O*}", "method", http_method(call), "host", host, "body", http_body(call)));
+		   json_pack("{s:s, s:s, s:s*, s:O*}", "method", http_method(call), "host", host, "more", more, "body",
+			     http_body(call)));
 }
 
 static void handle_status(struct http_call *call, void *arg)
@@ -79,6 +80,7 @@ static int stop(void **state)
 
 struct outcome {
 	int count, error;
+	bool sent;
 	unsigned status;
 	size_t len;
 	char text[512];
@@ -90,6 +92,7 @@ static void note(const struct http_result *result, void *arg)
 
 	outcome->count++;
 	outcome->error = result->error;
+	outcome->sent = result->sent;
 	outcome->status = result->status;
 	outcome->len = result->len;
 	snprintf(outcome->text, sizeof(outcome->text), "%s", result->error ? result->sentence : result->body);
@@ -164,6 +167,38 @@ static void test_no_answers_are_told_apart(void **state)
 	assert_outcome(get((struct http_request){.url = "http://me:secret@127.0.0.1:1/"}), -ECONNREFUSED, 0, sentence);
 }
 
+static void test_headers_of_ones_own_are_sent(void **state)
+{
+	static const char *const headers[] = {"X-More: this", "X-Other: that", NULL};
+
+	(void)state;
+	assert_outcome(get((struct http_request){.url = url("/hello"), .headers = headers}), 0, 200,
+		       "\"more\":\"this\"");
+}
+
+static size_t taken, taken_max;
+
+static bool take(const char *bytes, size_t len, void *arg)
+{
+	(void)bytes;
+	(void)arg;
+	taken += len;
+	return taken <= taken_max;
+}
+
+static void test_an_answer_is_taken_as_it_comes(void **state)
+{
+	(void)state;
+	taken = 0;
+	taken_max = SIZE_MAX;
+	assert_outcome(get((struct http_request){.url = url("/long"), .take = take, .limit = 1}), 0, 200, "");
+	assert_int_equal(taken, 100000);
+	taken = 0;
+	taken_max = 999;
+	assert_outcome(get((struct http_request){.url = url("/long"), .take = take}), -EMSGSIZE, 0,
+		       "/long: the answer is too long");
+}
+
 static void test_only_http_is_spoken(void **state)
 {
 	static const char *const urls[] = {
@@ -208,6 +243,19 @@ static void *answer_by_hand(void *arg)
 	return NULL;
 }
 
+static int listen_by_hand(int *ret_port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int listening = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listening, 8), 0);
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &len), 0);
+	*ret_port = ntohs(address.sin_port);
+	return listening;
+}
+
 static struct outcome get_by_hand(int port, const char *rest, bool follow)
 {
 	char text[64];
@@ -218,16 +266,10 @@ static struct outcome get_by_hand(int port, const char *rest, bool follow)
 
 static void test_redirects_lead_only_so_far(void **state)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(address);
-	int listening = socket(AF_INET, SOCK_STREAM, 0), port;
+	int port, listening = listen_by_hand(&port);
 	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(listening, 8), 0);
-	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &len), 0);
-	port = ntohs(address.sin_port);
 	assert_int_equal(pthread_create(&thread, NULL, answer_by_hand, &listening), 0);
 	assert_outcome(get_by_hand(port, "/once", true), 0, 200, "here");
 	assert_outcome(get_by_hand(port, "/once", false), 0, 302, "");
@@ -238,6 +280,51 @@ static void test_redirects_lead_only_so_far(void **state)
 	shutdown(listening, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	close(listening);
+}
+
+static int requests;
+
+/* Each connection has one answer, and is kept; the next request ends it. */
+static void *answer_once(void *arg)
+{
+	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere";
+	int listening = *(int *)arg, fd;
+	char request[4096];
+
+	while ((fd = accept(listening, NULL, NULL)) >= 0) {
+		requests += recv(fd, request, sizeof(request), 0) > 0;
+		send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
+		requests += recv(fd, request, sizeof(request), 0) > 0;
+		close(fd);
+	}
+	return NULL;
+}
+
+static void test_a_request_may_be_sent_once_at_most(void **state)
+{
+	int port, listening = listen_by_hand(&port);
+	struct http_request request = {.json = "{\"a\":1}"};
+	struct outcome outcome;
+	pthread_t thread;
+	char text[64];
+
+	(void)state;
+	snprintf(text, sizeof(text), "http://127.0.0.1:%d/", port);
+	request.url = text;
+	assert_int_equal(pthread_create(&thread, NULL, answer_once, &listening), 0);
+	assert_outcome(get(request), 0, 200, "here");
+	assert_outcome(get(request), 0, 200, "here");
+	assert_int_equal(requests, 3);
+	request.once = true;
+	outcome = get(request);
+	assert_int_equal(requests, 4);
+	assert_true(outcome.error && outcome.sent);
+	assert_outcome(get(request), 0, 200, "here");
+	shutdown(listening, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(listening);
+	outcome = get(request);
+	assert_true(outcome.error == -ECONNREFUSED && !outcome.sent);
 }
 
 static void test_many_at_once_and_some_of_them_cancelled(void **state)
@@ -321,6 +408,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers_come_back, start, stop),
 		cmocka_unit_test_setup_teardown(test_no_answers_are_told_apart, start, stop),
+		cmocka_unit_test_setup_teardown(test_headers_of_ones_own_are_sent, start, stop),
+		cmocka_unit_test_setup_teardown(test_an_answer_is_taken_as_it_comes, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_request_may_be_sent_once_at_most, start, stop),
 		cmocka_unit_test_setup_teardown(test_only_http_is_spoken, start, stop),
 		cmocka_unit_test_setup_teardown(test_redirects_lead_only_so_far, start, stop),
 		cmocka_unit_test_setup_teardown(test_many_at_once_and_some_of_them_cancelled, start, stop),

@@ -191,6 +191,8 @@ static void every_key_of_a_configuration_is_explained(void **state)
 	STEP_KEYS(X)
 	GATE_KEYS(X)
 	HOOK_KEYS(X)
+	FLEET_KEYS(X)
+	TLS_KEYS(X)
 #undef X
 #define X(name, word, ...) assert_named(config_page, "|  *%s*\n", #word);
 	GATE_TYPES(X)

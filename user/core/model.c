@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fleet_settings.h"
 #include "core/health_plan.h"
 #include "core/rollout_plan.h"
 
@@ -55,6 +56,7 @@ void model_free(struct model *model)
 	for (size_t i = 0; i < model->service_count; i++)
 		service_free(&model->services[i]);
 	free(model->services);
+	free(model->fleet);
 	*model = (struct model){};
 }
 
@@ -88,10 +90,16 @@ static int service_copy(const struct service_model *service, struct service_mode
 
 int model_copy(const struct model *model, struct model *ret)
 {
-	struct model copy = {.services = array_copy(NULL, model->service_count, sizeof(*copy.services))};
+	bool ok = true;
+	struct model copy = {
+		.services = array_copy(NULL, model->service_count, sizeof(*copy.services)),
+		.fleet = part_copy(model->fleet, sizeof(*copy.fleet), &ok),
+	};
 
-	if (!copy.services)
+	if (!copy.services || !ok) {
+		model_free(&copy);
 		return -ENOMEM;
+	}
 	/* The count follows, so that model_free() sees no more than what was copied in depth. */
 	for (; copy.service_count < model->service_count; copy.service_count++) {
 		size_t i = copy.service_count;

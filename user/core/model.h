@@ -57,6 +57,7 @@ struct backend_model {
 	__u32 index;
 };
 
+struct fleet_settings;
 struct rollout_plan;
 struct health_plan;
 
@@ -128,6 +129,7 @@ struct service_model {
 struct model {
 	struct service_model *services;
 	size_t service_count;
+	struct fleet_settings *fleet; /* the daemon's: not read back. NULL: not given */
 };
 
 void model_free(struct model *model);

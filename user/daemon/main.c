@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "dataplane/dataplane.h"
 #include "io/config.h"
+#include "io/etcd.h"
 #include "io/privileges.h"
 
 enum { EXIT_USAGE = 2 };
@@ -24,7 +25,7 @@ enum { EXIT_USAGE = 2 };
 	X("host", 'H', "NAME", "a name of this host by which it may be asked there; several times for several")        \
 	X("bpffs", 'b', "DIR", "where the data plane is pinned (CANARYCTL_BPFFS, or " DATAPLANE_DEFAULT_DIR ")")       \
 	X("key-file", 'k', "FILE", "keys of the hashes (CANARYCTL_KEY_FILE, or " DATAPLANE_DEFAULT_KEY_FILE ")")       \
-	X("check", 'c', "", "check the configuration and the tokens, and do nothing else")                             \
+	X("check", 'c', "", "check the configuration, tokens, keys and passwords, and do nothing else")                \
 	X("help", 'h', "", "this text")                                                                                \
 	X("version", 'V', "", "the version")
 
@@ -127,6 +128,8 @@ static int check(const struct daemon_options *options)
 
 	if (!err && options->token_file)
 		err = http_tokens_load(options->token_file, &tokens, &error);
+	if (!err && model.fleet)
+		err = etcd_check_files(&model.fleet->etcd, &error);
 	http_tokens_clear(&tokens);
 	if (err) {
 		log_error("%s", error.text);

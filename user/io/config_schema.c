@@ -56,7 +56,11 @@ static const cyaml_schema_value_t service_schema = {
 };
 
 #define TEXT_OF config_text
-static const cyaml_schema_field_t config_fields[] = {LIST(services, REQUIRED, service_schema), CYAML_FIELD_END};
+static const cyaml_schema_field_t config_fields[] = {
+	PART(fleet),
+	LIST(services, REQUIRED, service_schema),
+	CYAML_FIELD_END,
+};
 #undef TEXT_OF
 const cyaml_schema_value_t config_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_text, config_fields),
@@ -437,11 +441,15 @@ static int read_segments(const struct segment_text *texts, unsigned count, const
 int config_parse(const struct config_text *text, struct model *ret, struct problem *ret_problem)
 {
 	char path[32];
+	int err = 0;
 
-	for (unsigned i = 0; i < text->services_count; i++) {
+	if (text->fleet) {
+		ret->fleet = malloc(sizeof(*ret->fleet));
+		err = ret->fleet ? read_fleet(text->fleet, ret->fleet, ret_problem) : -ENOMEM;
+	}
+	for (unsigned i = 0; !err && i < text->services_count; i++) {
 		const struct service_text *from = &text->services[i];
 		struct service_model *service = model_add_service(ret);
-		int err;
 
 		if (!service)
 			return -ENOMEM;
@@ -459,8 +467,6 @@ int config_parse(const struct config_text *text, struct model *ret, struct probl
 					    ret_problem);
 		if (!err)
 			err = read_segments(from->segments, from->segments_count, path, service, ret_problem);
-		if (err < 0)
-			return err;
 	}
-	return 0;
+	return err;
 }

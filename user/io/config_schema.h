@@ -10,6 +10,7 @@
 
 #include <cyaml/cyaml.h>
 
+#include "core/fleet_settings.h"
 #include "core/model.h"
 #include "core/validate.h"
 
@@ -97,6 +98,16 @@
 	X(promote, OPTIONAL)                                                                                           \
 	X(rollback, OPTIONAL)
 
+#define FLEET_KEYS(X)                                                                                                  \
+	X(prefix, OPTIONAL)                                                                                            \
+	X(name, OPTIONAL)                                                                                              \
+	X(user, OPTIONAL)                                                                                              \
+	X(password_file, OPTIONAL)
+#define TLS_KEYS(X)                                                                                                    \
+	X(ca, OPTIONAL)                                                                                                \
+	X(cert, OPTIONAL)                                                                                              \
+	X(key, OPTIONAL)
+
 #define X(key, presence) char *key;
 struct health_text {
 	HEALTH_KEYS(X)
@@ -159,9 +170,19 @@ struct service_text {
 	struct segment_text *segments;
 	unsigned segments_count;
 };
+struct tls_text {
+	TLS_KEYS(X)
+};
+struct fleet_text {
+	FLEET_KEYS(X)
+	char **etcd;
+	unsigned etcd_count;
+	struct tls_text *tls;
+};
 #undef X
 
 struct config_text {
+	struct fleet_text *fleet;
 	struct service_text *services;
 	unsigned services_count;
 };
@@ -183,6 +204,7 @@ extern const cyaml_schema_field_t breaker_fields[];
 extern const cyaml_schema_field_t lease_fields[];
 extern const cyaml_schema_field_t health_fields[];
 extern const cyaml_schema_field_t quic_fields[];
+extern const cyaml_schema_field_t fleet_fields[];
 
 /*
  * One reader for each kind of mapping: its keys in turn, those that are there. `path` is the mapping's, with the dot
@@ -207,6 +229,9 @@ int refuse_word(struct problem *problem, const char *text, const char *what, con
  */
 int read_rollout(const struct rollout_text *text, const char *path, struct rollout_plan *ret, struct problem *problem);
 int read_health(const struct health_text *text, const char *path, struct health_plan *ret, struct problem *problem);
+
+/* The mapping `fleet`, in the same way. */
+int read_fleet(const struct fleet_text *text, struct fleet_settings *ret, struct problem *problem);
 
 /* config_schema_quic.c: as the readers of config_schema.c. */
 int read_quic(const struct quic_text *text, const char *path, struct service_model *ret, struct problem *problem);

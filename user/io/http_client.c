@@ -12,6 +12,7 @@
 
 #define REDIRECTS_MAX 3
 #define SCHEMES "http,https"
+#define KEEPALIVE_SECONDS 5
 
 struct http_client {
 	struct watch watch;
@@ -29,6 +30,9 @@ struct http_transfer {
 	char *body;
 	size_t len, limit;
 	bool too_long;
+	char *sending; /* the request's body, where it is sent once */
+	size_t sent;
+	http_take *take;
 	http_done *done;
 	void *arg;
 };
@@ -120,6 +124,7 @@ void http_client_cancel(struct http_transfer *transfer)
 	}
 	curl_slist_free_all(transfer->headers);
 	curl_free(transfer->url);
+	free(transfer->sending);
 	free(transfer->body);
 	free(transfer);
 }
@@ -130,6 +135,10 @@ static size_t keep(const char *bytes, size_t size, size_t count, void *arg)
 	char *body;
 
 	(void)size;
+	if (transfer->take) {
+		transfer->too_long = !transfer->take(bytes, count, transfer->arg);
+		return transfer->too_long ? 0 : count;
+	}
 	if (transfer->len + count > transfer->limit) {
 		transfer->too_long = true;
 		return 0;
@@ -142,6 +151,17 @@ static size_t keep(const char *bytes, size_t size, size_t count, void *arg)
 	transfer->len += count;
 	body[transfer->len] = '\0';
 	return count;
+}
+
+/* libcurl cannot begin anew with what it took by this: so a request whose body has left is not sent again. */
+static size_t give(char *room, size_t size, size_t count, void *arg)
+{
+	struct http_transfer *transfer = arg;
+	size_t left = strlen(transfer->sending + transfer->sent), len = left < size * count ? left : size * count;
+
+	memcpy(room, transfer->sending + transfer->sent, len);
+	transfer->sent += len;
+	return len;
 }
 
 /* Checks the URL, and keeps it without its password, to be shown and recorded. */
@@ -163,28 +183,65 @@ static int check_url(struct http_transfer *transfer, const char *text, struct er
 	return good ? 0 : fail(error, -EINVAL, "this is no http:// or https:// URL");
 }
 
-static int add_header(struct http_transfer *transfer, const char *name, const char *value)
+static int add_line(struct http_transfer *transfer, const char *line)
 {
-	struct curl_slist *headers;
-	char *line;
+	struct curl_slist *headers = curl_slist_append(transfer->headers, line);
 
-	if (asprintf(&line, "%s: %s", name, value) < 0)
-		return -ENOMEM;
-	headers = curl_slist_append(transfer->headers, line);
-	free(line);
 	if (!headers)
 		return -ENOMEM;
 	transfer->headers = headers;
 	return 0;
 }
 
+static int add_host(struct http_transfer *transfer, const char *host)
+{
+	char *line;
+	int error;
+
+	if (asprintf(&line, "Host: %s", host) < 0)
+		return -ENOMEM;
+	error = add_line(transfer, line);
+	free(line);
+	return error;
+}
+
 static int set_headers(struct http_transfer *transfer, const struct http_request *request)
 {
-	int error = request->host ? add_header(transfer, "Host", request->host) : 0;
+	int error = request->host ? add_host(transfer, request->host) : 0;
+	const char *const *line;
 
 	if (!error && request->json)
-		error = add_header(transfer, "Content-Type", "application/json");
+		error = add_line(transfer, "Content-Type: application/json");
+	for (line = request->headers; !error && line && *line; line++)
+		error = add_line(transfer, *line);
 	return error;
+}
+
+/* Peer and name are verified by default: said again, as much hangs on it. An authority that is given is the only one. */
+static bool set_tls(CURL *easy, const struct http_tls *tls)
+{
+	return curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+	       (!tls->ca || (curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca) == CURLE_OK &&
+			     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK)) &&
+	       (!tls->cert || curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert) == CURLE_OK) &&
+	       (!tls->key || curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key) == CURLE_OK);
+}
+
+static bool set_body(struct http_transfer *transfer, const struct http_request *request)
+{
+	CURL *easy = transfer->easy;
+
+	if (!request->json)
+		return true;
+	if (!request->once)
+		return curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->json) == CURLE_OK;
+	transfer->sending = strdup(request->json);
+	curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(request->json));
+	curl_easy_setopt(easy, CURLOPT_READFUNCTION, give);
+	curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
+	return transfer->sending;
 }
 
 static bool set_options(struct http_transfer *transfer, const struct http_request *request)
@@ -195,16 +252,19 @@ static bool set_options(struct http_transfer *transfer, const struct http_reques
 		    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, SCHEMES) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_USERAGENT, "canaryd/" CANARY_VERSION) == CURLE_OK &&
-		    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK;
+		    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
+		    set_tls(easy, request->tls ? request->tls : &(struct http_tls){}) && set_body(transfer, request);
 
-	if (good && request->json)
-		good = curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->json) == CURLE_OK;
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, request->follow && !request->json ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->fresh ? 1L : 0L);
+	/* Who waits for more of an answer for long is to find out that the other host is gone. */
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, request->take ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_SECONDS);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_SECONDS);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	/* A resolver's thread that hangs is left to itself: joining it would block. */
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -224,6 +284,7 @@ int http_client_start(struct http_client *client, const struct http_request *req
 	if (!transfer)
 		return fail(error, -ENOMEM, "out of memory");
 	transfer->client = client;
+	transfer->take = request->take;
 	transfer->done = done;
 	transfer->arg = arg;
 	transfer->limit = request->limit;
@@ -274,9 +335,13 @@ static void finish(struct http_transfer *transfer, CURLcode code)
 {
 	struct http_result result = {.error = code_of(code), .url = transfer->url, .sentence = ""};
 	struct error error;
-	long status = 0;
+	long status = 0, sent = 0;
 
-	if (transfer->too_long) {
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	result.sent = sent;
+	if (transfer->too_long && transfer->take) {
+		result.error = fail(&error, -EMSGSIZE, "%s: the answer is too long", transfer->url);
+	} else if (transfer->too_long) {
 		result.error = fail(&error, -EMSGSIZE, "%s: the answer is longer than %zu bytes", transfer->url,
 				    transfer->limit);
 	} else if (result.error) {
