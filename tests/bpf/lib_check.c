@@ -233,6 +233,29 @@ static const struct encapsulation *encapsulation_of(const struct frame *in, cons
 	return NULL;
 }
 
+/*
+ * GUE's private data: nothing, or one more backend of the service, as a list of GLB Director's form (type, next, count,
+ * addresses; type 1 for IPv6).
+ */
+static const char *check_alternate(const __u8 *data, const struct frame *in, const struct frame *out,
+				   const struct service_model *service, unsigned len)
+{
+	const __u8 *list = data + out->l4 + 12;
+	struct canary_addr addr = {.word = {0, 0, htonl(0xffff)}};
+	bool v4 = out->family == 4;
+
+	if (!len)
+		return NULL;
+	if (len != (v4 ? 8 : 20) || list[0] || list[1] != !v4 || list[2] || list[3] != 1)
+		return "private data that is no list of one address";
+	if (in->proto == IPPROTO_UDP || in->tcp_flags & SYN)
+		return "another backend for what opens a flow, or no connection";
+	memcpy(&addr.word[v4 ? 3 : 0], list + 4, v4 ? 4 : sizeof(addr));
+	if (addr_equal(&addr, &out->dst))
+		return "the backend itself as the other one";
+	return service && !find_backend(service, &addr) ? "another service's backend as the other one" : NULL;
+}
+
 /* RFC 2003, 2473, 4213, draft-ietf-intarea-gue: from us to a backend, with the whole packet inside and nothing behind it. */
 static const char *check_tunnel(const struct check_run *run, const struct encapsulation *tunnel, const struct frame *in,
 				const struct frame *out)
@@ -242,6 +265,8 @@ static const char *check_tunnel(const struct check_run *run, const struct encaps
 		in->later ? NULL : check_service(run->world, &in->dst, in->proto, in->dport);
 	const struct backend_model *backend = service ? find_backend(service, &out->dst) : NULL;
 	unsigned checks = frame_checks(data, out);
+	unsigned private_len = tunnel->forward == CANARY_FORWARD_GUE ? (data[out->l4 + 8] & 31) * 4 : 0;
+	const char *problem;
 	struct frame inner;
 
 	if (!out->sound)
@@ -262,8 +287,11 @@ static const char *check_tunnel(const struct check_run *run, const struct encaps
 		return "a tunnel from another's address";
 	if (!service && !is_icmp(in) && !in->later)
 		return "a tunnel for no service";
-	if (!frame_read_ip(data, run->out.len, out->l4 + tunnel->header, &inner) || inner.sound != in->sound ||
-	    run->out.len != inner.l3 + inner.ip_len)
+	problem = check_alternate(data, in, out, service, private_len);
+	if (problem)
+		return problem;
+	if (!frame_read_ip(data, run->out.len, out->l4 + tunnel->header + private_len, &inner) ||
+	    inner.sound != in->sound || run->out.len != inner.l3 + inner.ip_len)
 		return "what is in the tunnel is no packet";
 	if (!addr_equal(&in->src, &inner.src) || !addr_equal(&in->dst, &inner.dst))
 		return "translated in a tunnel";
