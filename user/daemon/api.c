@@ -76,14 +76,20 @@ static void get_version(struct http_call *call, void *arg)
 			     (json_int_t)((wall_ms() - daemon->started_ms) / 1000)));
 }
 
-static void get_services(struct http_call *call, void *arg)
+static json_t *services_view(const struct daemon *daemon, const struct http_call *call)
 {
-	const struct daemon *daemon = arg;
 	json_t *services = json_array();
 
 	for (size_t i = 0; i < daemon->supervisor_count; i++)
 		json_array_append_new(services, status_view(daemon->supervisors[i], call));
-	http_reply(call, 200, json_pack("{s:o}", "services", services));
+	return json_pack("{s:o}", "services", services);
+}
+
+static void get_services(struct http_call *call, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	kept_reply_view(&daemon->services, call, daemon, services_view);
 }
 
 static void get_rollout(struct http_call *call, void *arg)
@@ -367,24 +373,24 @@ static void post_feedback(struct http_call *call, void *arg)
 				     "cohort", result.cohort, "counted", result.counted, "text", result.text));
 }
 
+static json_t *health_view(const struct daemon *daemon, const struct http_call *call)
+{
+	(void)call;
+	return keeper_view(daemon->keeper, NULL);
+}
+
 static void get_health(struct http_call *call, void *arg)
 {
-	const struct daemon *daemon = arg;
+	struct daemon *daemon = arg;
 
-	http_reply(call, 200, keeper_view(daemon->keeper, NULL));
+	kept_reply_view(&daemon->health, call, daemon, health_view);
 }
 
 static void get_metrics(struct http_call *call, void *arg)
 {
-	char *text;
-	size_t len;
+	struct daemon *daemon = arg;
 
-	if (metrics_text(arg, &text, &len)) {
-		http_reply_error(call, 500, "out of memory");
-		return;
-	}
-	http_reply_text(call, 200, EXPOSITION_TYPE, text, len);
-	free(text);
+	kept_reply_text(&daemon->metrics, call, daemon, EXPOSITION_TYPE, metrics_text);
 }
 
 const struct http_route api_routes[] = {

@@ -395,6 +395,9 @@ int daemon_run(struct daemon *daemon, struct error *error)
 void daemon_close(struct daemon *daemon)
 {
 	http_server_close(daemon->server);
+	kept_clear(&daemon->metrics);
+	kept_clear(&daemon->services);
+	kept_clear(&daemon->health);
 	http_tokens_clear(&daemon->tokens);
 	for (size_t i = 0; i < daemon->supervisor_count; i++)
 		supervisor_free(daemon->supervisors[i]);

@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/model.h"
+#include "daemon/kept.h"
 #include "daemon/record.h"
 #include "io/history.h"
 #include "io/http_client.h"
@@ -45,6 +46,7 @@ struct daemon {
 	struct keeper *keeper; /* of backends' health */
 	struct waiter *waiters; /* calls that wait for a transition, see api_wait.c */
 	struct stream *streams; /* pages that watch, see stream.c */
+	struct kept metrics, services, health; /* the last answers, see kept.h */
 	char boot[BOOT_ID_LEN];
 	__s64 started_ms;
 	__s64 pruned_ms; /* the history */

@@ -118,6 +118,42 @@ void http_reply_text(struct http_call *call, unsigned status, const char *type, 
 	answer(call, status, with_headers(response, type));
 }
 
+void http_response_release(struct http_call *call)
+{
+	if (call->response && !call->shared)
+		MHD_destroy_response(call->response);
+	call->response = NULL;
+}
+
+struct http_answer *http_answer_new(const char *type, char *bytes, size_t len)
+{
+	struct http_answer *answer = bytes ? calloc(1, sizeof(*answer)) : NULL;
+
+	if (answer)
+		answer->response =
+			with_headers(MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE), type);
+	if (answer && answer->response)
+		return answer;
+	free(answer);
+	free(bytes);
+	return NULL;
+}
+
+void http_reply_answer(struct http_call *call, const struct http_answer *kept)
+{
+	call->shared = true;
+	answer(call, MHD_HTTP_OK, kept->response);
+}
+
+/* libmicrohttpd counts who still sends it. */
+void http_answer_free(struct http_answer *answer)
+{
+	if (!answer)
+		return;
+	MHD_destroy_response(answer->response);
+	free(answer);
+}
+
 void http_reply(struct http_call *call, unsigned status, json_t *json)
 {
 	static const char failed[] = "{\"error\": \"out of memory\"}";

@@ -86,12 +86,20 @@ struct http_call {
 	bool suspended;
 	bool counted; /* among those that wait */
 	struct MHD_Response *response; /* to be queued */
+	bool shared; /* it is a struct http_answer's, who releases it */
 	unsigned status;
 	http_gone *gone;
 	void *gone_arg;
 	struct http_bytes stream; /* of which the first `sent` bytes have been taken */
 	size_t stream_sent;
 };
+
+/* An answer of many calls. */
+struct http_answer {
+	struct MHD_Response *response;
+};
+
+void http_response_release(struct http_call *call); /* that of the call, if it has one */
 
 int http_bytes_add(struct http_bytes *bytes, const char *more, size_t len); /* 0 or -ENOMEM */
 

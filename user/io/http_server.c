@@ -31,8 +31,7 @@ static void take_asker(struct http_call *call)
 
 static void call_free(struct http_call *call)
 {
-	if (call->response)
-		MHD_destroy_response(call->response);
+	http_response_release(call);
 	json_decref(call->json);
 	free(call->stream.bytes);
 	free(call->body.bytes);
@@ -150,8 +149,7 @@ static enum MHD_Result proceed(struct http_call *call)
 	if (call->stage == HTTP_ANSWERED)
 		http_peer_set(call->listener, call->connection, HTTP_PEER_READING);
 	result = MHD_queue_response(call->connection, call->status, call->response);
-	MHD_destroy_response(call->response);
-	call->response = NULL;
+	http_response_release(call);
 	return result;
 }
 

@@ -105,6 +105,15 @@ __attribute__((format(printf, 3, 4))) void http_reply_error(struct http_call *ca
 							    ...);
 
 /*
+ * A large answer that several calls get, of status 200: it is in memory once, whoever is slow to take it. Takes the bytes,
+ * which free() is for; NULL: out of memory. http_reply_answer() is for handlers alone.
+ */
+struct http_answer;
+struct http_answer *http_answer_new(const char *type, char *bytes, size_t len);
+void http_reply_answer(struct http_call *call, const struct http_answer *answer);
+void http_answer_free(struct http_answer *answer); /* those who are being sent it get the rest; NULL: nothing */
+
+/*
  * Says that a reply comes later (long polling; the caller bounds how long). Until then `gone` may be called, once, when
  * the client has closed its side or the server is closed: the call is over then. -EBUSY: too many wait already, and 503
  * has been answered.
