@@ -54,7 +54,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 CORE := $(call objects,user/core/*.c)
 # What canaryd alone links: the libraries behind it would cost every command several milliseconds.
-DAEMON_IO_NAMES := answer command etcd health history http_ privileges prometheus secret_file system_calls watch webhook
+DAEMON_IO_NAMES := answer command descriptors etcd health history http_ privileges prometheus secret_file system_calls watch webhook
 DAEMON_IO := $(call objects,$(patsubst %,user/io/%*.c,$(DAEMON_IO_NAMES)))
 IO := $(filter-out $(DAEMON_IO),$(call objects,user/io/*.c))
 DATAPLANE := $(call objects,user/dataplane/*.c)

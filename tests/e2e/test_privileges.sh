@@ -112,10 +112,14 @@ begins() { # COMMAND that runs it...
 	daemon_pid=$started_pid
 	wait_for 10 "canaryd to answer" daemon_answers
 }
-begins env
+begins prlimit --nofile=256:4096
 least_privileged $user
 works
 refuses $user
+
+case_ "it may have as many descriptors as it is allowed, for clients and checks, and what it runs as many as before"
+eq "$(awk '/^Max open files/ { print $4, $5 }' "/proc/$daemon_pid/limits") $(told descriptors)" "4096 4096 256" \
+	"the limits of the daemon, and what its command has"
 succeeds ctl rollout pause
 daemon_ends || fail "the daemon's exit code: $?"
 

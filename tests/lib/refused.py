@@ -6,6 +6,7 @@ refused.py [FILE]    where to, in one step; else on standard output
 import ctypes
 import errno
 import os
+import resource
 import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -47,6 +48,7 @@ status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in
 text = "".join(f"{name} {outcome(call)}\n" for name, call in CALLS.items())
 text += "".join(f"{name} {status[name].strip()}\n" for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp"))
 text += f"uid {os.getuid()}\n"
+text += f"descriptors {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}\n"
 if len(sys.argv) > 1:
     with open(sys.argv[1] + ".new", "w") as file:
         file.write(text)

@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "dataplane/dataplane.h"
 #include "io/config.h"
+#include "io/descriptors.h"
 #include "io/etcd.h"
 #include "io/privileges.h"
 
@@ -147,6 +148,7 @@ static int serve(const struct daemon_options *options)
 	struct error error;
 	int err;
 
+	descriptors_raise();
 	/* Before anything is read that somebody else may have written. */
 	if (privileges_drop(DAEMON_GROUP, options->state_dir, &error)) {
 		log_error("%s", error.text);

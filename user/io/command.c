@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/descriptors.h"
 #include "io/watch.h"
 
 #define READS_AT_ONCE 32 /* of a command that writes without end, before others have their turn */
@@ -82,6 +83,7 @@ static void become(char *const *argv, char *const *environment, const struct pip
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	descriptors_restore();
 	if (getppid() != parent || null < 0 || chdir("/"))
 		_exit(127);
 	/* All above 2 already, as 0 to 2 are open in a daemon; and what is moved to 3 is moved last. */
