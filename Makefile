@@ -16,8 +16,9 @@
 #   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
-#   make install       programs, man pages, completion, units and an example of a configuration, to PREFIX (/usr/local), sysconfdir
-#                      (/etc) and unitdir, below DESTDIR; make uninstall takes them away again, but the configuration
+#   make install       programs, man pages, completion, units, rules for Prometheus, a dashboard for Grafana and an example of
+#                      a configuration, to PREFIX (/usr/local), sysconfdir (/etc) and unitdir, below DESTDIR; make uninstall takes
+#                      them away again, but the configuration
 #   make deb           a Debian package, in $(BUILD)/deb; make test-package installs, upgrades and removes it on a clean Debian root
 #
 # Everything that is made goes to $(BUILD). Knobs: BUILD=DIR, BPF_CLANG=clang-19, SANITIZE=address,undefined, V=1 (shows
@@ -323,6 +324,7 @@ mandir ?= $(PREFIX)/share/man
 unitdir ?= $(PREFIX)/lib/systemd/system
 sysusersdir ?= $(PREFIX)/lib/sysusers.d
 tmpfilesdir ?= $(PREFIX)/lib/tmpfiles.d
+datadir ?= $(PREFIX)/share/canaryctl
 bashdir ?= $(PREFIX)/share/bash-completion/completions
 zshdir ?= $(PREFIX)/share/zsh/site-functions
 MAN_PAGES := $(patsubst user/man/%.scd,$(BUILD)/man/%,$(wildcard user/man/*.scd))
@@ -332,6 +334,7 @@ UNITS := $(addprefix $(BUILD)/install/,canaryctl.service canaryd.service)
 INSTALLED = $(BUILD)/canaryctl:$(bindir)/canaryctl:755 $(BUILD)/canaryd:$(sbindir)/canaryd:755 \
 	    $(foreach page,$(MAN_PAGES),$(page):$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)):644) \
 	    $(foreach unit,$(UNITS),$(unit):$(unitdir)/$(notdir $(unit)):644) \
+	    $(foreach file,prometheus/canary.rules.yml grafana/canary.json,scripts/install/$(file):$(datadir)/$(file):644) \
 	    scripts/install/canary.sysusers:$(sysusersdir)/canary.conf:644 \
 	    scripts/install/canary.tmpfiles:$(tmpfilesdir)/canary.conf:644 \
 	    scripts/install/canaryctl.bash:$(bashdir)/canaryctl:644 scripts/install/_canaryctl:$(zshdir)/_canaryctl:644
