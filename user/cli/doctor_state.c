@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The checks of `canaryctl doctor` that look at what is kept: pins, keys, and what goes on with nobody's command. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,10 +12,21 @@
 
 #define DAEMON_PATIENCE_MS 2000
 
-/* Is it its owner's alone, and he root? */
+/* Where canaryd is installed, the state is its user's, and root gives it what there is to it. */
+static uid_t state_owner(const struct doctor *doctor)
+{
+	const char *keys = doctor->cli->key_file, *slash = strrchr(keys, '/');
+	char directory[PATH_MAX];
+	struct stat info;
+
+	snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - keys) + 1 : 1, slash ? keys : ".");
+	return stat(directory, &info) ? 0 : info.st_uid;
+}
+
+/* Is it its owner's alone, and he root or whom the state belongs to? */
 static void check_owner(struct doctor *doctor, const char *path, const struct stat *info, const char *mode)
 {
-	if (info->st_uid) {
+	if (info->st_uid && info->st_uid != state_owner(doctor)) {
 		found(doctor, FINDING_PROBLEM, NULL, "%s belongs to user %u", path, info->st_uid);
 		advise(doctor, "run chown root %s", path);
 	} else if (info->st_mode & 077) {

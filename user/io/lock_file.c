@@ -8,6 +8,18 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+/* If the disk is full, the lock holds nevertheless: only its holder's number is missing. */
+static void note_holder(int fd)
+{
+	char holder[24];
+	ssize_t len = snprintf(holder, sizeof(holder), "%d\n", getpid());
+
+	if (!ftruncate(fd, 0) && pwrite(fd, holder, (size_t)len, 0) == len)
+		return;
+	if (ftruncate(fd, 0))
+		return;
+}
+
 int lock_file(const char *name, const char *what, int *ret, struct error *error)
 {
 	char holder[24] = "";
@@ -27,10 +39,7 @@ int lock_file(const char *name, const char *what, int *ret, struct error *error)
 		return fail(error, -EBUSY, "%s: another canaryd has it, process %.*s", what,
 			    len > 0 ? (int)strcspn(holder, "\n") : 1, len > 0 ? holder : "?");
 	}
-	/* If the disk is full, the lock holds nevertheless: only its holder's number is missing. */
-	len = snprintf(holder, sizeof(holder), "%d\n", getpid());
-	if (ftruncate(fd, 0) || pwrite(fd, holder, (size_t)len, 0) != len)
-		(void)ftruncate(fd, 0);
+	note_holder(fd);
 	*ret = fd;
 	return 0;
 }
