@@ -33,6 +33,13 @@ done | sort -k 2)
 succeeds "$root/usr/bin/canaryctl" validate "$root/etc/canary/canary.yaml"
 succeeds "$root/usr/sbin/canaryd" --check --file "$root/etc/canary/canary.yaml"
 
+case_ "the daemon's program is hardened: what it binds is read-only before it runs, and overflows of buffers end it"
+contains "$(readelf -d "$root/usr/sbin/canaryd")" 'BIND_NOW' "when it is bound"
+contains "$(readelf -lW "$root/usr/sbin/canaryd")" 'GNU_RELRO' "what is read-only afterwards"
+symbols=$(readelf --dyn-syms -W "$root/usr/sbin/canaryd")
+contains "$symbols" '__stack_chk_fail' "the stack's guard"
+contains "$symbols" '__snprintf_chk' "checked calls"
+
 case_ "a configuration that is there is never overwritten, and outlives make uninstall, which takes all else"
 echo '# mine' >>"$root/etc/canary/canary.yaml"
 echo '# mine' >>"$root/etc/default/canaryctl"
