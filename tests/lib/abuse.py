@@ -271,6 +271,7 @@ def crowds(before):
     crowd("1000 by address that ask nothing", before, 1000, by_address, b"")
     crowd("1000 by address in the middle of a request", before, 1000, by_address, half)
     crowd("1000 on the socket that ask nothing", before, 1000, by_socket, b"")
+    crowd("1000 on the socket in the middle of a request", before, 1000, by_socket, half)
     waiters("100 that wait", STATUS + "?transitions=1000&timeout=60", before)
     waiters("100 that stream", "/v1/stream", before)
     slow_loris(before)

@@ -114,7 +114,8 @@ int http_tokens_load(const char *path, struct http_tokens *ret, struct error *er
 	if (!tokens || !text)
 		err = fail(error, -ENOMEM, "out of memory");
 	else if (fd < 0)
-		err = fail(error, -errno, "%s: cannot be read: %s", path, strerror(errno));
+		err = fail(error, -errno, "%s: cannot be read: %s%s", path, strerror(errno),
+			   errno == EACCES ? ": give it the group of canaryd's user, and mode 640" : "");
 	else
 		err = check_file(fd, path, error);
 	if (!err)
