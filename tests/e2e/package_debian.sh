@@ -61,6 +61,12 @@ contains "$(dpkg-deb -f "$package" Depends)" 'libbpf1 .*libxdp1' "what it depend
 case_ "it installs on a clean root, with what it says that it depends on, and puts nothing into the kernel"
 # Alternatives and versions left out: which of them there are the installation says.
 succeeds make_root "$(dpkg-deb -f "$package" Depends | sed 's/([^)]*)//g; s/|[^,]*//g; s/ //g')"
+# A name of a server of the test's, and whom TLS is to trust with it.
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=signals.example -addext subjectAltName=DNS:signals.example \
+	-keyout "$work/signals.pem" -out "$work/authority.pem" 2>"$work/complaint"
+cat "$work/authority.pem" >>"$work/signals.pem"
+install -D -m 644 "$work/authority.pem" "$root/etc/ssl/certs/ca-certificates.crt"
+echo '127.0.0.1 localhost signals.example' >"$root/etc/hosts"
 listed >"$work/before"
 cp "$package" "$root/tmp/canaryctl.deb"
 succeeds inside dpkg -i /tmp/canaryctl.deb
@@ -116,22 +122,119 @@ health() {
 	curl -sS --unix-socket "$there/run/canary/canaryd.sock" http://canaryd/v1/health | jq -c '[.backends[].state] | unique'
 }
 
-init=
-case_ "at a boot canaryctl.service attaches, and canaryd.service, under all that is forbidden to it, checks and rolls out"
+by_address() { # PATH [CURL OPTION]...
+	on balancer curl -sS -m 3 "http://localhost:9842$1" "${@:2}"
+}
+
+# What README.md says of an installed one, line by line: the N-th block of its section.
+readme_says() { # N
+	local line
+	while IFS= read -r line; do
+		succeeds booted bash -c "$line"
+	done < <(awk -v wanted="$1" '
+		/^## / { inside = $0 == "## Installing" }
+		/^```/ { block += inside && /^```sh/; shown = inside && /^```sh/; next }
+		inside && shown && block == wanted' README.md)
+}
+
+attached_interfaces() {
+	booted canaryctl status --json | jq -c '[.interfaces[].name] | sort'
+}
+
+init=''
+case_ "booted as it was installed it attaches nothing, and canaryd is there for this host alone"
+boot
+wait_for 30 "canaryd.service" is_up canaryd
+eq "$(booted systemctl is-active canaryctl || true) $(pins)" "inactive " "canaryctl.service, and what is in the kernel"
+eq "$(on balancer ss -Hltn | awk '{ print $4 }' | xargs)" "127.0.0.1:9842" "what it listens on"
+eq "$(by_address /v1/services)" '{"services":[]}' "its services"
+
+case_ "then what README.md says attaches, finds all sound, and brings health checks and rollouts"
 {
 	echo 'services:'
-	web 50 l2
+	web '' l2 | grep -v weight:
 	echo '    health: {type: tcp, interval: 500ms, timeout: 400ms}'
-	echo '    rollout: {steps: [{weight: 40, bake: 60s, warmup: 0}, {weight: 100, warmup: 0}], hooks: {before_step: touch /var/lib/canary/hooked}}'
+	echo '    rollout:'
+	echo '      steps: [{weight: 40, bake: 60s, warmup: 0}, {weight: 100, warmup: 0}]'
+	echo '      gates: [{name: plays, type: prometheus, url: "https://signals.example:9443", query: plays, min: 2.5}]'
+	echo '      hooks: {before_step: touch /var/lib/canary/hooked}'
 } >"$root/etc/canary/canary.yaml"
 sed -i 's/^INTERFACES=.*/INTERFACES="eth0 eth1"/' "$root/etc/default/canaryctl"
+readme_says 2
+eq "$(attached_interfaces)" '["eth0","eth1"]' "what is attached"
+wait_for 10 "its health checks" becomes '["up"]' health
+
+case_ "a reload of a configuration with a mistake fails, and says where it is; the older one stays"
+cp "$root/etc/canary/canary.yaml" "$work/right.yaml"
+echo '    nonsense: {}' >>"$root/etc/canary/canary.yaml"
+refused 1 'canaryd.service failed' booted systemctl reload canaryd
+contains "$(booted journalctl --no-pager -o cat -u canaryd -n 5)" 'canary.yaml:.*nonsense' "what the journal says"
+cp "$work/right.yaml" "$root/etc/canary/canary.yaml"
+succeeds booted systemctl reload canaryd
+wait_for 10 "its health checks" becomes '["up"]' health
+
+case_ "the dashboard is where README.md says, with all that it loads, and live"
+by_address / >"$work/page"
+mapfile -t assets < <(grep -oE '(src|href)="[^"]+"' "$work/page" | cut -d '"' -f 2)
+at_least "${#assets[@]}" 3 "files that the page names"
+for asset in "${assets[@]}"; do
+	eq "$(by_address "/${asset#/}" -o "$work/asset" -w '%{http_code}')" 200 "${asset}"
+done
+by_address /v1/stream >"$work/stream" 2>"$work/complaint" || true # it does not end
+contains "$(grep -A 1 '^event: status' "$work/stream")" '"service":"web"' "what the stream says"
+contains "$(by_address /metrics)" '^canary_dataplane_up 1' "its metrics"
+
+case_ "its buttons do nothing until there is a token, made as README.md says, which no other user can read"
+pressed() { # BUTTON TOKEN: the status it is answered with
+	by_address "/v1/services/web/rollout/$1" -o "$work/answer" -w '%{http_code}' -H "Authorization: Bearer $2" \
+		-H 'Content-Type: application/json' -d '{}'
+}
+eq "$(pressed start some-token)" 403 "a start without a file of tokens"
+readme_says 3
+wait_for 10 "canaryd.service" is_up canaryd
+eq "$(booted stat -c '%a %U:%G' /etc/canary/tokens)" "640 root:canary" "mode and owner of the tokens"
+eq "$(pressed start another-token)" 401 "a start with another token"
+eq "$(pressed start "$(cat "$root/etc/canary/tokens")")" 200 "a start with the token"
+chmod 600 "$root/etc/canary/tokens"
+refused 1 'canaryd.service failed' booted systemctl reload canaryd
+contains "$(booted journalctl --no-pager -o cat -u canaryd -n 5)" 'tokens: cannot be read: .*give it the group' "what the journal says"
+chmod 640 "$root/etc/canary/tokens"
+eq "$(pressed rollback "$(cat "$root/etc/canary/tokens")")" 200 "a rollback with the token"
+succeeds booted canaryctl set-weight 37.5
+turn_off() {
+	kill -KILL "$init"
+	wait_for 5 "the host to be off" test ! -e "/proc/$init"
+	init=''
+}
+turn_off
+# What a reboot leaves: nothing in the kernel, and the state of before this host was up.
+rm -rf "$work/bpf"/canaryctl*
+touch -d @0 "$root"/var/lib/canary/keys.state-*
+
+case_ "at a boot canaryctl.service waits for an interface that comes late, and then attaches with the weights of before"
+sed -i 's/^INTERFACES=.*/INTERFACES="eth0 eth1 late0"/' "$root/etc/default/canaryctl"
 boot
-wait_for 30 "canaryctl.service" is_up canaryctl
 wait_for 30 "canaryd.service" is_up canaryd
-eq "$(booted canaryctl status --json | jq -c '[.interfaces[].name] | sort')" '["eth0","eth1"]' "what is attached"
+eq "$(attached_interfaces)" '[]' "what is attached before"
+on balancer ip link add late0 up type veth peer name late1
+wait_for 20 "canaryctl.service" is_up canaryctl
+eq "$(attached_interfaces)" '["eth0","eth1","late0"]' "what is attached"
+eq "$(booted canaryctl status --json | jq '.services[0].weight')" 37.5 "the weight"
+succeeds booted canaryctl detach late0
+on balancer ip link del late0
+succeeds booted canaryctl stop
+
+case_ "canaryd.service, under all that is forbidden to it, checks, runs commands, resolves names, speaks TLS, and rolls out"
+echo 'answer = lambda path: {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [0, "3"]}]}}' \
+	>"$work/answer.py"
+start_ready signals balancer python3 tests/lib/json_server.py 9443 "$work/answer.py" "$work/signals.pem"
 wait_for 10 "its health checks" becomes '["up"]' health
 succeeds booted canaryctl rollout start web
 wait_for 10 "the hook" test -e "$root/var/lib/canary/hooked"
+queried() {
+	booted canaryctl rollout status web --json | jq -c '.gates[] | select(.name == "plays") | [.verdict, .value]'
+}
+wait_for 15 "the answer to the query" becomes '["pass",3]' queried
 daemon_pid=$(booted systemctl show -P MainPID canaryd)
 eq "$(booted sed -n 's/^\(CapEff\|CapBnd\|NoNewPrivs\|Seccomp\):\t//p' "/proc/$daemon_pid/status" | xargs)" \
 	"$(sed -n 's/^kept=\(.*\)/\1 \1/p' tests/e2e/test_privileges.sh) 1 2" "its capabilities, no_new_privs and filter"
@@ -148,9 +251,8 @@ wait_for 10 "canaryd.service to be there again" started_again
 eq "$(booted canaryctl rollout status web --json | jq -r '[.state, .weight] | join(" ")')" "progressing 40" "where the rollout is"
 succeeds booted canaryctl rollout rollback web
 succeeds booted systemctl stop canaryd canaryctl
-eq "$(booted canaryctl status --json | jq -c '[.interfaces[].name] | sort')" '["eth0","eth1"]' "what is attached"
-kill -KILL "$init"
-wait_for 5 "the host to be off" test ! -e "/proc/$init"
+eq "$(attached_interfaces)" '["eth0","eth1"]' "what is attached"
+turn_off
 
 case_ "with a configuration it carries traffic, and canaryd runs as its own user, for root and its group alone"
 {

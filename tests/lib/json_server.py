@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """An HTTP server of the tests on 127.0.0.1 that answers JSON, as a function of the test's decides.
 
-json_server.py PORT FILE
+json_server.py PORT FILE [CERTIFICATE]
 
-FILE is Python: its answer(path) gives what is answered to a GET or a POST. Prints "ready".
+FILE is Python: its answer(path) gives what is answered to a GET or a POST. With a certificate, and its key in the same file, it
+speaks TLS. Prints "ready".
 """
 import http.server
 import json
 import runpy
+import ssl
 import sys
 
 PORT, FILE = int(sys.argv[1]), sys.argv[2]
@@ -31,5 +33,9 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.HTTPServer(("127.0.0.1", PORT), Answers)
+if len(sys.argv) > 3:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[3])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print("ready", flush=True)
 server.serve_forever()
