@@ -53,9 +53,9 @@ static void test_two_cannot_have_it(void **state)
 		struct error error;
 
 		close(go[1]);
-		if (history_open(history_path, &history, &error) == 0 && write(ready[1], "x", 1) == 1)
-			(void)read(go[0], &byte, 1);
-		_exit(0);
+		if (history_open(history_path, &history, &error) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		_exit((int)read(go[0], &byte, 1));
 	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	snprintf(sentence, sizeof(sentence), "another canaryd has it, process %d", pid);

@@ -43,8 +43,11 @@ void kept_reply_text(struct kept *kept, struct http_call *call, struct daemon *d
 	char *bytes = NULL;
 	size_t len = 0;
 
-	if (is_due(kept, now))
-		keep(kept, now, type, text(daemon, &bytes, &len) ? NULL : bytes, len);
+	if (is_due(kept, now)) {
+		if (text(daemon, &bytes, &len))
+			bytes = NULL;
+		keep(kept, now, type, bytes, len);
+	}
 	reply(kept, call);
 }
 
