@@ -161,6 +161,13 @@ static void plan(struct health_prober *prober)
 	watch_arm(&prober->watch, first < 0 ? WATCH_NEVER : first > now ? (long)(first - now) : 0);
 }
 
+/* Once for all that are added and removed together: thousands are, where the configuration is read. */
+static void look_around(struct health_prober *prober)
+{
+	if (!prober->in_run)
+		watch_arm(&prober->watch, 0);
+}
+
 int health_probe_add(struct health_prober *prober, const struct health_target *target, const struct health_check *check,
 		     health_reported *reported, void *arg, struct health_probe **ret, struct error *error)
 {
@@ -189,8 +196,7 @@ int health_probe_add(struct health_prober *prober, const struct health_target *t
 	probe->next = prober->probes;
 	prober->probes = probe;
 	*ret = probe;
-	if (!prober->in_run)
-		plan(prober);
+	look_around(prober);
 	return 0;
 }
 
@@ -199,8 +205,7 @@ void health_probe_remove(struct health_probe *probe)
 	if (!probe)
 		return;
 	probe->removed = true;
-	if (!probe->prober->in_run)
-		sweep(probe->prober, false);
+	look_around(probe->prober);
 }
 
 void health_finish(struct health_probe *probe, enum health_outcome outcome, const char *sentence)
