@@ -133,7 +133,8 @@ int fleet_parse_record(const char *text, struct fleet_record *ret);
 
 /*
  * The ways of the picture above. *ret may be record. 0; -EALREADY: it is so, nothing to write; -EBUSY: not from here; with a
- * sentence that says who is in the way. What follows must be written with a comparison of the record's mod_revision: see fleet_txn.
+ * sentence that says who is in the way. What follows must be written with a comparison of the record's mod_revision: see
+ * fleet_write_record().
  */
 struct fleet_record fleet_first(const struct fleet_view *view, const char *who);
 int fleet_propose(const struct fleet_record *record, const struct fleet_view *next, const char *who,
@@ -143,6 +144,20 @@ int fleet_commit(const struct fleet_record *record, struct fleet_record *ret);
 int fleet_abort(const struct fleet_record *record, struct fleet_record *ret);
 int fleet_close(const struct fleet_record *record, struct fleet_record *ret);
 int fleet_settle(const struct fleet_record *record, struct fleet_record *ret);
+
+/* What is to be written, if the compares hold. */
+struct fleet_write {
+	char key[FLEET_KEY_LEN];
+	char value[FLEET_TEXT_LEN];
+	__s64 mod_revision; /* of `key`; 0: there is no such key */
+	char leader_key[FLEET_KEY_LEN]; /* "": an operator's */
+	__s64 leader_revision; /* create_revision of leader_key */
+};
+/* leader_revision 0: an operator's. 0, or -EINVAL of prefix and service. */
+int fleet_write_record(const char *prefix, const char *service, const struct fleet_record *record, __s64 mod_revision,
+		       __s64 leader_revision, struct fleet_write *ret);
+/* The compares did not hold, and the record is now this: -ESTALE, with who was there first. */
+int fleet_conflict(const char *service, const struct fleet_record *theirs, struct error *error);
 
 /* A host's side: what its data plane is to have, and has. */
 struct fleet_state {
@@ -159,14 +174,11 @@ struct fleet_state fleet_wanted(const struct fleet_record *record, bool stopped)
 enum fleet_act {
 	FLEET_ACT_NONE, /* as wanted: may be acknowledged. While a window is wanted, keep the kernel from closing it. */
 	FLEET_ACT_CHANGE, /* the ordinary change of view: opens a window with what was in force, or keeps the open one */
-	FLEET_ACT_CLOSE, /* let the window close; acknowledge when it has */
+	FLEET_ACT_CLOSE, /* let the window close; acknowledge when it has. Unannounced, a host has no flows: adopt instead. */
 	FLEET_ACT_ADOPT, /* the default is another's: as after a reboot, install `now` with `fallback` as the older view */
 };
 enum fleet_act fleet_act(const struct fleet_state *have, const struct fleet_state *wanted);
 bool fleet_is_done(const struct fleet_state *have, const struct fleet_state *wanted);
-/* Are flows exposed that are born now, if these views of them differ? The other one is in *ret_other. */
-bool fleet_exposes(const struct fleet_record *record, struct fleet_view *ret_other);
-
 /* Membership of a host: its lease, and how far it has followed. All times from one monotonic clock, in ms. */
 struct fleet_host {
 	__s64 lease_ms; /* how long a lease lasts */
@@ -176,8 +188,10 @@ struct fleet_host {
 	bool reading; /* the watch is lost, or never was: read all */
 	__s64 followed; /* revision up to which all was seen */
 	__s64 heard; /* the newest revision that an answer has told of */
-	__s64 behind_ms; /* since when `followed` is behind what was heard; 0: it is not */
-	__s64 renew_ms; /* when the lease is renewed next */
+	__s64 granted; /* the revision at which it got its lease: what it reads must not be older */
+	__s64 mark; /* a revision that was heard of and has not come by the watch yet ... */
+	__s64 behind_ms; /* ... since then; 0: there is none */
+	__s64 next_ms; /* when a lease is asked for, or renewed, next */
 };
 
 struct fleet_host fleet_host_new(__s64 lease_ms);
@@ -191,8 +205,9 @@ void fleet_host_read(struct fleet_host *host, __s64 now_ms, __s64 revision);
 void fleet_host_followed(struct fleet_host *host, __s64 now_ms, __s64 revision);
 /* Stopped: what follows from the lease is in force. After a start it is so too, until all is read. */
 bool fleet_host_is_cut_off(const struct fleet_host *host, __s64 now_ms);
-bool fleet_host_must_grant(const struct fleet_host *host, __s64 now_ms);
-bool fleet_host_must_renew(const struct fleet_host *host, __s64 now_ms);
+/* Is that to be asked for now? It is not due again until a part of the lease has passed. */
+bool fleet_host_must_grant(struct fleet_host *host, __s64 now_ms);
+bool fleet_host_must_renew(struct fleet_host *host, __s64 now_ms);
 
 /* member/HOST */
 struct fleet_member {
