@@ -69,6 +69,9 @@ DAEMON_UNIT_LIB := $(call objects,$(patsubst %,tests/unit/lib_%*.c,health histor
 UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
+# Many balancers: the protocol of user/core over the kernel programs compiled for user space.
+FLEET_TEST := $(BUILD)/tests/fleet/test_fleet
+FLEET_LIB := $(filter-out $(FLEET_TEST).o,$(call objects,tests/fleet/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
 BENCH_SKELETONS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/bench/*.bpf.c))
@@ -91,7 +94,7 @@ HELPER_LIBRARIES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lib/*.so.c))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o $(BENCH_LIVE).o \
-		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
+		$(MODEL_LIB) $(FLEET_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(FLEET_TEST) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
 .PHONY: all bench bench-control bench-full bench-peers bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
 .PHONY: check clean fuzzers helpers install uninstall deb test-package
@@ -178,9 +181,13 @@ $(BUILD)/tests/unit/test_words: $(BUILD)/user/daemon/words.o
 
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.
-$(MODEL_LIB) $(MODEL_TESTS:%=%.o): CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
+$(MODEL_LIB) $(MODEL_TESTS:%=%.o) $(FLEET_LIB) $(FLEET_TEST).o: CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
 
 $(MODEL_TESTS): %: %.o $(MODEL_LIB)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
+
+$(FLEET_TEST): %: %.o $(FLEET_LIB) $(patsubst %,$(BUILD)/tests/model/%.o,datapath shim shim_helpers) $(CORE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
 
@@ -244,10 +251,10 @@ $(WEB_MODULES): tests/web/package.json tests/web/package-lock.json
 	$(Q)npm ci --prefix $(BUILD)/web --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(BENCH_LIVE) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(BENCH_LIVE) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(FLEET_TEST) $(BPF_TESTS)
 
-test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
-	scripts/run-tests unit $(MODEL_TESTS) $(UNIT_TESTS)
+test-unit: $(UNIT_TESTS) $(MODEL_TESTS) $(FLEET_TEST)
+	scripts/run-tests unit $(MODEL_TESTS) $(FLEET_TEST) $(UNIT_TESTS)
 
 # With canaryctl and the helpers, for upgrades from what one compiler made to what the other did, and for scripts/vm-test.
 test-bpf-build: $(BPF_TESTS) $(BUILD)/canaryctl helpers
