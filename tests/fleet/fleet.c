@@ -6,7 +6,7 @@
 #include "fleet/fleet.h"
 
 enum {
-	ROLLBACK_MS = 4000, /* a rollback is everywhere after this, where etcd is to be had */
+	ROLLBACK_MS = 2 * LEASE_MS, /* a rollback is everywhere after this: who does not follow loses its lease */
 	CALM_STEPS = 600, /* at the end nothing happens any more */
 };
 
@@ -19,9 +19,9 @@ static struct {
 	unsigned asked; /* a rollback, of this host ... */
 	__s64 asked_ms; /* ... then; 0: none is under way */
 	__u64 asked_change;
-	__s64 rolled_back_ms; /* since when one is in force; 0: everybody has it */
 	__s64 heard_ms[HOSTS]; /* when etcd heard of it */
 	__s64 leaderless_ms;
+	unsigned tempo; /* the higher, the less happens */
 } watch;
 
 void fleet_violated(const char *format, ...)
@@ -87,7 +87,6 @@ static void note_record(const struct fleet_record *before, const struct fleet_re
 	if (after->change > before->change && after->phase == FLEET_OPEN) {
 		fleet_result->rollbacks++;
 		watch.prepared = false;
-		watch.rolled_back_ms = fleet_now_ms;
 	}
 }
 
@@ -148,8 +147,8 @@ static void check_prepared(void)
 	for (unsigned host = 0; host < HOSTS && watch.prepared; host++) {
 		struct fleet_state have = plane_have(host);
 
-		if (host_is_announced(host) && !host_is_cut_off(host) && store_get(KEY_HOST + host)->exists &&
-		    !has_view(&have, &record.now))
+		if (host_is_announced(host) && !have.stopped && !host_is_cut_off(host) &&
+		    store_get(KEY_HOST + host)->exists && !has_view(&have, &record.now))
 			fleet_violated("host %u was not prepared for change %llu", host,
 				       (unsigned long long)record.change);
 	}
@@ -237,7 +236,7 @@ static void ask_rollback(unsigned host)
 
 static void happen(void)
 {
-	unsigned host = pick(HOSTS), kind = pick(1000);
+	unsigned host = pick(HOSTS), kind = pick(1000 * watch.tempo);
 
 	if (!host_is_up(host)) {
 		if (one_in(60))
@@ -293,6 +292,7 @@ static void begin(void)
 	fleet_now_ms = (__s64)(shim_now_ns / 1000000);
 	memset(&watch, 0, sizeof(watch));
 	watch.leaderless_ms = fleet_now_ms;
+	watch.tempo = 1 + pick(6);
 	plane_clear();
 	store_clear();
 	network_clear();

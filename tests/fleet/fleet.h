@@ -19,9 +19,11 @@
 	X(ACK_EARLY, "a host says that it has done what its data plane has not")                                       \
 	X(LEADER_UNCOMPARED, "a leader's write does not compare the leader's key")                                     \
 	X(WRITE_UNCOMPARED, "an operator's write does not compare the revision")                                       \
+	X(OWN_UNCOMPARED, "a late write of a host's own key brings an older lease back")                               \
 	X(LEASE_IGNORED, "a host whose lease is over keeps its weight")                                                \
 	X(LEASE_FROM_ANSWER, "a host takes its lease to begin when the answer comes")                                  \
 	X(RETURN_UNREAD, "a host that returns goes on with what it knew")                                              \
+	X(OLD_READ, "a host takes an answer that is older than what it knows")                                         \
 	X(DEFAULT_KEPT, "a host that returns keeps its own default")                                                   \
 	X(ROLLBACK_PREPARES, "a rollback waits for hosts to prepare")
 

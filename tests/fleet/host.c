@@ -161,6 +161,11 @@ static void add_compare(struct store_txn *txn, unsigned key, bool create, __s64 
 	txn->compares[txn->compare_count++] = (struct store_compare){key, create, revision};
 }
 
+static void add_unchanged(struct store_txn *txn, const struct host *h, unsigned key)
+{
+	add_compare(txn, key, false, h->keys[key].exists ? h->keys[key].mod_revision : 0);
+}
+
 /* The lease, and the key that it is for: only then is it in force. */
 static void enter(unsigned host)
 {
@@ -168,7 +173,11 @@ static void enter(unsigned host)
 	struct call call = call_of(host, CALL_TXN);
 	char text[FLEET_TEXT_LEN];
 
+	if (!hosts[host].has_record)
+		return; /* nothing was read yet */
 	call.purpose = FOR_ENTERING;
+	if (!mutated(MUTANT_OWN_UNCOMPARED))
+		add_unchanged(&call.txn, &hosts[host], KEY_HOST + host);
 	add_put(&call.txn, KEY_MEMBER + host, 0, fleet_format_member(&member, text));
 	fleet_format_report(0, NULL, 0, text, sizeof(text));
 	add_put(&call.txn, KEY_HOST + host, call.lease, text);
@@ -184,6 +193,8 @@ void host_answered(const struct call *call)
 		return;
 	switch (call->type) {
 	case CALL_GRANT:
+		if (h->fleet.held)
+			break; /* asked twice: the other one came first */
 		h->lease = call->lease;
 		h->asked_lease_ms = call->sent_ms;
 		enter(call->host);
@@ -199,16 +210,19 @@ void host_answered(const struct call *call)
 					   fleet_now_ms, call->revision);
 		break;
 	case CALL_READ:
+		if (!fleet_host_read(&h->fleet, fleet_now_ms, call->revision) && !mutated(MUTANT_OLD_READ))
+			break;
 		for (unsigned key = 0; key < KEYS; key++)
 			note_key(h, key, &call->keys[key]);
 		h->next_revision = call->revision + 1;
 		fleet_result->read_anew++;
-		fleet_host_read(&h->fleet, fleet_now_ms, call->revision);
 		break;
 	case CALL_TXN:
+		if (call->purpose == FOR_ENTERING && !call->succeeded)
+			fleet_host_lost_watch(&h->fleet);
 		if (call->purpose == FOR_ENTERING && call->succeeded && call->txn.puts[1].lease == h->lease)
 			fleet_host_granted(&h->fleet, h->asked_lease_ms, fleet_now_ms, call->revision);
-		if (mutated(MUTANT_RETURN_UNREAD) && call->purpose == FOR_ENTERING && h->has_record)
+		if (mutated(MUTANT_RETURN_UNREAD) && call->purpose == FOR_ENTERING)
 			fleet_host_read(&h->fleet, fleet_now_ms, call->revision);
 	}
 }
@@ -237,18 +251,19 @@ static void talk(unsigned host)
 
 /* The data plane. */
 
-static void act(unsigned host, const struct fleet_state *wanted)
+static enum fleet_act act(unsigned host, const struct fleet_state *wanted)
 {
 	struct host *h = &hosts[host];
 	struct fleet_state have = plane_have(host);
 	enum fleet_act what = fleet_act(&have, wanted);
 
 	if (what == FLEET_ACT_NONE || (!wanted->stopped && one_in(3)))
-		return; /* done; or it takes a while */
+		return what; /* done; or it takes a while */
 	if (what == FLEET_ACT_CHANGE)
 		plane_change(host, wanted);
 	else if (what == FLEET_ACT_ADOPT || !h->announced)
 		plane_adopt(host, wanted);
+	return what;
 }
 
 static bool is_done(unsigned host, const struct fleet_state *wanted)
@@ -278,6 +293,7 @@ static void serve(unsigned host)
 {
 	struct host *h = &hosts[host];
 	struct fleet_state wanted = fleet_wanted(&h->record, false);
+	enum fleet_act what;
 
 	if (host_is_cut_off(host) || !h->has_record) {
 		if (h->installed)
@@ -288,8 +304,8 @@ static void serve(unsigned host)
 		plane_install(host, &wanted);
 	h->installed = true;
 	h->kernel_until_ms = h->fleet.good_until_ms;
-	act(host, &wanted);
-	plane_keep(host, h->record.window && h->record.phase != FLEET_CLOSING);
+	what = act(host, &wanted);
+	plane_keep(host, what != FLEET_ACT_CLOSE && h->record.window && h->record.phase != FLEET_CLOSING);
 	if (!h->announced && is_done(host, &wanted))
 		h->announced = ++fleet_result->returns;
 }
@@ -322,6 +338,8 @@ static void report(unsigned host)
 	    !h->announced || !is_done(host, &wanted) || !is_time(&h->report_ms))
 		return;
 	call.purpose = FOR_REPORT;
+	if (!mutated(MUTANT_OWN_UNCOMPARED))
+		add_unchanged(&call.txn, h, KEY_HOST + host);
 	fleet_format_report(h->fleet.followed, NULL, 0, text, sizeof(text));
 	add_put(&call.txn, KEY_HOST + host, h->lease, text);
 	if (h->record.phase == FLEET_OPEN)
@@ -341,8 +359,7 @@ static void report_held(unsigned host)
 	if (!older == !h->keys[KEY_HELD + host].exists)
 		return;
 	call.purpose = FOR_REPORT;
-	add_compare(&call.txn, KEY_HELD + host, false,
-		    h->keys[KEY_HELD + host].mod_revision * h->keys[KEY_HELD + host].exists);
+	add_unchanged(&call.txn, h, KEY_HELD + host);
 	add_put(&call.txn, KEY_HELD + host, h->lease, "");
 	call.txn.puts[0].deletes = !older;
 	network_send(call);

@@ -3,7 +3,7 @@
 
 #include "fleet/fleet.h"
 
-enum { CALLS = 256, SLOW_MS = 6000 };
+enum { CALLS = 256, SLOW_MS = 6000, SLOW_ANSWER_MS = 1500 };
 
 static struct call calls[CALLS];
 static size_t count;
@@ -89,7 +89,7 @@ void network_run(void)
 		if (is_lost(&call))
 			continue;
 		call.answered = true;
-		call.due_ms = fleet_now_ms + 1 + pick(60);
+		call.due_ms = fleet_now_ms + 1 + pick(one_in(30) ? SLOW_ANSWER_MS : 60);
 		calls[count++] = call;
 	}
 }

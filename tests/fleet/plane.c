@@ -180,9 +180,15 @@ static void change_view(unsigned host, const struct fleet_view *view)
 void plane_change(unsigned host, const struct fleet_state *state)
 {
 	struct fleet_state have = plane_have(host);
+	__u64 word = datapath_service(id_of(host))->word;
 
 	shim_instance = host;
 	note_next(host, state);
+	/* The kernel wants a record that says what the stopped one means: the same as to begin anew. */
+	if (word & CANARY_WORD_STOPPED && !(word & CANARY_WORD_OPEN)) {
+		plane_adopt(host, state);
+		return;
+	}
 	if (!fleet_view_equal(&have.now, &state->now) || (have.stopped && !state->stopped))
 		change_view(host, &state->now);
 	if (state->stopped)

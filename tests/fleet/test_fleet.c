@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { HISTORIES = 500, MUTANT_HISTORIES = 1000, STEPS = 1500 };
+enum { HISTORIES = 500, MUTANT_HISTORIES = 1000, STEPS = 2000 };
 
 static const char *const mutant_names[] = {
 #define X(NAME, text) #NAME ": " text,

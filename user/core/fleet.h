@@ -200,8 +200,12 @@ void fleet_host_granted(struct fleet_host *host, __s64 sent_ms, __s64 now_ms, __
 void fleet_host_renewed(struct fleet_host *host, __s64 sent_ms, __s64 now_ms, __s64 revision);
 void fleet_host_lost_lease(struct fleet_host *host); /* etcd says that there is none */
 void fleet_host_lost_watch(struct fleet_host *host);
-/* All was read, or the watch has come, as of this revision. */
-void fleet_host_read(struct fleet_host *host, __s64 now_ms, __s64 revision);
+/*
+ * All was read, as of this revision. False: the answer is older than what is known, or than the lease: it is to be thrown away, and asked
+ * for again. (Where etcd itself has gone back, to a backup, only a new fleet_host follows.)
+ */
+bool fleet_host_read(struct fleet_host *host, __s64 now_ms, __s64 revision);
+/* The watch has come to this revision. */
 void fleet_host_followed(struct fleet_host *host, __s64 now_ms, __s64 revision);
 /* Stopped: what follows from the lease is in force. After a start it is so too, until all is read. */
 bool fleet_host_is_cut_off(const struct fleet_host *host, __s64 now_ms);

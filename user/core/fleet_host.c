@@ -109,14 +109,14 @@ void fleet_host_followed(struct fleet_host *host, __s64 now_ms, __s64 revision)
 	}
 }
 
-void fleet_host_read(struct fleet_host *host, __s64 now_ms, __s64 revision)
+bool fleet_host_read(struct fleet_host *host, __s64 now_ms, __s64 revision)
 {
+	if (revision < host->followed || (host->held && revision < host->granted))
+		return false;
 	host->reading = false;
-	if (host->held && revision >= host->granted)
-		host->returned = true;
-	else if (host->held)
-		host->reading = true; /* read before: anew */
+	host->returned = host->held;
 	fleet_host_followed(host, now_ms, revision);
+	return true;
 }
 
 bool fleet_host_is_cut_off(const struct fleet_host *host, __s64 now_ms)
