@@ -21,6 +21,7 @@ static struct {
 	__u64 asked_change;
 	__s64 heard_ms[HOSTS]; /* when etcd heard of it */
 	__s64 leaderless_ms;
+	__u64 elections;
 	unsigned tempo; /* the higher, the less happens */
 } watch;
 
@@ -186,8 +187,10 @@ static void check_leader(void)
 		possible |= host_is_up(host) && !host_is_cut_off(host);
 		led |= host_is_leader(host);
 	}
-	if (led || !possible)
+	/* Who is elected and dies at once is another death. */
+	if (led || !possible || fleet_result->elections != watch.elections)
 		watch.leaderless_ms = fleet_now_ms;
+	watch.elections = fleet_result->elections;
 	if (fleet_now_ms - watch.leaderless_ms > fleet_result->takeover_ms)
 		fleet_result->takeover_ms = fleet_now_ms - watch.leaderless_ms;
 	if (fleet_now_ms - watch.leaderless_ms > 2 * LEASE_MS)
@@ -234,6 +237,12 @@ static void ask_rollback(unsigned host)
 	watch.asked_change = record_in(store_get(KEY_SERVICE)).change;
 }
 
+/* A moment at which much can go wrong, and that is short. */
+static bool is_closing(void)
+{
+	return record_in(store_get(KEY_SERVICE)).phase == FLEET_CLOSING;
+}
+
 static void happen(void)
 {
 	unsigned host = pick(HOSTS), kind = pick(1000 * watch.tempo);
@@ -241,8 +250,8 @@ static void happen(void)
 	if (!host_is_up(host)) {
 		if (one_in(60))
 			host_start(host);
-	} else if (kind < 8) {
-		network_part(host, fleet_now_ms + pick(4 * LEASE_MS));
+	} else if (kind < 8 || (is_closing() && one_in(16))) {
+		network_part(host, fleet_now_ms + pick((one_in(3) ? 12 : 4) * LEASE_MS));
 		fleet_trace("host %u is parted", host);
 	} else if (kind < 10) {
 		host_crash(host);

@@ -261,7 +261,7 @@ static enum fleet_act act(unsigned host, const struct fleet_state *wanted)
 		return what; /* done; or it takes a while */
 	if (what == FLEET_ACT_CHANGE)
 		plane_change(host, wanted);
-	else if (what == FLEET_ACT_ADOPT || !h->announced)
+	else if ((what == FLEET_ACT_ADOPT || !h->announced) && !mutated(MUTANT_DEFAULT_KEPT))
 		plane_adopt(host, wanted);
 	return what;
 }
@@ -305,7 +305,8 @@ static void serve(unsigned host)
 	h->installed = true;
 	h->kernel_until_ms = h->fleet.good_until_ms;
 	what = act(host, &wanted);
-	plane_keep(host, what != FLEET_ACT_CLOSE && h->record.window && h->record.phase != FLEET_CLOSING);
+	plane_keep(host, (what != FLEET_ACT_CLOSE || mutated(MUTANT_DEFAULT_KEPT)) && h->record.window &&
+				 h->record.phase != FLEET_CLOSING);
 	if (!h->announced && is_done(host, &wanted))
 		h->announced = ++fleet_result->returns;
 }
