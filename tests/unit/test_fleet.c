@@ -90,6 +90,25 @@ static void test_a_rollback_waits_for_nothing(void **state)
 	assert_int_equal(record.phase, FLEET_SETTLED);
 }
 
+static void test_a_change_while_a_window_closes_exposes_all(void **state)
+{
+	struct fleet_record record = open_window(), back;
+	char text[FLEET_TEXT_LEN];
+	struct error error;
+
+	(void)state;
+	fleet_close(&record, &record);
+	assert_int_equal(fleet_propose(&record, &c, "anna", &record, &error), 0);
+	assert_true(record.mixed);
+	assert_true(fleet_view_equal(&record.oldest, &b));
+	assert_int_equal(fleet_commit(&record, &record), 0);
+	assert_int_equal(fleet_parse_record(fleet_format_record(&record, text), &back), 0);
+	assert_true(back.mixed);
+	fleet_close(&record, &record);
+	fleet_settle(&record, &record);
+	assert_false(record.mixed);
+}
+
 static void test_records_are_text(void **state)
 {
 	struct fleet_record records[] = {fleet_first(&c, "a b"), preparing(), open_window(), open_window()}, back;
@@ -288,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_a_change_in_an_open_window_keeps_the_oldest),
 		cmocka_unit_test(test_who_is_in_the_way_is_named),
 		cmocka_unit_test(test_a_rollback_waits_for_nothing),
+		cmocka_unit_test(test_a_change_while_a_window_closes_exposes_all),
 		cmocka_unit_test(test_records_are_text),
 		cmocka_unit_test(test_keys_are_text),
 		cmocka_unit_test(test_a_prefix_is_looked_at),

@@ -17,10 +17,20 @@ static void sign(struct fleet_record *record, const char *who)
 	snprintf(record->who, sizeof(record->who), "%s", who);
 }
 
+/* While a window closes some hosts say `now` by default and some `oldest`: none of the two is what all say. */
+static void reopen(struct fleet_record *record)
+{
+	if (record->phase != FLEET_CLOSING)
+		return;
+	record->oldest = record->now;
+	record->mixed = true;
+}
+
 /* The window that a commit leaves open: the one that is, or one that begins with what was in force. */
 static void bring_into_force(struct fleet_record *record, const struct fleet_view *view)
 {
-	if (!record->window || record->phase == FLEET_CLOSING)
+	reopen(record);
+	if (!record->window)
 		record->oldest = record->now;
 	if (record->now.weight != view->weight || record->now.salt != view->salt)
 		record->assignment++;
@@ -38,10 +48,6 @@ struct fleet_record fleet_first(const struct fleet_view *view, const char *who)
 	return record;
 }
 
-/*
- * While a window closes some hosts say `now` by default and some `oldest`. No flow is left that this matters to; and what is prepared is
- * acknowledged by those alone that have closed it.
- */
 int fleet_propose(const struct fleet_record *record, const struct fleet_view *next, const char *who,
 		  struct fleet_record *ret, struct error *error)
 {
@@ -54,8 +60,7 @@ int fleet_propose(const struct fleet_record *record, const struct fleet_view *ne
 	}
 	if (fleet_view_equal(&record->now, next))
 		return -EALREADY;
-	if (record->phase == FLEET_CLOSING)
-		proposed.oldest = record->now;
+	reopen(&proposed);
 	proposed.change++;
 	proposed.phase = FLEET_PREPARING;
 	proposed.next = *next;
@@ -120,7 +125,7 @@ int fleet_settle(const struct fleet_record *record, struct fleet_record *ret)
 		return -EBUSY;
 	*ret = *record;
 	ret->phase = FLEET_SETTLED;
-	ret->window = false;
+	ret->window = ret->mixed = false;
 	ret->oldest = no_view;
 	return 0;
 }

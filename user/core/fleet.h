@@ -10,39 +10,44 @@
  * when the window opened; and `next`, while that is being prepared.
  *
  *     settled --propose--> preparing --commit--> open --close--> closing --settle--> settled
- *                              ^                  |
- *                              +-----propose------+             rollback: from anywhere to open
+ *                              ^                  |                 |
+ *                              +-----propose------+-----------------+        rollback: from anywhere to open
  *
- * What is kept, for every flow whose birth its host did not count as exposed: whichever host its packets reach, it stays on
- * its backend. Why:
+ * What is kept: a flow whose birth its host did not count as exposed stays on its backend, whichever host its packets reach. A birth is
+ * exposed if `oldest` and `now` choose differently for it, or its host has another default. Why that holds:
  *
  *  - Opening needs no agreement. A host gives a packet in mid-flow of which it knows nothing to what its *default* view
- *    chooses: `oldest` while its window is open, else `now`. While a fleet goes from settled on A to open on (B, oldest A), hosts that
- *    have not heard of it say A by default, and so do those that have.
- *  - Closing does. A host that closes first says B by default, one that has not says A: a flow born settled on the former breaks
- *    on the latter. So all hosts say that they have closed (`closing`), and only then births are settled again; until then all whose
- *    choice differs between oldest and now are exposed. And a window closes when no host has a flow left that `now` would
- *    choose otherwise (keys `held`) and idle_timeout has passed since the last commit or change of members: tables are each host's
- *    own, so a host that closed while another had such a flow would break it when a router moves it. max_window bounds that.
+ *    chooses: `oldest` while its window is open, else `now`. While a fleet goes from settled on A to open on (B, oldest A), hosts
+ *    that have not heard of it say A by default, and so do those that have.
+ *  - Closing does. A host that closes first says B by default, one that has not says A: a flow born settled on the former
+ *    breaks on the latter. So all hosts say that they have closed (`closing`), and only then births are settled again. A change
+ *    meanwhile leaves two defaults in the fleet (`mixed`): all births are exposed until it is settled.
+ *  - A window closes when no host has a flow left that `now` would choose otherwise (keys `held`), and idle_timeout has passed since
+ *    the last commit and since anybody came or went: tables are each host's own, so a host that closed while another had
+ *    such a flow would break it when a router moves it. max_window bounds that: what is left then is exposed.
  *  - Preparing is for second chances (gue), and to know before a change, not half-way through it, that every host can take it. A flow
- *    that is born inside a window is known to its own host alone. Another one guesses by default, and names as the
- *    alternate what `now` chooses, or while preparing `next`; so all must know `next` before one gives flows to it.
- *  - A rollback does not prepare. Its default is the same, so nothing unexposed moves; new flows go to stable wherever it has arrived.
- *    Exposed is what is born on a host that has it and moved to one that has not heard of it yet, in gue too: for as long as a
- *    watch takes. A host that is cut off goes to weight 0 by its lease, which is the same with no word needed.
+ *    that is born inside a window is known to its own host alone. Another one guesses by default, and names as the alternate
+ *    what `now` chooses, or while preparing `next`: so all must know `next` before one gives flows to it.
+ *  - A rollback does not prepare. Its default is the same, so nothing unexposed moves; new flows go to stable wherever it has
+ *    arrived. Exposed, in gue too, is what is born on a host that has it and moved to one that has not heard of it yet: for as
+ *    long as a watch takes. A host that is cut off goes to weight 0 by its lease, which needs no word.
  *
- * Lease: a host's key `host` is bound to it. The host measures it from when it *sent* what renewed it, with a monotonic clock and
- * FLEET_LEASE_MARGIN to spare: so it always knows before etcd does. Wall clocks decide nothing. It renews it only while it
- * keeps up with its watch: a lease that outlives what its host knows would be a lie. When it is over the canary gets no new flows (or
- * `hold`), with the default as it was; with cut_off `withdraw` the host's routes go as well. One that serves on is a member still, and
- * a window does not close without it; one that withdraws is out, and on return takes the default view from the record, before it
- * announces. On return a host stays stopped until it has read all anew: one change, no jump back and forth.
+ * Lease. A host's key `host` is bound to it. The host measures it from when it *sent* what renewed it, with a monotonic clock and
+ * FLEET_LEASE_MARGIN to spare, so it always knows before etcd does; wall clocks decide nothing. It renews it only while it keeps up
+ * with its watch: a lease that outlives what its host knows would be a lie. The data plane is given the same time, so that
+ * it holds while the daemon restarts. When it is over the canary gets no new flows (or `hold`), with the default as it was; with
+ * cut_off `withdraw` the host's routes go as well. One that serves on is a member still, and no window closes without it; one that
+ * withdraws is out, and on return takes its default from the record before it announces. Whoever returns stays as it is until
+ * it has read all: one change, no jump back and forth.
  *
- * Leader: who creates the key `leader` (create_revision 0), bound to its lease. Each of its writes compares the key's
- * create_revision (a fencing token: the write of one who was deposed fails, however long it was on its way) and the record's
- * mod_revision. Operators compare the latter alone. What times it measures, a new leader measures anew.
+ * Entering: read all; grant a lease; write `host` (and `held`) under it, if `host` is as it was read; read all again. Each write
+ * of a host to its own keys compares their mod_revision: one that was long on its way must not bring an older lease back.
  *
- * Scale: a host acknowledges with one number, the revision up to which it has done everything, and names exceptions.
+ * Leader. Who creates the key `leader` (create_revision 0), bound to its lease. Each of its writes compares the key's
+ * create_revision (a fencing token: the write of one who was deposed fails, however long it was on its way) and the
+ * record's mod_revision. Operators compare the latter alone. The times that it measures, a new leader measures anew.
+ *
+ * Scale. A host acknowledges with one number, the revision up to which it has done everything, and names exceptions.
  */
 #ifndef CORE_FLEET_H
 #define CORE_FLEET_H
@@ -122,6 +127,11 @@ struct fleet_record {
 	__u64 assignment; /* rises with every commit that sets weight or salt: what counters belong to */
 	enum fleet_phase phase;
 	bool window; /* `oldest` counts: always when open or closing, never when settled */
+	/*
+	 * A change came while a window was closing: some hosts may still say what that one's `oldest` chooses. All flows are exposed
+	 * that are born until it is settled.
+	 */
+	bool mixed;
 	struct fleet_view now, oldest, next; /* what does not count is zero */
 	char who[FLEET_WHO_LEN]; /* asked for the change: "anna on lb2", "rollout" */
 };
@@ -195,7 +205,10 @@ struct fleet_host {
 };
 
 struct fleet_host fleet_host_new(__s64 lease_ms);
-/* A lease was granted, or renewed, by a request that was sent then; the answer told of this revision. */
+/*
+ * The host has entered, under a lease that was asked for then; its key was written at this revision. Or it was renewed: by a question
+ * that was sent then, whose answer told of this revision.
+ */
 void fleet_host_granted(struct fleet_host *host, __s64 sent_ms, __s64 now_ms, __s64 revision);
 void fleet_host_renewed(struct fleet_host *host, __s64 sent_ms, __s64 now_ms, __s64 revision);
 void fleet_host_lost_lease(struct fleet_host *host); /* etcd says that there is none */

@@ -119,7 +119,7 @@ const char *fleet_format_record(const struct fleet_record *record, char buf[FLEE
 		at += format_view("oldest", &record->oldest, buf + at, FLEET_TEXT_LEN - (size_t)at);
 	if (record->phase == FLEET_PREPARING)
 		at += format_view("next", &record->next, buf + at, FLEET_TEXT_LEN - (size_t)at);
-	snprintf(buf + at, FLEET_TEXT_LEN - (size_t)at, "who %s\n", record->who);
+	snprintf(buf + at, FLEET_TEXT_LEN - (size_t)at, "%swho %s\n", record->mixed ? "mixed true\n" : "", record->who);
 	return buf;
 }
 
@@ -190,6 +190,7 @@ static int take_phase(const char **text, enum fleet_phase *ret)
 int fleet_parse_record(const char *text, struct fleet_record *ret)
 {
 	struct fleet_record record = {};
+	char mixed[FLEET_NAME_LEN];
 
 	if (take_number_line(&text, "change", &record.change) ||
 	    take_number_line(&text, "assignment", &record.assignment) || take_phase(&text, &record.phase) ||
@@ -198,9 +199,10 @@ int fleet_parse_record(const char *text, struct fleet_record *ret)
 	record.window = !take_view(&text, "oldest", &record.oldest);
 	if (record.phase == FLEET_PREPARING && take_view(&text, "next", &record.next))
 		return -EINVAL;
+	record.mixed = take_line(&text, "mixed", mixed, sizeof(mixed));
 	if (!take_line(&text, "who", record.who, sizeof(record.who)) || *text)
 		return -EINVAL;
-	if ((record.phase == FLEET_SETTLED && record.window) ||
+	if ((record.phase == FLEET_SETTLED && (record.window || record.mixed)) ||
 	    ((record.phase == FLEET_OPEN || record.phase == FLEET_CLOSING) && !record.window))
 		return -EINVAL;
 	*ret = record;
