@@ -47,7 +47,9 @@
  * create_revision (a fencing token: the write of one who was deposed fails, however long it was on its way) and the
  * record's mod_revision. Operators compare the latter alone. The times that it measures, a new leader measures anew.
  *
- * Scale. A host acknowledges with one number, the revision up to which it has done everything, and names exceptions.
+ * Scale. A host acknowledges with one number, the revision up to which it has done everything, and names exceptions. Hosts watch
+ * `service` and `leader` and read a `config` when a record names it; the keys that hosts write are watched by the leader alone, or traffic
+ * would grow with the square of their number. It decides once for all that a watch brings at a time. See `make bench-fleet`.
  */
 #ifndef CORE_FLEET_H
 #define CORE_FLEET_H
