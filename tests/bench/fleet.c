@@ -204,8 +204,9 @@ int main(void)
 	     "Computed: ms, of 10,000 transactions a second and 0.5 ms a hop; a second's transactions for counters "
 	     "every 5 s of what\n"
 	     "changes, and leases of 10 s.\n");
-	puts(" hosts services      keys  state/MB changing  1 change  all/ms     writes  watch/MB 1 rollbck all/ms   "
-	     "steady/s");
+	puts(" hosts services      keys  state/MB changing    one/ms     all/ms      txns   watch/MB  rollback    "
+	     "all/ms     "
+	     "txn/s");
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		print_size(sizes[i].hosts, sizes[i].services);
 	puts("");

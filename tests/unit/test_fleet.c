@@ -151,6 +151,40 @@ static void test_keys_are_text(void **state)
 	assert_int_equal(fleet_format_key("/canary", &key, text), -EINVAL);
 }
 
+static void test_members_are_text(void **state)
+{
+	const struct fleet_member member = {.withdraws = true, .address = "10.0.0.1"};
+	char text[FLEET_TEXT_LEN];
+	struct fleet_member back;
+
+	(void)state;
+	assert_string_equal(fleet_format_member(&member, text), "withdraw 10.0.0.1");
+	assert_int_equal(fleet_parse_member(text, &back), 0);
+	assert_true(back.withdraws);
+	assert_string_equal(back.address, "10.0.0.1");
+	assert_int_equal(fleet_parse_member("serve 10.0.0.1", &back), 0);
+	assert_false(back.withdraws);
+	assert_int_equal(fleet_parse_member("serve", &back), -EINVAL);
+	assert_int_equal(fleet_parse_member("linger 10.0.0.1", &back), -EINVAL);
+}
+
+static void test_what_is_written_says_what_must_hold(void **state)
+{
+	struct fleet_record record = open_window(), back;
+	struct fleet_write write;
+
+	(void)state;
+	assert_int_equal(fleet_write_record("/canary", "web", &record, 41, 7, &write), 0);
+	assert_string_equal(write.key, "/canary/service/web");
+	assert_string_equal(write.leader_key, "/canary/leader");
+	assert_int_equal(write.mod_revision, 41);
+	assert_int_equal(write.leader_revision, 7);
+	assert_int_equal(fleet_parse_record(write.value, &back), 0);
+	assert_int_equal(fleet_write_record("/canary", "web", &record, 41, 0, &write), 0);
+	assert_string_equal(write.leader_key, "");
+	assert_int_equal(fleet_write_record("/canary", "../web", &record, 41, 0, &write), -EINVAL);
+}
+
 static void test_a_prefix_is_looked_at(void **state)
 {
 	struct error error;
@@ -310,6 +344,8 @@ int main(void)
 		cmocka_unit_test(test_a_change_while_a_window_closes_exposes_all),
 		cmocka_unit_test(test_records_are_text),
 		cmocka_unit_test(test_keys_are_text),
+		cmocka_unit_test(test_members_are_text),
+		cmocka_unit_test(test_what_is_written_says_what_must_hold),
 		cmocka_unit_test(test_a_prefix_is_looked_at),
 		cmocka_unit_test(test_reports_name_exceptions),
 		cmocka_unit_test(test_a_host_knows_first_that_its_lease_is_over),

@@ -62,7 +62,7 @@
 
 #define FLEET_FORMAT "canary-fleet 1" /* value of the key `format` */
 #define FLEET_LEASE_MARGIN 10 /* percent of the lease: clocks that run differently fast, and the time to act */
-#define FLEET_NAME_LEN 64 /* a host's or a service's, with its zero */
+#define FLEET_PART_LEN 65 /* a host's or a service's, with its zero */
 #define FLEET_WHO_LEN 96
 #define FLEET_KEY_LEN 320
 #define FLEET_TEXT_LEN 512 /* a record */
@@ -88,7 +88,7 @@ enum fleet_key_kind {
 
 struct fleet_key {
 	enum fleet_key_kind kind;
-	char part[2][FLEET_NAME_LEN];
+	char part[2][FLEET_PART_LEN];
 };
 
 /* PREFIX/name/part/part. 0, or -EINVAL: a part is missing or is no name, or it gets too long. */
@@ -99,7 +99,7 @@ bool fleet_key_is_leased(enum fleet_key_kind kind);
 
 /*
  * May this prefix be used? format: the value of its key, NULL: there is none; others: keys beside it. 0; -ENOENT: it is empty, to
- * be begun by `canaryctl fleet init`; -EPROTO: somebody else's, or of another version. With a sentence.
+ * be begun by `canaryctl --fleet init`; -EPROTO: somebody else's, or of another version. With a sentence.
  */
 int fleet_check_format(const char *prefix, const char *format, size_t others, struct error *error);
 
@@ -231,7 +231,7 @@ bool fleet_host_must_renew(struct fleet_host *host, __s64 now_ms);
 /* member/HOST */
 struct fleet_member {
 	bool withdraws; /* cut_off: withdraw; else it serves on, stopped */
-	char address[FLEET_NAME_LEN];
+	char address[FLEET_PART_LEN];
 };
 
 /* The leader's side. What is known of a host for a service, of keys member/HOST and host/HOST. */
@@ -272,7 +272,7 @@ enum fleet_decision fleet_decide(const struct fleet_question *question, struct f
 
 /* host/HOST: a line "done REVISION", then for each exception "undone SERVICE REVISION [why it refuses]". */
 struct fleet_exception {
-	char service[FLEET_NAME_LEN];
+	char service[FLEET_PART_LEN];
 	__s64 revision; /* what came with it is not done yet */
 	char refusal[FLEET_WHO_LEN]; /* why it cannot be done; "": it will be */
 };

@@ -55,7 +55,7 @@ static int take_part(const char **text, char *ret)
 	if (**text != '/')
 		return -EINVAL;
 	length = strcspn(*text + 1, "/");
-	if (!length || length >= FLEET_NAME_LEN)
+	if (!length || length >= FLEET_PART_LEN)
 		return -EINVAL;
 	memcpy(ret, *text + 1, length);
 	ret[length] = 0;
@@ -67,7 +67,7 @@ int fleet_parse_key(const char *prefix, const char *text, struct fleet_key *ret)
 {
 	size_t length = strlen(prefix);
 	struct fleet_key key = {};
-	char name[FLEET_NAME_LEN];
+	char name[FLEET_PART_LEN];
 
 	if (strncmp(text, prefix, length) != 0)
 		return -EINVAL;
@@ -93,7 +93,7 @@ int fleet_check_format(const char *prefix, const char *format, size_t others, st
 
 	if (!format && !others)
 		return fail(error, -ENOENT,
-			    "there is nothing in etcd under %s: begin a fleet with canaryctl fleet init", prefix);
+			    "there is nothing in etcd under %s: begin a fleet with canaryctl --fleet init", prefix);
 	if (!format)
 		return fail(error, -EPROTO, "what is in etcd under %s is no fleet's: choose another prefix", prefix);
 	if (strncmp(format, FLEET_FORMAT, length) != 0 || (format[length] && format[length] != ' '))
@@ -177,7 +177,7 @@ static int take_view(const char **text, const char *name, struct fleet_view *ret
 
 static int take_phase(const char **text, enum fleet_phase *ret)
 {
-	char buf[FLEET_NAME_LEN];
+	char buf[FLEET_PART_LEN];
 
 	if (!take_line(text, "phase", buf, sizeof(buf)))
 		return -EINVAL;
@@ -190,7 +190,7 @@ static int take_phase(const char **text, enum fleet_phase *ret)
 int fleet_parse_record(const char *text, struct fleet_record *ret)
 {
 	struct fleet_record record = {};
-	char mixed[FLEET_NAME_LEN];
+	char mixed[FLEET_PART_LEN];
 
 	if (take_number_line(&text, "change", &record.change) ||
 	    take_number_line(&text, "assignment", &record.assignment) || take_phase(&text, &record.phase) ||
