@@ -217,16 +217,15 @@ int plane_choose(const struct fleet_view *view, const struct canary_tuple *tuple
 	return choose_by_view(SCRATCH, 1, tuple);
 }
 
-/* As the data plane does for gue; and of what is prepared, for which it has no place yet. */
-static int alternate_of(unsigned host, int backend, const struct canary_tuple *tuple)
+/* What the data plane names; or what is prepared, for which it has no place yet. */
+static int alternate_of(unsigned host, const struct datapath_packet *packet, int backend)
 {
-	__u64 word = datapath_service(id_of(host))->word;
-	int other = choose_by_view(host, canary_view_now(word), tuple);
+	int next;
 
-	if (other != backend && other != PLANE_NONE)
-		return other;
-	other = prepared[host].has_next ? plane_choose(&prepared[host].next, tuple) : PLANE_NONE;
-	return other != backend ? other : PLANE_NONE;
+	if (packet->alternate)
+		return number_of(host, packet->alternate);
+	next = prepared[host].has_next ? plane_choose(&prepared[host].next, &packet->tuple) : PLANE_NONE;
+	return next != backend ? next : PLANE_NONE;
 }
 
 struct plane_verdict plane_packet(unsigned host, const struct canary_tuple *tuple, __u32 tcp_flags, __u32 seq)
@@ -237,7 +236,7 @@ struct plane_verdict plane_packet(unsigned host, const struct canary_tuple *tupl
 	shim_instance = host;
 	datapath_steer(&packet);
 	backend = packet.verdict ? PLANE_NONE : number_of(host, packet.backend);
-	return (struct plane_verdict){.backend = backend, .alternate = alternate_of(host, backend, tuple)};
+	return (struct plane_verdict){.backend = backend, .alternate = alternate_of(host, &packet, backend)};
 }
 
 unsigned plane_older(unsigned host)

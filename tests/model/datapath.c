@@ -140,7 +140,8 @@ void datapath_steer(struct datapath_packet *packet)
 	p->service = packet->only ? packet->only : service_find(p);
 	if (packet->only)
 		p->address_hash = canary_hash_address(&tables.keys, &p->tuple.service);
-	packet->backend = 0;
+	p->alternate = 0;
+	packet->backend = packet->alternate = 0;
 	packet->verdict = XDP_PASS;
 	packet->service = p->service;
 	config = service_config(p);
@@ -166,6 +167,7 @@ void datapath_steer(struct datapath_packet *packet)
 	packet->backend = a.backend;
 	packet->generation = a.generation;
 	packet->cohort = a.cohort;
+	packet->alternate = p->alternate;
 	watch(p, config, &a);
 }
 

@@ -49,6 +49,7 @@ struct datapath_packet {
 	__u32 backend;
 	__u32 generation;
 	__u32 cohort;
+	__u32 alternate; /* the backend that it may name beside its own; 0: none */
 };
 
 /* The maps that hold what was learned from packets are there twice: see shim_instance. */
