@@ -25,7 +25,6 @@
 	X(RETURN_UNREAD, "a host that returns goes on with what it knew")                                              \
 	X(OLD_READ, "a host takes an answer that is older than what it knows")                                         \
 	X(DEFAULT_KEPT, "a host that returns keeps its own default")                                                   \
-	X(MIXED_IGNORED, "a change while a window closes is taken for one in an open window")                          \
 	X(ROLLBACK_PREPARES, "a rollback waits for hosts to prepare")
 
 enum mutant {

@@ -44,7 +44,7 @@ static bool is_exposed(const struct flow *flow)
 	    plane_choose(&have.now, &flow->tuple) != flow->backend)
 		return true;
 	/* A daemon that has just started does not know: it counts all. */
-	return !record || (record->mixed && !mutated(MUTANT_MIXED_IGNORED)) ||
+	return !record || record->mixed ||
 	       (record->window && plane_choose(&record->oldest, &flow->tuple) != flow->backend);
 }
 
