@@ -13,6 +13,7 @@
 #   make bench-peers   packets and new connections per second beside nftables' DNAT, HAProxy and plain forwarding (root; four
 #                      minutes): PEERS=packets or connections for one of the two. Also writes $(BUILD)/bench-peers.json
 #   make bench-control what commands cost with a thousand services, and how large program and maps are (root; a minute)
+#   make bench-fleet   what a fleet costs etcd and its leader, up to 1,000 hosts and 10,000 services (seconds)
 #   make bench-scrape  what scraping the metrics costs packets: nothing that is seen (root; two minutes)
 #   make sim           the simulations of the analysis, in full: tables, some minutes
 #   make check         style, static analysis, include rules
@@ -72,13 +73,17 @@ DAEMON_UNIT_LIB := $(call objects,$(patsubst %,tests/unit/lib_%*.c,etcd health h
 UNIT_LIB := $(filter-out $(DAEMON_UNIT_LIB),$(call objects,tests/unit/lib*.c))
 MODEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/model/test_*.c))
 MODEL_LIB := $(filter-out $(MODEL_TESTS:%=%.o),$(call objects,tests/model/*.c))
+# Many balancers: the protocol of user/core over the kernel programs compiled for user space.
+FLEET_TEST := $(BUILD)/tests/fleet/test_fleet
+FLEET_LIB := $(filter-out $(FLEET_TEST).o,$(call objects,tests/fleet/*.c))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_LIB := $(call objects,tests/bpf/lib*.c)
 BENCH_SKELETONS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench
 BENCH_LIVE := $(BUILD)/tests/bench/live
-BENCH_LIB := $(call objects,$(filter-out tests/bench/main.c tests/bench/live.c %.bpf.c,$(wildcard tests/bench/*.c)))
+BENCH_LIB := $(call objects,$(filter-out $(patsubst %,tests/bench/%.c,main live fleet) %.bpf.c,$(wildcard tests/bench/*.c)))
 SIM := $(BUILD)/tests/sim/sim
+FLEET_BENCH := $(BUILD)/tests/bench/fleet
 # The fuzzers, with what they reach compiled once more for clang's libFuzzer and sanitizers.
 FUZZ_CLANG ?= clang-14
 FUZZ_TIME ?= 60
@@ -94,9 +99,9 @@ HELPER_LIBRARIES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lib/*.so.c))
 HELPER_BPF := $(call objects,tests/lib/*.bpf.c)
 USER_OBJECTS := $(CORE) $(IO) $(DAEMON_IO) $(DATAPLANE) $(OPS) $(CLI) $(DAEMON) $(UNIT_LIB) $(DAEMON_UNIT_LIB) $(BPF_TEST_LIB) \
 		$(BENCH_LIB) $(BUILD)/tests/bench/main.o $(BENCH_LIVE).o \
-		$(MODEL_LIB) $(addsuffix .o,$(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS) $(HELPER_PROGRAMS))
+		$(MODEL_LIB) $(FLEET_LIB) $(addsuffix .o,$(SIM) $(FLEET_BENCH) $(UNIT_TESTS) $(MODEL_TESTS) $(FLEET_TEST) $(BPF_TESTS) $(HELPER_PROGRAMS))
 
-.PHONY: all bench bench-control bench-full bench-peers bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
+.PHONY: all bench bench-control bench-fleet bench-full bench-peers bench-scrape demo demo-rollout fuzz sim test test-build test-bpf-build test-kernels test-unit test-bpf test-fuzz test-e2e
 .PHONY: check clean fuzzers helpers install uninstall deb test-package
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -173,6 +178,13 @@ $(SIM): %: %.o $(BUILD)/tests/unit/lib_sim.o $(BUILD)/tests/unit/lib_random.o $(
 sim: $(SIM)
 	$(SIM)
 
+$(FLEET_BENCH): %: %.o $(CORE)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+
+bench-fleet: $(FLEET_BENCH)
+	$(FLEET_BENCH)
+
 $(DAEMON_UNIT_TESTS): $(DAEMON_IO) $(DAEMON_UNIT_LIB)
 $(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
 
@@ -183,9 +195,13 @@ $(BUILD)/tests/unit/test_words: $(BUILD)/user/daemon/words.o
 
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.
-$(MODEL_LIB) $(MODEL_TESTS:%=%.o): CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
+$(MODEL_LIB) $(MODEL_TESTS:%=%.o) $(FLEET_LIB) $(FLEET_TEST).o: CPPFLAGS := -Itests/model/kernel -Itests -Ibpf $(filter-out -I$(BUILD)/bpf,$(CPPFLAGS))
 
 $(MODEL_TESTS): %: %.o $(MODEL_LIB)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
+
+$(FLEET_TEST): %: %.o $(FLEET_LIB) $(patsubst %,$(BUILD)/tests/model/%.o,datapath shim shim_helpers) $(CORE)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
 
@@ -250,10 +266,10 @@ $(WEB_MODULES): tests/web/package.json tests/web/package-lock.json
 	$(Q)npm ci --prefix $(BUILD)/web --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(BENCH_LIVE) $(SIM) $(UNIT_TESTS) $(MODEL_TESTS) $(BPF_TESTS)
+test-build: all helpers $(WEB_MODULES) $(BENCH_PROGRAM) $(BENCH_LIVE) $(SIM) $(FLEET_BENCH) $(UNIT_TESTS) $(MODEL_TESTS) $(FLEET_TEST) $(BPF_TESTS)
 
-test-unit: $(UNIT_TESTS) $(MODEL_TESTS)
-	scripts/run-tests unit $(MODEL_TESTS) $(UNIT_TESTS)
+test-unit: $(UNIT_TESTS) $(MODEL_TESTS) $(FLEET_TEST)
+	scripts/run-tests unit $(MODEL_TESTS) $(FLEET_TEST) $(UNIT_TESTS)
 
 # With canaryctl and the helpers, for upgrades from what one compiler made to what the other did, and for scripts/vm-test.
 test-bpf-build: $(BPF_TESTS) $(BUILD)/canaryctl helpers

@@ -151,7 +151,7 @@ static void check_service(__u32 id)
 
 	for (enum canary_outcome what = 0; what < CANARY_OUTCOMES; what++)
 		count[what] = datapath_outcome(id, what);
-	for (shim_instance = 0; shim_instance < SHIM_INSTANCES; shim_instance++)
+	for (shim_instance = 0; shim_instance < shim_instances; shim_instance++)
 		opening += datapath_watched_opening(id);
 	shim_instance = 0;
 	early = count[CANARY_OUTCOME_SERVER_RESET_EARLY] + count[CANARY_OUTCOME_NO_REPLY] +

@@ -105,7 +105,7 @@ void datapath_clear(void)
 	for (__u32 i = 0; i < map_count; i++)
 		if (maps[i]->shared)
 			shim_map_clear(maps[i]);
-	for (shim_instance = SHIM_INSTANCES; shim_instance--;)
+	for (shim_instance = shim_instances; shim_instance--;)
 		datapath_forget();
 	shim_instance = 0;
 	memset(&tables, 0, sizeof(tables));
@@ -137,8 +137,11 @@ void datapath_steer(struct datapath_packet *packet)
 	p->tcp_flags = packet->tcp_flags;
 	p->tcp_seq = packet->tcp_seq;
 	p->flags = (packet->icmp_error ? PKT_ICMP_ERROR : 0) | (packet->data ? PKT_DATA : 0);
-	p->service = service_find(p);
-	packet->backend = 0;
+	p->service = packet->only ? packet->only : service_find(p);
+	if (packet->only)
+		p->address_hash = canary_hash_address(&tables.keys, &p->tuple.service);
+	p->alternate = 0;
+	packet->backend = packet->alternate = 0;
 	packet->verdict = XDP_PASS;
 	packet->service = p->service;
 	config = service_config(p);
@@ -164,6 +167,7 @@ void datapath_steer(struct datapath_packet *packet)
 	packet->backend = a.backend;
 	packet->generation = a.generation;
 	packet->cohort = a.cohort;
+	packet->alternate = p->alternate;
 	watch(p, config, &a);
 }
 
@@ -236,6 +240,37 @@ struct datapath_choice datapath_choose(__u32 service, __u32 view, const struct c
 		p.flags |= PKT_ANY_PORT;
 	backend_choose(&p, config_at(service, view), view, &a);
 	return (struct datapath_choice){.backend = a.backend, .cohort = a.cohort};
+}
+
+struct older {
+	__u32 service;
+	__u32 count;
+};
+
+static long count_older(struct shim_map *map, const struct canary_flow_key *key, struct canary_flow *flow,
+			struct older *older)
+{
+	const struct canary_service *service = datapath_service(key->service);
+	const struct canary_tuple tuple = {.client = key->client,
+					   .service = service->key.addr,
+					   .client_port = key->client_port,
+					   .port = key->port,
+					   .proto = service->key.proto};
+
+	(void)map;
+	if (key->service == older->service)
+		older->count +=
+			datapath_choose(key->service, canary_view_now(service->word), &tuple).backend != flow->backend;
+	return 0;
+}
+
+__u32 datapath_older(__u32 service)
+{
+	struct older older = {.service = service};
+
+	for (__u32 i = 0; i < SMALL_SHARDS; i++)
+		shim_for_each(datapath_flows()->inner[i], count_older, &older);
+	return older.count;
 }
 
 void datapath_measure(__u32 service)

@@ -41,6 +41,7 @@ struct datapath_packet {
 	bool icmp_error;
 	bool data;
 	bool lease_unchecked;
+	__u32 only; /* the service that is asked, though others have the same address; 0: it is looked for */
 	__u32 named; /* the backend that a connection id names; 0: none */
 	/* What became of it. */
 	__u32 service;
@@ -48,6 +49,7 @@ struct datapath_packet {
 	__u32 backend;
 	__u32 generation;
 	__u32 cohort;
+	__u32 alternate; /* the backend that it may name beside its own; 0: none */
 };
 
 /* The maps that hold what was learned from packets are there twice: see shim_instance. */
@@ -71,6 +73,8 @@ struct datapath_choice {
 	__u32 cohort;
 };
 struct datapath_choice datapath_choose(__u32 service, __u32 view, const struct canary_tuple *tuple);
+/* How many of the service's flows in the table `now` would choose otherwise. */
+__u32 datapath_older(__u32 service);
 
 /* Makes what a service is measured by, as user space does when it adds one. */
 void datapath_measure(__u32 service);

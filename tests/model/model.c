@@ -56,7 +56,7 @@ static void advance(__u64 ns)
 
 	while (shim_now_ns < until) {
 		shim_now_ns += until - shim_now_ns < SMALL_TICK_NS ? until - shim_now_ns : SMALL_TICK_NS;
-		for (shim_instance = 0; shim_instance < SHIM_INSTANCES; shim_instance++)
+		for (shim_instance = 0; shim_instance < shim_instances; shim_instance++)
 			tick(false);
 		shim_instance = 0;
 	}
@@ -290,7 +290,7 @@ void model_run(const struct model_options *options, struct model_result *ret)
 		shard->type = evicts ? BPF_MAP_TYPE_LRU_HASH : BPF_MAP_TYPE_HASH;
 		shard->max_entries = evicts ? SMALL_SHARD_FLOWS / 8 : SMALL_SHARD_FLOWS;
 	}
-	for (shim_instance = 0; shim_instance < SHIM_INSTANCES; shim_instance++)
+	for (shim_instance = 0; shim_instance < shim_instances; shim_instance++)
 		datapath_arm();
 	shim_instance = 0;
 	make_flows();

@@ -26,6 +26,7 @@ struct shim_store {
 __u64 shim_now_ns;
 __u32 shim_cpu;
 __u32 shim_instance;
+__u32 shim_instances = 2;
 void (*shim_evicted)(const struct shim_map *map, const void *key);
 bool (*shim_hook)(enum shim_op op, struct shim_map *map, const void *key, const void *value);
 

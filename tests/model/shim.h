@@ -13,7 +13,7 @@
 
 enum {
 	SHIM_CPUS = 2,
-	SHIM_INSTANCES = 2, /* balancers */
+	SHIM_INSTANCES = 4, /* balancers, at most */
 	SHIM_COARSE_NS = 4000000, /* the tick of the coarse clock */
 };
 
@@ -55,6 +55,7 @@ struct shim_map {
 extern __u64 shim_now_ns;
 extern __u32 shim_cpu;
 extern __u32 shim_instance;
+extern __u32 shim_instances; /* that there are: 2 */
 /* Is called when an LRU forgets an element. */
 extern void (*shim_evicted)(const struct shim_map *map, const void *key);
 /* Is called at every operation, but not for those that it makes itself. */
