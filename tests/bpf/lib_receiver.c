@@ -240,11 +240,14 @@ static void unpack(struct receiver *receiver)
 
 	for (int i = 0; i < ENDS; i++) {
 		ssize_t len = recv(receiver->end[i], packet, sizeof(packet), 0);
+		ssize_t skip = tunnel_ends[i].skip;
 
-		if (len <= (ssize_t)tunnel_ends[i].skip)
+		if (len > skip && tunnel_ends[i].type == SOCK_DGRAM)
+			skip += (packet[0] & 31) * 4; /* GUE's optional fields and private data */
+		if (len <= skip)
 			continue;
 		receiver->unpacked++;
-		deliver(receiver, packet + tunnel_ends[i].skip, (unsigned)len - tunnel_ends[i].skip);
+		deliver(receiver, packet + skip, (unsigned)(len - skip));
 	}
 }
 
