@@ -28,7 +28,7 @@ struct http_transfer {
 	char *url; /* as it may be shown */
 	char problem[CURL_ERROR_SIZE];
 	char *body;
-	size_t len, limit;
+	size_t len, room, limit;
 	bool too_long;
 	char *sending; /* the request's body, where it is sent once */
 	size_t sent;
@@ -143,11 +143,17 @@ static size_t keep(const char *bytes, size_t size, size_t count, void *arg)
 		transfer->too_long = true;
 		return 0;
 	}
-	body = realloc(transfer->body, transfer->len + count + 1);
-	if (!body)
-		return 0;
+	if (transfer->len + count >= transfer->room) {
+		size_t room = 2 * (transfer->len + count + 1);
+
+		body = realloc(transfer->body, room);
+		if (!body)
+			return 0;
+		transfer->body = body;
+		transfer->room = room;
+	}
+	body = transfer->body;
 	memcpy(body + transfer->len, bytes, count);
-	transfer->body = body;
 	transfer->len += count;
 	body[transfer->len] = '\0';
 	return count;
