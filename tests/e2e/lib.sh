@@ -159,7 +159,7 @@ clean_up() {
 		umount -l "$host"
 	done
 	scripts/lab down
-	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS-2" "$CANARYCTL_BPFFS-decap" "$work"
+	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS"-{2,3,decap} "$work"
 	exit "$code"
 }
 trap clean_up EXIT
