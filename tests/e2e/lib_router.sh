@@ -6,8 +6,9 @@
 #   routed 3                       balancers "balancer", "balancer2" and "balancer3", alike, with the same keys, and a router that
 #                                  the client's packets come by, which spreads them by ECMP: all with BIRD, speaking BGP
 #   on_each host routes "$routes"  a canaryctl command on every balancer; ctl_of balancer2 COMMAND... on one
-#   announces 192.0.2.1            those that the router sends the service's packets to
-router_address=192.0.2.100
+#   announces balancer balancer2   waits until these are those that the router sends the service's packets to
+net4=192.0.2. net6=2001:db8:2:: # and the last part of an address: a balancer's number, or
+router=100
 routers_as=65000 balancers_as=65001
 balancers=()
 
@@ -34,9 +35,13 @@ on_each() { # COMMAND...
 	done
 }
 
-address_of() { # BALANCER
+number_of() { # BALANCER
 	local number=${1#balancer}
-	echo "192.0.2.${number:-1}"
+	echo "${number:-1}"
+}
+
+address_of() { # BALANCER
+	echo "$net4$(number_of "$1")"
 }
 
 start_bird() { # HOST: its configuration is $work/HOST/bird.conf
@@ -65,30 +70,56 @@ CONF
 }
 
 balancer_conf() { # BALANCER
-	bird_conf "$(address_of "$1")" <<CONF
+	local number
+	number=$(number_of "$1")
+	bird_conf "$net4$number" <<CONF
 include "$work/$1/routes*.conf";
-protocol bgp upstream from peer {
-	local $(address_of "$1") as $balancers_as;
-	neighbor $router_address as $routers_as;
+protocol bgp upstream4 from peer {
+	local $net4$number as $balancers_as;
+	neighbor $net4$router as $routers_as;
 	ipv4 { import none; export where proto = "canary4"; };
+}
+protocol bgp upstream6 from peer {
+	local $net6$number as $balancers_as;
+	neighbor $net6$router as $routers_as;
+	ipv6 { import none; export where proto = "canary6"; };
 }
 CONF
 }
 
 router_conf() {
-	local host
-	bird_conf "$router_address" <<CONF
+	local host number
+	bird_conf "$net4$router" <<CONF
 protocol kernel { merge paths on; scan time 1; ipv4 { import none; export all; }; }
+protocol kernel { merge paths on; scan time 1; ipv6 { import none; export all; }; }
 $(for host in "${balancers[@]}"; do
-		cat <<PEER
-protocol bgp $host from peer {
-	local $router_address as $routers_as;
-	neighbor $(address_of "$host") as $balancers_as;
+		number=$(number_of "$host")
+		cat <<PEERS
+protocol bgp from peer {
+	local $net4$router as $routers_as;
+	neighbor $net4$number as $balancers_as;
 	ipv4 { import all; export none; };
 }
-PEER
+protocol bgp from peer {
+	local $net6$router as $routers_as;
+	neighbor $net6$number as $balancers_as;
+	ipv6 { import all; export none; };
+}
+PEERS
 	done)
 CONF
+}
+
+# A host of both families, which forwards: NAME NUMBER [ADDRESS]
+dual_host() {
+	local host=$1 number=$2
+	shift 2
+	extra_host "$host" "$net4$number/24" "$@"
+	on "$host" sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv4.fib_multipath_hash_policy=1 \
+		net.ipv6.fib_multipath_hash_policy=1
+	ip -n "$LAB_PREFIX$host" addr add "$net6$number/64" dev eth0 nodad
+	ip -n "$LAB_PREFIX$host" route add 198.51.100.0/24 via "${net4}10"
+	ip -n "$LAB_PREFIX$host" route add 2001:db8:51::/64 via "${net6}10"
 }
 
 routed() { # COUNT [PORTS of flowserver]
@@ -98,13 +129,12 @@ routed() { # COUNT [PORTS of flowserver]
 	balancers=(balancer)
 	for ((i = 2; i <= count; i++)); do
 		balancers+=("balancer$i")
-		extra_host "balancer$i" "192.0.2.$i/24" "10.0.0.$i/24"
-		ip -n "${LAB_PREFIX}balancer$i" route add 198.51.100.0/24 via 192.0.2.10
+		dual_host "balancer$i" "$i" "10.0.0.$i/24"
+		ip -n "${LAB_PREFIX}balancer$i" addr add "2001:db8:10::$i/64" dev eth0 nodad
 	done
-	extra_host router "$router_address/24"
-	ip -n "${LAB_PREFIX}router" route add 198.51.100.0/24 via 192.0.2.10
-	on router sysctl -qw net.ipv4.fib_multipath_hash_policy=1
-	ip -n "${LAB_PREFIX}client" route replace default via "$router_address"
+	dual_host router "$router"
+	ip -n "${LAB_PREFIX}client" route replace default via "$net4$router"
+	ip -n "${LAB_PREFIX}client" route replace default via "$net6$router"
 	for host in "${balancers[@]}"; do
 		mkdir "$work/$host"
 		cp -p "$work/keys" "$work/$host/keys"
@@ -116,17 +146,22 @@ routed() { # COUNT [PORTS of flowserver]
 	start_bird router
 }
 
-# Where the router sends packets for the service, in order: "192.0.2.1 192.0.2.2".
-next_hops() {
-	ip -n "${LAB_PREFIX}router" -j route show "$vip" | jq -r '[.[] | (.nexthops // [.])[].gateway] | sort | join(" ")'
+# Where the router sends packets to an address, in order: "192.0.2.1 192.0.2.2".
+next_hops() { # [ADDRESS]
+	local address=${1:-$vip} family=4
+	[[ $address != *:* ]] || family=6
+	ip -n "${LAB_PREFIX}router" "-$family" -j route show "$address" |
+		jq -r '[.[] | (.nexthops // [.])[].gateway] | sort | join(" ")'
 }
 
-announces() { # BALANCER...: these and no others become the router's next hops
-	local host wanted=()
+announces() { # BALANCER...: these and no others become the router's next hops, for both families
+	local host wanted4=() wanted6=()
 	for host; do
-		wanted+=("$(address_of "$host")")
+		wanted4+=("$net4$(number_of "$host")")
+		wanted6+=("$net6$(number_of "$host")")
 	done
-	wait_for 15 "the router to send packets to ${wanted[*]:-nobody}" becomes "${wanted[*]}" next_hops
+	wait_for 15 "the router to send packets to ${wanted4[*]}" becomes "${wanted4[*]}" next_hops
+	wait_for 15 "the router to send packets to ${wanted6[*]}" becomes "${wanted6[*]}" next_hops "$vip6"
 }
 
 forwarded_by() { # BALANCER: packets so far

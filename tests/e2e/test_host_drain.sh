@@ -12,10 +12,15 @@ routes_of() { # BALANCER
 	echo "$work/$1/routes.conf"
 }
 
+announcement() { # BALANCER: what doctor makes of it
+	ctl_of "$1" doctor --json 2>/dev/null | jq -r '.checks[] | select(.check == "announcement").state'
+}
+
 {
 	echo services:
 	web 30 l2
 	web 30 l2 "$vip" 9000 | sed 's/name: web/name: held/'
+	web 30 l2 "$vip6" 9000 tcp 2001:db8:10:: | sed 's/name: web/name: held6/'
 } | sed 's/^    weight:/    idle_timeout: 3s\n&/' >"$work/config.yaml"
 
 # New connections, one for each request, for as long as it is not told otherwise.
@@ -46,11 +51,12 @@ announces "${balancers[@]}"
 wait_for 15 "the balancers to settle" all_settled
 for host in "${balancers[@]}"; do
 	eq "$(ctl_of "$host" host status --json | jq -c '[.drained, .may_be_announced, .routes.wanted, .routes.count]')" \
-		'[false,true,["203.0.113.10/32"],1]' "what host status says"
+		'[false,true,["203.0.113.10/32","2001:db8:113::10/128"],2]' "what host status says"
 	succeeds ctl_of "$host" host check
 done
 load_begins
 hold long -t 10000 -s 198.51.100.1/100 -p 20000-20004 "$vip" 9000
+hold long6 -t 10000 -s 2001:db8:51::1/100 -p 20000-20004 "$vip6" 9000
 for host in "${balancers[@]}"; do
 	gets_packets "$host"
 done
@@ -61,6 +67,7 @@ announces balancer balancer3
 gets_nothing balancer2
 gets_packets balancer3
 refused 1 'is drained' ctl_of balancer2 host check
+eq "$(announcement balancer2) $(announcement balancer3)" "warning ok" "what doctor says of balancer2 and balancer3"
 succeeds ctl_of balancer2 host drain
 contains "$(cat "$work/output")" 'already drained' "what a second drain says"
 
@@ -72,10 +79,12 @@ succeeds ctl_of balancer2 host undrain
 contains "$(cat "$work/output")" 'already in service' "what a second undrain says"
 load_ends 500
 release long
-note "$requests requests and 500 connections that stay, over a drain and an undrain of one balancer in three: none failed"
+release long6
+note "$requests requests and 1000 connections that stay, over a drain and an undrain of one balancer in three: none failed"
 
 load_begins
 hold longer -t 10000 -s 198.51.100.1/100 -p 21000-21004 "$vip" 9000
+hold longer6 -t 10000 -s 2001:db8:51::1/100 -p 21000-21004 "$vip6" 9000
 
 case_ "canaryd is killed: routes stay, and the host can be drained and taken back all the same"
 mkdir "$work/balancer2/state"
@@ -121,11 +130,12 @@ stop_bird balancer3
 announces balancer balancer2
 refused 1 'BIRD does not run.*when it starts, it has 0 of' ctl_of balancer3 host drain
 eq "$(ctl_of balancer3 host status --json | jq -c '[.drained, .routes.count]')" '[true,null]' "what host status says"
+eq "$(announcement balancer3)" problem "what doctor says"
 start_bird balancer3
 gets_nothing balancer3
 eq "$(next_hops)" "192.0.2.1 192.0.2.2" "next hops of the router"
 stop_bird balancer3
-refused 1 'BIRD does not run.*when it starts, it has 1 of' ctl_of balancer3 host undrain
+refused 1 'BIRD does not run.*when it starts, it has 2 of' ctl_of balancer3 host undrain
 start_bird balancer3
 announces "${balancers[@]}"
 
@@ -172,9 +182,9 @@ announces "${balancers[@]}"
 case_ "before the last interface is detached its routes are withdrawn, and services have theirs as long as they exist"
 succeeds ctl_of balancer3 service add another udp 203.0.113.77:53
 wait_for 5 "the route of the new service" becomes 192.0.2.3 \
-	eval "ip -n ${LAB_PREFIX}router -j route show 203.0.113.77 | jq -r '.[].gateway'"
+	next_hops 203.0.113.77
 succeeds ctl_of balancer3 service del another
-wait_for 5 "the route to go" becomes '[]' ip -n "${LAB_PREFIX}router" -j route show 203.0.113.77
+wait_for 5 "the route to go" becomes '' next_hops 203.0.113.77
 succeeds ctl_of balancer3 detach eth0
 announces balancer balancer2
 contains "$(ctl_of balancer3 host status)" 'nothing is attached' "what host status says"
@@ -184,4 +194,5 @@ succeeds ctl_of balancer3 host routes none
 announces balancer balancer2
 load_ends 1000
 release longer
-note "$requests requests and 500 connections that stay, over restarts of a balancer, of BIRD, and an upgrade of all three: none failed"
+release longer6
+note "$requests requests and 1000 connections that stay, over restarts of a balancer, of BIRD, and an upgrade of all three: none failed"
