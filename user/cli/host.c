@@ -74,7 +74,7 @@ static const char *describe(const struct hosting *hosting, char buf[128])
 	size_t count = hosting->routes.count;
 
 	if (!hosting->host.routes[0])
-		snprintf(buf, 128, "canaryctl host check says so to whom announces its routes");
+		snprintf(buf, 128, "whoever announces its routes learns it from canaryctl host check");
 	else if (hosting->routes.withheld)
 		snprintf(buf, 128, "BIRD has none of its routes");
 	else
@@ -116,8 +116,8 @@ int cmd_host_undrain(const struct cli *cli, struct error *error)
 
 static int take_path(const char *path, char ret[PATH_MAX], struct error *error)
 {
-	/* It is another program that reads it, wherever that runs; and a quote would end its name there. */
-	if (path[0] != '/' || strpbrk(path, "\"\n"))
+	/* It is another program that opens it, wherever that runs. */
+	if (path[0] != '/')
 		return fail(error, CLI_USAGE, "\"%s\" is not the whole path of a file, from / on", path);
 	if (snprintf(ret, PATH_MAX, "%s", path) >= PATH_MAX)
 		return fail(error, CLI_USAGE, "the path of the file is too long");

@@ -24,9 +24,22 @@
 
 /* ---- what was asked for ---- */
 
-int host_lock(const struct instance *instance, int *ret, struct error *error)
+static int wait_for_lock(int fd)
 {
 	__u64 until = clock_monotonic_ns() + LOCK_PATIENCE_NS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		if (clock_monotonic_ns() >= until)
+			return -EBUSY;
+		usleep(PAUSE_US);
+	}
+	return 0;
+}
+
+int host_lock(const struct instance *instance, int *ret, struct error *error)
+{
 	char path[PATH_MAX];
 	int fd, err = instance_file(instance, "host-lock", path, error);
 
@@ -37,15 +50,13 @@ int host_lock(const struct instance *instance, int *ret, struct error *error)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail(error, -errno, "%s: cannot be opened: %s", path, strerror(errno));
-	while (flock(fd, LOCK_EX | LOCK_NB)) {
-		err = -errno;
-		if (err == -EWOULDBLOCK && clock_monotonic_ns() < until) {
-			usleep(PAUSE_US);
-			continue;
-		}
+	err = directory_give(path, fd);
+	if (!err)
+		err = wait_for_lock(fd);
+	if (err) {
 		close(fd);
-		return fail(error, err == -EWOULDBLOCK ? -EBUSY : err,
-			    "%s: another command has been telling BIRD for 10 seconds", path);
+		return fail(error, err, "%s: %s", path,
+			    err == -EBUSY ? "another command has been telling BIRD for 10 seconds" : strerror(-err));
 	}
 	*ret = fd;
 	return 0;
@@ -90,14 +101,19 @@ int host_load(const struct instance *instance, struct host *ret, struct error *e
 
 int host_save(const struct instance *instance, const struct host *host, struct error *error)
 {
+	json_t *root = json_pack("{s:i, s:b, s:s, s:s}", "format", 1, "drained", host->drained, "routes", host->routes,
+				 "bird", host->bird);
 	char path[PATH_MAX];
-	int err = instance_file(instance, "host", path, error);
+	int err;
 
-	return err ? err
-		   : json_file_save(path,
-				    json_pack("{s:i, s:b, s:s, s:s}", "format", 1, "drained", host->drained, "routes",
-					      host->routes, "bird", host->bird),
-				    error);
+	if (!root)
+		return fail(error, -EINVAL, "the path of a file is not in UTF-8");
+	err = instance_file(instance, "host", path, error);
+	if (err) {
+		json_decref(root);
+		return err;
+	}
+	return json_file_save(path, root, error);
 }
 
 /* ---- what may be announced ---- */
