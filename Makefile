@@ -355,6 +355,7 @@ INSTALLED = $(BUILD)/canaryctl:$(bindir)/canaryctl:755 $(BUILD)/canaryd:$(sbindi
 	    $(foreach page,$(MAN_PAGES),$(page):$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)):644) \
 	    $(foreach unit,$(UNITS),$(unit):$(unitdir)/$(notdir $(unit)):644) \
 	    $(foreach file,prometheus/canary.rules.yml grafana/canary.json,scripts/install/$(file):$(datadir)/$(file):644) \
+	    scripts/fleet-upgrade:$(datadir)/fleet-upgrade:755 \
 	    scripts/install/canary.sysusers:$(sysusersdir)/canary.conf:644 \
 	    scripts/install/canary.tmpfiles:$(tmpfilesdir)/canary.conf:644 \
 	    scripts/install/canaryctl.bash:$(bashdir)/canaryctl:644 scripts/install/_canaryctl:$(zshdir)/_canaryctl:644

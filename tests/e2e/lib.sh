@@ -159,7 +159,7 @@ clean_up() {
 		umount -l "$host"
 	done
 	scripts/lab down
-	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS-2" "$CANARYCTL_BPFFS-decap" "$work"
+	rm -rf "$CANARYCTL_BPFFS" "$CANARYCTL_BPFFS"-{2,3,decap} "$work"
 	exit "$code"
 }
 trap clean_up EXIT
@@ -307,7 +307,7 @@ extra_host() {
 	ip netns add "$LAB_PREFIX$host"
 	extra_hosts+=("$host")
 	on "$host" sysctl -qw net.ipv4.conf.{all,default}.rp_filter=0 net.ipv4.conf.{all,default}.send_redirects=0 \
-		net.ipv4.ip_forward=1
+		net.ipv4.ip_forward=1 net.ipv6.conf.{all,default}.accept_dad=0
 	ip link add name eth0 netns "$LAB_PREFIX$host" type veth peer name "$host" netns "${LAB_PREFIX}switch"
 	on "$host" ethtool -K eth0 tx off rx off >/dev/null
 	on switch ethtool -K "$host" tx off rx off >/dev/null

@@ -23,6 +23,7 @@ eq "$(files "$root")" "644 etc/canary/canary.yaml
 644 usr/lib/tmpfiles.d/canary.conf
 755 usr/sbin/canaryd
 644 usr/share/bash-completion/completions/canaryctl
+755 usr/share/canaryctl/fleet-upgrade
 644 usr/share/canaryctl/grafana/canary.json
 644 usr/share/canaryctl/prometheus/canary.rules.yml
 $(for page in user/man/*.scd; do

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli/apply.h"
+#include "cli/host.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
 #include "cli/owner.h"
@@ -425,6 +426,8 @@ int cmd_apply(const struct cli *cli, struct error *error)
 	if (!err)
 		report_apply(&apply, !dry);
 	apply_end(&apply);
+	if (!err && !dry)
+		host_follow(cli);
 	return err ? CLI_FAILED : CLI_DONE;
 }
 

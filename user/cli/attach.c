@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "cli/apply.h"
+#include "cli/host.h"
 #include "cli/interface.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
@@ -371,5 +372,7 @@ int cmd_attach(const struct cli *cli, struct error *error)
 	apply_end(&attaching.apply);
 	model_free(&attaching.running);
 	free(attaching.wanted);
+	if (!err)
+		host_follow(cli);
 	return err ? CLI_FAILED : CLI_DONE;
 }

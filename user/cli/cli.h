@@ -73,6 +73,7 @@ enum cli_option {
 	OPT_UNMATCHED,
 	OPT_WRITE,
 	OPT_PEERS,
+	OPT_BIRD,
 	OPTIONS,
 };
 #define OPT(name) (1ULL << OPT_##name)
@@ -132,6 +133,11 @@ int cmd_flows_count(const struct cli *cli, struct error *error);
 int cmd_flows_flush(const struct cli *cli, struct error *error);
 int cmd_flows_list(const struct cli *cli, struct error *error);
 int cmd_help(const struct cli *cli, struct error *error);
+int cmd_host_check(const struct cli *cli, struct error *error);
+int cmd_host_drain(const struct cli *cli, struct error *error);
+int cmd_host_routes(const struct cli *cli, struct error *error);
+int cmd_host_status(const struct cli *cli, struct error *error);
+int cmd_host_undrain(const struct cli *cli, struct error *error);
 int cmd_lease_renew(const struct cli *cli, struct error *error);
 int cmd_rollout_explain(const struct cli *cli, struct error *error);
 int cmd_rollout_history(const struct cli *cli, struct error *error);

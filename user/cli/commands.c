@@ -300,6 +300,48 @@ const struct command cli_program_commands[] = {
 		.run = cmd_validate,
 	},
 	{
+		.name = "host drain",
+		.arguments = "",
+		.summary = "withdraw this host's routes: routers send its packets to others",
+		.details = "Connections go on, here until routers have heard of it, then through others with the same "
+			   "keys. It stays drained, also over a reboot, until host undrain.",
+		.examples = EXAMPLES("canaryctl host drain"),
+		.run = cmd_host_drain,
+	},
+	{
+		.name = "host undrain",
+		.arguments = "",
+		.summary = "announce this host's routes again, if it can serve",
+		.examples = EXAMPLES("canaryctl host undrain"),
+		.run = cmd_host_undrain,
+	},
+	{
+		.name = "host routes",
+		TAKES("FILE|none", 1, 1),
+		.options = OPT(BIRD),
+		.summary = "write routes to the services' addresses for BIRD, from now on",
+		.details = "BIRD's configuration has to include FILE. They come and go with the services, attach and "
+			   "detach, and drain and undrain.",
+		.examples = EXAMPLES("canaryctl host routes /run/canary/bird.conf"),
+		.run = cmd_host_routes,
+	},
+	{
+		.name = "host check",
+		.arguments = "",
+		.summary = "may this host be announced? For whatever announces it",
+		.details = "Exit code 1 where it is drained, nothing is attached or the sweeper in the kernel has "
+			   "stopped.",
+		.examples = EXAMPLES("canaryctl host check && echo announce"),
+		.run = cmd_host_check,
+	},
+	{
+		.name = "host status",
+		.arguments = "",
+		.summary = "is this host drained, and which routes does BIRD have?",
+		.examples = EXAMPLES("canaryctl host status --json | jq '.routes.count'"),
+		.run = cmd_host_status,
+	},
+	{
 		.name = "upgrade",
 		.arguments = "",
 		.summary = "replace the running program by this one's, in place",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/host.h"
 #include "cli/output.h"
 #include "cli/view.h"
 #include "dataplane/dataplane.h"
@@ -84,6 +85,19 @@ static int choose_all(const struct cli *cli, struct attached *attached, struct e
 	return err;
 }
 
+/* Is nothing of what is attached in this network namespace left then? */
+static bool is_last(const struct attached *attached)
+{
+	bool some = false;
+
+	for (size_t i = 0; i < attached->count; i++) {
+		if (attached->items[i].netns == netns_inode() && !attached->items[i].gone && !attached->chosen[i])
+			return false;
+		some |= attached->chosen[i];
+	}
+	return some;
+}
+
 /* What cannot be detached does not keep the others from it; of several, the first error is told. */
 static int detach_chosen(const struct cli *cli, struct dataplane *dataplane, const struct attached *attached,
 			 json_t *ret_interfaces, struct error *error)
@@ -128,6 +142,8 @@ int cmd_detach(const struct cli *cli, struct error *error)
 	attached.chosen = must(calloc(attached.count + 1, sizeof(*attached.chosen)));
 	if (!err)
 		err = choose_all(cli, &attached, error);
+	if (!err && is_last(&attached))
+		host_withdraw(cli);
 	if (!err)
 		err = detach_chosen(cli, dataplane, &attached, interfaces, error);
 	if (!err && cli->json)

@@ -15,6 +15,7 @@
 	X(keys, "is the key file for its owner alone: who reads it can choose its cohort")                             \
 	X(sweeper, "does the timer in the kernel tick, which closes windows and checks leases")                        \
 	X(daemon, "does canaryd answer, where a rollout needs it")                                                     \
+	X(announcement, "is this host drained, and has BIRD its routes, where canaryctl writes them")                  \
 	X(interfaces, "is each one up, with a carrier, and as it was when it was attached")                            \
 	X(mode, "does XDP run in the driver (native) or in the stack (generic), which is slower")                      \
 	X(programs, "which other XDP programs are there")                                                              \

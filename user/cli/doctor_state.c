@@ -9,6 +9,8 @@
 #include "cli/daemon_client.h"
 #include "cli/doctor.h"
 #include "cli/owner.h"
+#include "io/bird.h"
+#include "ops/host.h"
 
 #define DAEMON_PATIENCE_MS 2000
 
@@ -143,4 +145,45 @@ void check_daemon(struct doctor *doctor)
 		found(doctor, FINDING_PROBLEM, NULL, "%s", error.text);
 		advise(doctor, "see what canaryd says (journalctl -u canaryd), and start it anew");
 	}
+}
+
+/* What it has, and what it should have. */
+static void compare_routes(struct doctor *doctor, const struct host *host, const struct host_routes *routes)
+{
+	struct error error;
+	unsigned count;
+
+	if (bird_count_routes(host->bird, &count, &error)) {
+		found(doctor, FINDING_PROBLEM, NULL, "%s", error.text);
+		advise(doctor, "see that BIRD runs and includes %s, then run canaryctl host %s", host->routes,
+		       routes->withheld ? "drain" : "undrain");
+	} else if (count != routes->count) {
+		found(doctor, FINDING_PROBLEM, NULL, "BIRD has %u routes of this host, and should have %zu", count,
+		      routes->count);
+		advise(doctor, "run canaryctl host %s", routes->withheld ? "drain" : "undrain");
+	} else if (routes->withheld) {
+		found(doctor, FINDING_WARNING, NULL, "%s", routes->why.text);
+	} else {
+		found(doctor, FINDING_OK, NULL, "BIRD has %u route%s of this host", count, count == 1 ? "" : "s");
+	}
+}
+
+void check_announcement(struct doctor *doctor)
+{
+	const struct instance instance = {doctor->cli->dir, doctor->cli->key_file};
+	struct host_routes routes;
+	struct error error;
+	struct host host;
+
+	if (host_load(&instance, &host, &error) || host_routes_wanted(&instance, &host, &routes, &error)) {
+		found(doctor, FINDING_PROBLEM, NULL, "%s", error.text);
+		return;
+	}
+	if (host.routes[0])
+		compare_routes(doctor, &host, &routes);
+	else if (host.drained)
+		found(doctor, FINDING_WARNING, NULL, "%s", routes.why.text);
+	else
+		found(doctor, FINDING_NOT_APPLICABLE, NULL, "not by canaryctl: see canaryctl help host routes");
+	host_routes_free(&routes);
 }

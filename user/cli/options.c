@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/daemon_client.h"
 #include "dataplane/dataplane.h"
+#include "ops/host.h"
 
 const struct arg_option cli_options[OPTIONS] = {
 	[OPT_JSON] = {.name = "json", .help = "JSON instead of text, on stdout and for errors on stderr"},
@@ -129,4 +130,7 @@ const struct arg_option cli_options[OPTIONS] = {
 	[OPT_PEERS] = {.name = "peers",
 		       .value = "PREFIX,...",
 		       .help = "the other backends, which get what belongs to them (default: nothing)"},
+	[OPT_BIRD] = {.name = "bird",
+		      .value = "PATH",
+		      .help = "BIRD's control socket (default: " HOST_DEFAULT_BIRD ")"},
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/change.h"
+#include "cli/host.h"
 #include "cli/output.h"
 #include "cli/owner.h"
 #include "cli/view.h"
@@ -108,6 +109,8 @@ int cmd_service_add(const struct cli *cli, struct error *error)
 		       affinity_name(wanted.affinity));
 	}
 	change_end(&change);
+	if (!err)
+		host_follow(cli);
 	return err ? CLI_FAILED : CLI_DONE;
 }
 
@@ -143,6 +146,8 @@ int cmd_service_del(const struct cli *cli, struct error *error)
 		report(cli, true, json_pack("{s:s}", "service", name), "%s: deleted, with %zu backends", name,
 		       change.actual.services[0].backend_count);
 	change_end(&change);
+	if (!err)
+		host_follow(cli);
 	return err ? CLI_FAILED : CLI_DONE;
 }
 
