@@ -259,6 +259,52 @@ static void test_a_plan_of_its_own_is_told_from_a_configuration(void **state)
 	model_free(&model);
 }
 
+/* Each accepted file says as JSON what it says as YAML. */
+static void assert_same_as_json(const char *file)
+{
+	struct model yaml, model;
+	struct error error = {};
+	json_t *json;
+	char *text;
+
+	assert_int_equal(config_load(file, &yaml, &error), 0);
+	assert_int_equal(config_load_json(file, &json, &error), 0);
+	text = json_dumps(json, JSON_SORT_KEYS);
+	if (config_read("json", text, &model, &error))
+		fail_msg("%s: %s", file, error.text);
+	assert_int_equal(model.service_count, yaml.service_count);
+	for (size_t i = 0; i < yaml.service_count; i++) {
+		const struct service_model *a = &yaml.services[i], *b = &model.services[i];
+
+		assert_string_equal(a->name, b->name);
+		assert_int_equal(a->weight, b->weight);
+		assert_int_equal(a->backend_count, b->backend_count);
+		assert_int_equal(a->segment_count, b->segment_count);
+		if (a->backend_count)
+			assert_memory_equal(a->backends, b->backends, a->backend_count * sizeof(*a->backends));
+		assert_int_equal(!a->rollout, !b->rollout);
+		assert_int_equal(!a->health, !b->health);
+		if (a->rollout)
+			assert_memory_equal(a->rollout, b->rollout, sizeof(*a->rollout));
+	}
+	free(text);
+	json_decref(json);
+	model_free(&model);
+	model_free(&yaml);
+}
+
+static void test_as_json(void **state)
+{
+	struct error error = {};
+	json_t *json;
+
+	(void)state;
+	assert_same_as_json(DATA "accepted/rollout.yaml");
+	assert_same_as_json(DATA "accepted/fleet-plain.yaml");
+	assert_int_equal(config_load_json(DATA "refused/key-unknown-top.yaml", &json, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "unknown key"));
+}
+
 static void test_a_fleet(void **state)
 {
 	struct model model = {}, copy = {};
@@ -427,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_what_a_plan_does_not_say_fits_what_it_says),
 		cmocka_unit_test(test_a_plan_of_its_own_may_stand_below_its_key),
 		cmocka_unit_test(test_a_plan_of_its_own_is_told_from_a_configuration),
+		cmocka_unit_test(test_as_json),
 		cmocka_unit_test(test_a_fleet),
 		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_files_that_cannot_be_read),

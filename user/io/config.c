@@ -229,6 +229,36 @@ int config_load(const char *name, struct model *ret, struct error *error)
 	return load(name, &config_kind, ret, error);
 }
 
+int config_read(const char *name, const char *text, struct model *ret, struct error *error)
+{
+	const struct file file = {.name = name, .data = (char *)text, .size = strlen(text)};
+
+	return parse(&file, &config_kind, ret, error);
+}
+
+int config_load_json(const char *name, json_t **ret, struct error *error)
+{
+	struct file file = {.name = name};
+	struct document *document = NULL;
+	struct flaw flaw = {};
+	struct model model;
+	int err = read_file(&file, error);
+
+	if (!err)
+		err = parse(&file, &config_kind, &model, error);
+	if (!err) {
+		model_free(&model);
+		err = document_open(file.data, file.size, &document, &flaw);
+		if (err)
+			fail_at(error, err, &file, &flaw);
+	}
+	if (!err)
+		*ret = document_json(document);
+	document_close(document);
+	free(file.data);
+	return err;
+}
+
 int config_or_plan_load(const char *file, const char *name, struct model *ret, struct error *error)
 {
 	int err = load(file, &config_or_plan_kind, ret, error);

@@ -282,6 +282,31 @@ void document_close(struct document *document)
 	free(document);
 }
 
+/* The screening has bounded how deep it is. */
+static json_t *node_json(const struct document *document, const yaml_node_t *node)
+{
+	json_t *json;
+
+	if (node->type == YAML_SCALAR_NODE)
+		return json_string(scalar_text(node));
+	if (node->type == YAML_SEQUENCE_NODE) {
+		json = json_array();
+		for (const int *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
+			json_array_append_new(json, node_json(document, node_at(document, *item)));
+		return json;
+	}
+	json = json_object();
+	for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++)
+		json_object_set_new(json, scalar_text(node_at(document, pair->key)),
+				    node_json(document, node_at(document, pair->value)));
+	return json;
+}
+
+json_t *document_json(const struct document *document)
+{
+	return node_json(document, document->yaml.nodes.start);
+}
+
 /* The pair of a mapping with this key; NULL: there is none, or the node is no mapping. */
 static const yaml_node_pair_t *find_key(const struct document *document, const yaml_node_t *node, const char *key,
 					size_t len)

@@ -4,6 +4,7 @@
 #define IO_DOCUMENT_H
 
 #include <cyaml/cyaml.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -25,6 +26,9 @@ void document_close(struct document *document); /* NULL is fine */
 
 /* The line of what a path such as "services[1].canary[0].port" names, or of the nearest there is above it. */
 unsigned document_line(const struct document *document, const char *path);
+
+/* The same as JSON, with every value as its text: a new reference. NULL without memory. */
+json_t *document_json(const struct document *document);
 
 /* Is there this key at the top? */
 bool document_has(const struct document *document, const char *key);
