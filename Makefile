@@ -192,6 +192,7 @@ $(DAEMON_UNIT_TESTS): LDLIBS += $(DAEMON_LDLIBS)
 $(BUILD)/tests/unit/test_measure: $(BUILD)/user/daemon/measure.o $(BUILD)/user/daemon/sample_json.o
 $(BUILD)/tests/unit/test_curve: $(BUILD)/user/daemon/curve.o $(BUILD)/user/daemon/measure.o
 $(BUILD)/tests/unit/test_words: $(BUILD)/user/daemon/words.o
+$(BUILD)/tests/unit/test_mirror: $(BUILD)/user/daemon/fleet_mirror.o
 
 # The kernel programs once more, compiled for user space.
 # Their own vmlinux.h: not the one made for the kernel.

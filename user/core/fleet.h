@@ -70,6 +70,7 @@
 /* X(NAME, name in the key, parts behind it, bound to the host's lease?) */
 #define FLEET_KEYS(X)                                                                                                  \
 	X(FORMAT, format, 0, false) /* FLEET_FORMAT, and whose fleet it is */                                          \
+	X(KEYS, keys, 0, false) /* of the hashes, as in a key file */                                                  \
 	X(LEADER, leader, 0, true) /* the leader's name */                                                             \
 	X(SERVICE, service, 1, false) /* service/NAME: fleet_record */                                                 \
 	X(CONFIG, config, 2, false) /* config/NAME/NUMBER: the service as canonical JSON; never changed */             \
@@ -99,7 +100,7 @@ bool fleet_key_is_leased(enum fleet_key_kind kind);
 
 /*
  * May this prefix be used? format: the value of its key, NULL: there is none; others: keys beside it. 0; -ENOENT: it is empty, to
- * be begun by `canaryctl --fleet init`; -EPROTO: somebody else's, or of another version. With a sentence.
+ * be begun by `canaryctl fleet init`; -EPROTO: somebody else's, or of another version. With a sentence.
  */
 int fleet_check_format(const char *prefix, const char *format, size_t others, struct error *error);
 

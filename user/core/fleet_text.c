@@ -93,7 +93,7 @@ int fleet_check_format(const char *prefix, const char *format, size_t others, st
 
 	if (!format && !others)
 		return fail(error, -ENOENT,
-			    "there is nothing in etcd under %s: begin a fleet with canaryctl --fleet init", prefix);
+			    "there is nothing in etcd under %s: begin a fleet with canaryctl fleet init", prefix);
 	if (!format)
 		return fail(error, -EPROTO, "what is in etcd under %s is no fleet's: choose another prefix", prefix);
 	if (strncmp(format, FLEET_FORMAT, length) != 0 || (format[length] && format[length] != ' '))
