@@ -10,6 +10,8 @@
 #include "daemon/api_wait.h"
 #include "daemon/explain.h"
 #include "daemon/feedback.h"
+#include "daemon/fleet.h"
+#include "daemon/fleet_api.h"
 #include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/metrics.h"
@@ -170,6 +172,18 @@ static bool check_body(struct http_call *call, enum rollout_event_type type)
 	return fine;
 }
 
+/* The weight is the fleet's: what one host's rollout could do to it, no other would know. */
+static void post_fleet_verb(struct http_call *call, void *arg, enum rollout_event_type type)
+{
+	if (type == ROLLOUT_EVENT_ROLLBACK && body_flag(call, "reset"))
+		http_reply_error(call, 409, "a fleet's rollback resets no connections: ask without it");
+	else if (type == ROLLOUT_EVENT_ROLLBACK)
+		fleet_post_rollback(call, arg);
+	else
+		http_reply_error(call, 409, "the weight of %s is the fleet's: use canaryctl set-weight --fleet",
+				 http_part(call, "service"));
+}
+
 static void post_verb(struct http_call *call, void *arg)
 {
 	struct supervisor *supervisor = find(call, arg);
@@ -193,6 +207,10 @@ static void post_verb(struct http_call *call, void *arg)
 	}
 	if (!check_body(call, request.type))
 		return;
+	if (fleet_has(supervisor->daemon->fleet, supervisor->name)) {
+		post_fleet_verb(call, arg, request.type);
+		return;
+	}
 	if (request.type == ROLLOUT_EVENT_PROMOTE && body_flag(call, "full"))
 		request.type = ROLLOUT_EVENT_PROMOTE_FULL;
 	if (request.type == ROLLOUT_EVENT_START && text) {
@@ -406,6 +424,12 @@ const struct http_route api_routes[] = {
 	{"GET", "/v1/services/{service}/rollout/explain", HTTP_FULL_TOKEN, get_explanation},
 	{"POST", "/v1/services/{service}/rollout/{verb}", HTTP_FULL_TOKEN, post_verb},
 	{"GET", "/v1/health", HTTP_EVERYBODY, get_health},
+	{"GET", "/v1/fleet", HTTP_FULL_TOKEN, fleet_get},
+	{"GET", "/v1/fleet/counters", HTTP_FULL_TOKEN, fleet_get_counters},
+	{"POST", "/v1/fleet", HTTP_FULL_TOKEN, fleet_post},
+	{"POST", "/v1/fleet/services/{service}", HTTP_FULL_TOKEN, fleet_post_service},
+	{"POST", "/v1/fleet/services/{service}/weight", HTTP_FULL_TOKEN, fleet_post_weight},
+	{"POST", "/v1/fleet/services/{service}/rollback", HTTP_FULL_TOKEN, fleet_post_rollback},
 	{"POST", "/v1/feedback", HTTP_ANY_TOKEN, post_feedback},
 	{"GET", "/metrics", HTTP_EVERYBODY, get_metrics},
 	{},

@@ -31,6 +31,7 @@
  *                                                     "cohort" null: which one the client was in is not known
  *   GET  /v1/health                             [A]   {"backends": [{"service", "backend", "cohort", "state": "up" |
  *                                                     "down" | "held" | "unknown", "since", "text"}]}
+ *   ... /v1/fleet...                                  see fleet_api.h
  *
  * With --listen: [A] for everybody, [T] with any token, the others with one that is not for feedback alone: what changes
  * something, what clients said (the history), what hooks and gates run and ask (a plan; STATUS is without that there), and

@@ -15,6 +15,7 @@
 
 #include "daemon/api.h"
 #include "daemon/api_wait.h"
+#include "daemon/fleet.h"
 #include "daemon/health.h"
 #include "daemon/log.h"
 #include "daemon/stream.h"
@@ -95,6 +96,7 @@ int daemon_reload(struct daemon *daemon, struct error *error)
 		return err;
 	model_free(&daemon->model);
 	daemon->model = model;
+	fleet_configure(daemon->fleet);
 	keeper_configure(daemon->keeper);
 	return supervise_model(daemon, error);
 }
@@ -192,6 +194,7 @@ static void tick(struct daemon *daemon)
 		log_notice("the data plane is there again");
 	daemon->blind = err;
 	tick_all(daemon, err ? NULL : dataplane, &heads);
+	fleet_tick(daemon->fleet, err ? NULL : dataplane, err ? NULL : &heads);
 	model_free(&heads);
 	if (!err)
 		keeper_tick(daemon->keeper);
@@ -375,6 +378,8 @@ int daemon_open(struct daemon *daemon, const struct daemon_options *options, str
 	if (!err)
 		err = supervise_history(daemon, error);
 	if (!err)
+		err = fleet_join(daemon, &daemon->fleet, error);
+	if (!err)
 		err = open_server(daemon, error);
 	return err ? err : watch_all(daemon, error);
 }
@@ -398,6 +403,7 @@ void daemon_close(struct daemon *daemon)
 	kept_clear(&daemon->metrics);
 	kept_clear(&daemon->services);
 	kept_clear(&daemon->health);
+	fleet_leave(daemon->fleet);
 	http_tokens_clear(&daemon->tokens);
 	for (size_t i = 0; i < daemon->supervisor_count; i++)
 		supervisor_free(daemon->supervisors[i]);

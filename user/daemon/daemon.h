@@ -17,6 +17,7 @@
 #define DAEMON_HOSTS_MAX 16
 #define DAEMON_GROUP "canary" /* whose members may ask */
 
+struct fleet;
 struct keeper;
 struct supervisor;
 struct stream;
@@ -44,6 +45,7 @@ struct daemon {
 	struct supervisor **supervisors;
 	size_t supervisor_count;
 	struct keeper *keeper; /* of backends' health */
+	struct fleet *fleet; /* NULL: this host is for itself */
 	struct waiter *waiters; /* calls that wait for a transition, see api_wait.c */
 	struct stream *streams; /* pages that watch, see stream.c */
 	struct kept metrics, services, health; /* the last answers, see kept.h */
