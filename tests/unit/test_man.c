@@ -42,7 +42,7 @@ static int read_file(const char *path, char *buf, size_t size)
 static int read_page(void **state)
 {
 	static const char *const sources[] = {"user/cli/commands.c", "user/cli/commands_rollout.c",
-					      "user/cli/options.c"};
+					      "user/cli/commands_fleet.c", "user/cli/options.c"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {

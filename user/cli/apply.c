@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli/apply.h"
+#include "cli/fleet.h"
 #include "cli/host.h"
 #include "cli/next_hops.h"
 #include "cli/output.h"
@@ -417,8 +418,11 @@ int cmd_apply(const struct cli *cli, struct error *error)
 {
 	bool dry = cli->values[OPT_DRY_RUN], force = cli->values[OPT_FORCE];
 	struct apply apply;
-	int err = apply_load(&apply, cli, cli->values[OPT_FILE], error);
+	int err;
 
+	if (cli->values[OPT_FLEET])
+		return fleet_apply(cli, cli->values[OPT_FILE], error);
+	err = apply_load(&apply, cli, cli->values[OPT_FILE], error);
 	if (!err && dry)
 		err = apply_begin(&apply, DATAPLANE_READ, force, error);
 	else if (!err)

@@ -74,6 +74,8 @@ enum cli_option {
 	OPT_WRITE,
 	OPT_PEERS,
 	OPT_BIRD,
+	OPT_FLEET,
+	OPT_IF_CHANGE,
 	OPTIONS,
 };
 #define OPT(name) (1ULL << OPT_##name)
@@ -129,6 +131,8 @@ int cmd_doctor(const struct cli *cli, struct error *error);
 int cmd_events(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);
 int cmd_feedback(const struct cli *cli, struct error *error);
+int cmd_fleet_init(const struct cli *cli, struct error *error);
+int cmd_fleet_status(const struct cli *cli, struct error *error);
 int cmd_flows_count(const struct cli *cli, struct error *error);
 int cmd_flows_flush(const struct cli *cli, struct error *error);
 int cmd_flows_list(const struct cli *cli, struct error *error);

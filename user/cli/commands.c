@@ -29,7 +29,8 @@ static const struct command steering_commands[] = {
 	{
 		.name = "apply",
 		.arguments = "",
-		.options = OPT(FILE) | OPT(DRY_RUN) | OPT(FORCE) | OPT(SOCKET) | OPT(MAX_FLOWS),
+		.options = OPT(FILE) | OPT(DRY_RUN) | OPT(FORCE) | OPT(SOCKET) | OPT(MAX_FLOWS) | OPT(FLEET) |
+			   OPT(IF_CHANGE),
 		.required = OPT(FILE),
 		.summary = "make the running state what a file says",
 		.details = "Prints the operations. All of them are done, or none. A service without `weight` in the "
@@ -42,8 +43,8 @@ static const struct command steering_commands[] = {
 	{
 		.name = "set-weight",
 		TAKES("PERCENT", 1, 1),
-		.options =
-			OPT(SERVICE) | OPT(LEASE) | OPT(NEW_SALT) | OPT(RESET) | OPT(DRAIN) | OPT(FORCE) | OPT(SOCKET),
+		.options = OPT(SERVICE) | OPT(LEASE) | OPT(NEW_SALT) | OPT(RESET) | OPT(DRAIN) | OPT(FORCE) |
+			   OPT(SOCKET) | OPT(FLEET) | OPT(IF_CHANGE),
 		.summary = "set the share of new flows that the canary gets",
 		.details =
 			"PERCENT is 0 to 100 with at most two decimals. Established flows stay where they are, unless "
@@ -78,7 +79,7 @@ static const struct command steering_commands[] = {
 	{
 		.name = "stats",
 		.arguments = "",
-		.options = OPT(SERVICE) | OPT(WATCH),
+		.options = OPT(SERVICE) | OPT(WATCH) | OPT(FLEET) | OPT(SOCKET),
 		.summary = "what each cohort, backend and interface got, and how connections fared",
 		.examples = EXAMPLES("canaryctl stats", "canaryctl stats --service web --watch 5",
 				     "canaryctl stats --json | jq '.services[0].cohorts.canary.flows'"),

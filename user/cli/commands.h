@@ -13,6 +13,7 @@
 #define EXAMPLES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 extern const struct command cli_rollout_commands[];
+extern const struct command cli_fleet_commands[];
 extern const struct command cli_program_commands[];
 
 #endif

@@ -86,7 +86,7 @@ const struct command cli_rollout_commands[] = {
 		.name = "rollout rollback",
 		TAKES("[SERVICE]", 0, 1),
 		.options = OPT(RESET) | OPT(SOCKET),
-		.summary = "the canary's weight to 0, now, in every state",
+		.summary = "the canary's weight to 0, now, in every state; of a fleet's service on all its hosts",
 		.details = "Also without a daemon: the weight is then set here, and the daemon notes it when it runs "
 			   "again. "
 			   "The canary's connections live on, unless --reset ends them (TCP).",
@@ -163,5 +163,5 @@ const struct command cli_rollout_commands[] = {
 				     "canaryctl feedback 198.51.100.7:40312 good"),
 		.run = cmd_feedback,
 	},
-	{.then = cli_program_commands},
+	{.then = cli_fleet_commands},
 };

@@ -7,6 +7,7 @@
 
 #include "cli/change.h"
 #include "cli/daemon_client.h"
+#include "cli/fleet.h"
 #include "cli/output.h"
 #include "cli/owner.h"
 #include "cli/rollout.h"
@@ -227,7 +228,10 @@ int cmd_rollout_rollback(const struct cli *cli, struct error *error)
 	json_t *status;
 
 	if (!request(cli, ROLLBACK_MS, &status, &why)) {
-		show_line(cli, status);
+		if (json_object_get(status, "took_ms"))
+			fleet_report(cli, status);
+		else
+			show_line(cli, status);
 		return CLI_DONE;
 	}
 	if (roll_back_alone(cli, error)) {

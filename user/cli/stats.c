@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cli/fleet.h"
 #include "cli/interval.h"
 #include "cli/output.h"
 #include "cli/stats.h"
@@ -53,6 +54,8 @@ int cmd_stats(const struct cli *cli, struct error *error)
 	__u64 interval;
 	json_t *stats;
 
+	if (cli->values[OPT_FLEET])
+		return fleet_stats(cli, error);
 	if (seconds && argument_interval("watch", seconds, &interval, error))
 		return CLI_USAGE;
 	if (seconds)

@@ -6,6 +6,7 @@
 
 #include "canary/select.h"
 #include "cli/change.h"
+#include "cli/fleet.h"
 #include "cli/output.h"
 #include "cli/owner.h"
 #include "core/text.h"
@@ -157,6 +158,8 @@ int cmd_set_weight(const struct cli *cli, struct error *error)
 
 	if (parse_assignment(cli, &assignment, error))
 		return CLI_USAGE;
+	if (cli->values[OPT_FLEET])
+		return fleet_set_weight(cli, assignment.weight, error);
 
 	/* One service alone is read, where it is named: this is to take a millisecond, however many there are. */
 	err = change_begin(&change, cli, DATAPLANE_CHANGE, cli->values[OPT_SERVICE], error);
