@@ -95,6 +95,42 @@ stop "$leaders" || true
 eq "$(grep -c '^lb[123]$' "$work/leaders.out")" 2 "who has led: $(tr '\n' ' ' <"$work/leaders.out")"
 eq "$(grep -E '^(PUT|DELETE)$' "$work/leaders.out" | uniq -d)" "" "leaders who came while there was another"
 
+case_ "a host whose watch was compacted away meanwhile reads all anew"
+lost=$(follower)
+other=$((lost % 3 + 1))
+cut "$lost"
+contains "$(lctl "$other" set-weight 65 --fleet)" committed "set-weight"
+revision=$(fleet_status "$other" .revision)
+on etcd2 env ETCDCTL_API=3 etcdctl --endpoints "${etcd_urls// /}" compact "$revision" >/dev/null
+mend "$lost"
+wait_for 20 "65 on all" becomes "65 65 65" weights
+
+case_ "a daemon that hangs is waited for until its lease is over, and named; then the change goes on"
+lost=$(follower)
+other=$((lost % 3 + 1))
+kill -STOP "${canaryd_pid[$lost]}"
+begun=$(now_ms)
+lctl "$other" set-weight 66 --fleet --json >"$work/hung" &
+asked=$!
+wait_for 5 "lb$lost to be named" becomes "\"waits for lb$lost\"" fleet_status "$other" '.services[0].waits'
+wait "$asked"
+note "a change with a daemon that hangs: committed after $(($(now_ms) - begun)) ms"
+eq "$(jq -r .state "$work/hung")" committed "what became of it"
+wait_for 5 "lb$lost to stop its canary" becomes 0 weight_on "$lost"
+kill -CONT "${canaryd_pid[$lost]}"
+wait_for 20 "66 on all" becomes "66 66 66" weights
+
+case_ "only a host that is gone is removed"
+wait_for 10 "lb$lost to be back" becomes '"1 2 3"' alive "$other"
+refused 1 'it is alive' lctl "$other" fleet remove "lb$lost"
+refused 1 'no host "lb9"' lctl "$other" fleet remove lb9
+stop "${canaryd_pid[$lost]}" || true
+wait_for $((2 * fleet_lease)) "lb$lost to be missed" becomes false fleet_status "$other" ".hosts[] | select(.name == \"lb$lost\") | .alive"
+contains "$(lctl "$other" fleet remove "lb$lost")" 'no member' "fleet remove"
+wait_for 5 "two members" becomes 2 fleet_status "$other" '.hosts | length'
+canaryd_starts "$lost"
+wait_for 10 "it to be back" becomes '"1 2 3"' alive "$other"
+
 case_ "a member of etcd is killed: changes go on"
 kill -KILL "${etcd_pid[1]}"
 begun=$(now_ms)

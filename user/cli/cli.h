@@ -132,6 +132,7 @@ int cmd_events(const struct cli *cli, struct error *error);
 int cmd_explain(const struct cli *cli, struct error *error);
 int cmd_feedback(const struct cli *cli, struct error *error);
 int cmd_fleet_init(const struct cli *cli, struct error *error);
+int cmd_fleet_remove(const struct cli *cli, struct error *error);
 int cmd_fleet_status(const struct cli *cli, struct error *error);
 int cmd_flows_count(const struct cli *cli, struct error *error);
 int cmd_flows_flush(const struct cli *cli, struct error *error);

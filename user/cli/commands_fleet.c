@@ -14,6 +14,14 @@ const struct command cli_fleet_commands[] = {
 		.run = cmd_fleet_init,
 	},
 	{
+		.name = "fleet remove",
+		TAKES("HOST", 1, 1),
+		.options = OPT(SOCKET),
+		.summary = "a host that is gone for good: nothing waits for it any more",
+		.examples = EXAMPLES("canaryctl fleet remove lb3"),
+		.run = cmd_fleet_remove,
+	},
+	{
 		.name = "fleet status",
 		.arguments = "",
 		.options = OPT(SOCKET),

@@ -166,6 +166,22 @@ int cmd_fleet_init(const struct cli *cli, struct error *error)
 	return CLI_DONE;
 }
 
+int cmd_fleet_remove(const struct cli *cli, struct error *error)
+{
+	const char *host = cli->arguments[0];
+	char path[256];
+	json_t *removed;
+
+	if (!name_is_valid(host))
+		return fail(error, CLI_USAGE, "\"%s\" is not a host's name", host);
+	snprintf(path, sizeof(path), "/v1/fleet/hosts/%s/remove", host);
+	if (ask(cli, "POST", path, NULL, &removed, error))
+		return CLI_FAILED;
+	json_decref(removed);
+	report(cli, true, NULL, "%s is no member of the fleet any more", host);
+	return CLI_DONE;
+}
+
 static void print_hosts(const struct cli *cli, const json_t *fleet)
 {
 	struct table table = {};

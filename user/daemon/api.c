@@ -427,6 +427,7 @@ const struct http_route api_routes[] = {
 	{"GET", "/v1/fleet", HTTP_FULL_TOKEN, fleet_get},
 	{"GET", "/v1/fleet/counters", HTTP_FULL_TOKEN, fleet_get_counters},
 	{"POST", "/v1/fleet", HTTP_FULL_TOKEN, fleet_post},
+	{"POST", "/v1/fleet/hosts/{host}/remove", HTTP_FULL_TOKEN, fleet_post_remove},
 	{"POST", "/v1/fleet/services/{service}", HTTP_FULL_TOKEN, fleet_post_service},
 	{"POST", "/v1/fleet/services/{service}/weight", HTTP_FULL_TOKEN, fleet_post_weight},
 	{"POST", "/v1/fleet/services/{service}/rollback", HTTP_FULL_TOKEN, fleet_post_rollback},

@@ -99,7 +99,18 @@ void fleet_post(struct http_call *call, void *arg)
 	terms.name = (unsigned)number;
 	FLEET_TERMS(X)
 #undef X
+	/* A host that hangs is to be out by then, and waited for no more. */
+	if (!member(call, "prepare"))
+		terms.prepare = 2 * terms.lease;
 	fleet_begin(fleet, call, &terms);
+}
+
+void fleet_post_remove(struct http_call *call, void *arg)
+{
+	struct fleet *fleet = fleet_of(call, arg);
+
+	if (fleet)
+		fleet_remove(fleet, call, http_part(call, "host"));
 }
 
 void fleet_post_service(struct http_call *call, void *arg)

@@ -360,6 +360,56 @@ void fleet_ask(struct fleet *fleet, struct http_call *call, const struct fleet_r
 		wait_for(order);
 }
 
+/* ---- a member that is gone ---- */
+
+static void on_removed(const struct etcd_result *result, void *arg)
+{
+	struct fleet_order *order = arg;
+
+	order->question = NULL;
+	if (result->error)
+		answer_failed(order, 503, result->sentence);
+	else if (!result->succeeded)
+		answer_failed(order, 409, "it is alive: end its canaryd first");
+	else
+		answer(order, result->answers[0].deleted, "removed");
+}
+
+static int write_removal(struct fleet_order *order, const char *host, struct error *error)
+{
+	struct fleet *fleet = order->fleet;
+	char alive_key[FLEET_KEY_LEN], member_key[FLEET_KEY_LEN];
+	const struct etcd_compare gone = {.key = fleet_key_text(fleet, FLEET_KEY_HOST, host, NULL, alive_key),
+					  .target = ETCD_CREATE};
+	const struct etcd_operation then = {.type = ETCD_DELETE,
+					    .key = fleet_key_text(fleet, FLEET_KEY_MEMBER, host, NULL, member_key)};
+	const struct etcd_txn txn = {.compares = &gone, .compare_count = 1, .then = &then, .then_count = 1};
+
+	if (!*alive_key)
+		return fail(error, -EINVAL, "\"%s\" is no host's name", host);
+	return etcd_txn(fleet->etcd, &txn, FLEET_WRITE_MS, on_removed, order, &order->question, error);
+}
+
+void fleet_remove(struct fleet *fleet, struct http_call *call, const char *host)
+{
+	struct fleet_order *order;
+	struct error error;
+	int err;
+
+	if (!fleet->usable || !mirror_find(&fleet->mirror, FLEET_KEY_MEMBER, host, NULL)) {
+		http_reply_error(call, 404, "the fleet has no host \"%s\"", host);
+		return;
+	}
+	order = add_order(fleet, call, "");
+	if (!order)
+		return;
+	err = write_removal(order, host, &error);
+	if (err)
+		answer_failed(order, status_of(err), error.text);
+	else
+		wait_for(order);
+}
+
 /* ---- a new fleet ---- */
 
 static void on_begun(const struct etcd_result *result, void *arg)

@@ -19,7 +19,7 @@
 /* What holds for all of a fleet, since it began: in the key `format`, behind FLEET_FORMAT. X(name, default, min, max) */
 #define FLEET_TERMS(X)                                                                                                 \
 	X(lease, 10, 3, 600) /* s */                                                                                   \
-	X(prepare, 5, 1, 600) /* s: an alive host that takes longer is named, and the change taken back */             \
+	X(prepare, 20, 1, 1200) /* s: an alive host that takes longer is named, and the change taken back */           \
 	X(wait, 0, 0, 1) /* does a change wait for members whose lease is over? */
 
 struct fleet_terms {
@@ -171,6 +171,8 @@ struct fleet_request {
 };
 /* Answers the call, at once or when it is known what became of it. */
 void fleet_ask(struct fleet *fleet, struct http_call *call, const struct fleet_request *request);
+/* A member that is gone for good: nothing waits for it any more. -EBUSY of one that is alive. */
+void fleet_remove(struct fleet *fleet, struct http_call *call, const char *host);
 void fleet_begin(struct fleet *fleet, struct http_call *call, const struct fleet_terms *terms); /* a new fleet */
 void fleet_orders_run(struct fleet *fleet);
 void fleet_orders_close(struct fleet *fleet);
