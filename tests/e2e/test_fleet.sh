@@ -92,3 +92,11 @@ told=$(now_ms)
 wait_for 5 "0 on all" becomes "0 0 0" weights
 note "rollback on lb3: written after $((told - begun)) ms, seen on all after $(($(now_ms) - begun)) ms"
 refused 1 "the weight of web is the fleet's" lctl 1 rollout start web
+contains "$(lctl 1 --fleet set-weight 10)" 'weight 10%.*committed' "--fleet before the command"
+contains "$(lctl 2 --fleet rollout rollback)" 'weight 0% \(was 10%\) in the fleet' "rollout rollback --fleet"
+contains "$(lctl 2 --fleet status)" 'web +weight 0%' "status --fleet"
+refused 2 'events is of this host alone' lctl 2 --fleet events
+
+case_ "a weight that is set on one host alone does not last"
+lctl 3 set-weight 33 >/dev/null
+wait_for 5 "0 again on lb3" becomes "0 0 0" weights

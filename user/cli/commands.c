@@ -129,6 +129,7 @@ static const struct command steering_commands[] = {
 	{
 		.name = "status",
 		.arguments = "",
+		.options = OPT(FLEET) | OPT(SOCKET),
 		.summary = "where it is attached, program, services, windows, breakers, leases",
 		.details = "Exit code 1 where the sweeper in the kernel has stopped.",
 		.examples = EXAMPLES("canaryctl status", "canaryctl status --json"),

@@ -85,7 +85,7 @@ const struct command cli_rollout_commands[] = {
 	{
 		.name = "rollout rollback",
 		TAKES("[SERVICE]", 0, 1),
-		.options = OPT(RESET) | OPT(SOCKET),
+		.options = OPT(RESET) | OPT(SOCKET) | OPT(FLEET) | OPT(IF_CHANGE),
 		.summary = "the canary's weight to 0, now, in every state; of a fleet's service on all its hosts",
 		.details = "Also without a daemon: the weight is then set here, and the daemon notes it when it runs "
 			   "again. "

@@ -71,9 +71,8 @@ static int change(const struct cli *cli, const char *service, const char *tail, 
 }
 
 /* The service that is named, or the fleet's only one. */
-static int find_service(const struct cli *cli, char ret[CANARY_NAME_LEN], struct error *error)
+static int find_service(const struct cli *cli, const char *name, char ret[CANARY_NAME_LEN], struct error *error)
 {
-	const char *name = cli->values[OPT_SERVICE];
 	const json_t *services;
 	json_t *fleet;
 	int err;
@@ -104,10 +103,21 @@ int fleet_set_weight(const struct cli *cli, int weight, struct error *error)
 
 	if (cli->values[OPT_LEASE] || cli->values[OPT_RESET] || cli->values[OPT_DRAIN] || cli->values[OPT_FORCE])
 		return fail(error, CLI_USAGE, "with --fleet there is no --lease, --reset, --drain or --force");
-	if (find_service(cli, service, error))
+	if (find_service(cli, cli->values[OPT_SERVICE], service, error))
 		return CLI_FAILED;
 	body = json_pack("{s:f, s:b}", "weight", weight / 100.0, "new_salt", cli->values[OPT_NEW_SALT] != NULL);
 	return change(cli, service, "/weight", body, error);
+}
+
+int fleet_roll_back(const struct cli *cli, struct error *error)
+{
+	char service[CANARY_NAME_LEN];
+
+	if (cli->values[OPT_RESET])
+		return fail(error, CLI_USAGE, "with --fleet there is no --reset");
+	if (find_service(cli, cli->argument_count ? cli->arguments[0] : NULL, service, error))
+		return CLI_FAILED;
+	return change(cli, service, "/rollback", json_object(), error);
 }
 
 /* One service of the file. Its weight is the fleet's, unless it is new there. */

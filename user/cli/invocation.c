@@ -17,7 +17,8 @@ static int parse_command(struct invocation *invocation, struct error *error)
 	struct cli *cli = &invocation->cli;
 	int more = 1;
 
-	args->allowed = OPTIONS_GLOBAL;
+	/* It says whom the command is to ask, so it may come before it. */
+	args->allowed = OPTIONS_GLOBAL | OPT(FLEET);
 	do {
 		more = args_next(args, &invocation->words[invocation->word_count], error);
 		if (more < 0)
@@ -35,7 +36,9 @@ static int parse_command(struct invocation *invocation, struct error *error)
 		return -EINVAL;
 	}
 	args->command = cli->command->name;
-	args->allowed |= cli->command->options;
+	args->allowed = OPTIONS_GLOBAL | cli->command->options;
+	if (args->values[OPT_FLEET] && !(cli->command->options & OPT(FLEET)))
+		return fail(error, -EINVAL, "%s is of this host alone: leave --fleet out", cli->command->name);
 	return 1;
 }
 

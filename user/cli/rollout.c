@@ -227,6 +227,8 @@ int cmd_rollout_rollback(const struct cli *cli, struct error *error)
 	struct error why;
 	json_t *status;
 
+	if (cli->values[OPT_FLEET])
+		return fleet_roll_back(cli, error);
 	if (!request(cli, ROLLBACK_MS, &status, &why)) {
 		if (json_object_get(status, "took_ms"))
 			fleet_report(cli, status);

@@ -262,6 +262,8 @@ int cmd_status(const struct cli *cli, struct error *error)
 	json_t *status;
 	int err = 0;
 
+	if (cli->values[OPT_FLEET])
+		return cmd_fleet_status(cli, error);
 	if (read_running(cli, NULL, &dataplane, &model, error))
 		return CLI_FAILED;
 	status = json_pack("{s:s, s:i, s:o, s:n, s:I, s:I, s:n, s:[], s:[]}", "version", CANARY_VERSION, "abi",

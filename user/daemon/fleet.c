@@ -9,6 +9,7 @@
 #include "ops/clock.h"
 
 #define PAGE 500 /* keys of an answer */
+#define STALE_MAX 3 /* readings, a second apart */
 
 static void read_all(struct fleet *fleet);
 
@@ -193,19 +194,38 @@ static void judge_prefix(struct fleet *fleet)
 	fleet->usable = true;
 }
 
-static void begin_watching(struct fleet *fleet, __s64 revision)
+/*
+ * What is older than what is known already is no answer: it is read once more. Only where etcd was set up from a backup it
+ * stays so, and then this host begins as after a restart.
+ */
+static bool take_revision(struct fleet *fleet, __s64 revision)
+{
+	if (fleet_host_read(&fleet->host, fleet_now_ms(), revision)) {
+		fleet->stale = 0;
+		return true;
+	}
+	fleet_host_lost_watch(&fleet->host);
+	if (++fleet->stale == STALE_MAX) {
+		log_warning("fleet: etcd has gone back to an earlier state: this host begins anew");
+		fleet->host = fleet_host_new(fleet->terms.lease * 1000LL);
+		fleet->stale = 0;
+	}
+	return false;
+}
+
+/* false: not yet. */
+static bool begin_watching(struct fleet *fleet, __s64 revision)
 {
 	char prefix[FLEET_KEY_LEN];
 	struct error error;
 
+	if (!take_revision(fleet, revision))
+		return false;
 	if (etcd_watch(fleet->etcd, below(fleet, prefix), revision + 1, &watcher, fleet, &fleet->watch, &error)) {
 		say_fault(fleet, &error);
 		fleet_host_lost_watch(&fleet->host);
-		return;
 	}
-	/* Older than what is known already: it is read once more. */
-	if (!fleet_host_read(&fleet->host, fleet_now_ms(), revision))
-		fleet_host_lost_watch(&fleet->host);
+	return fleet->watch;
 }
 
 /* Services that were deleted meanwhile, and those that are new. */
@@ -240,8 +260,8 @@ static void on_read(const struct etcd_result *result, void *arg)
 	mirror_end_reading(&fleet->mirror);
 	take_all(fleet);
 	fleet->usable = false;
-	begin_watching(fleet, result->revision);
-	fleet_run(fleet);
+	if (begin_watching(fleet, result->revision))
+		fleet_run(fleet);
 }
 
 static void read_all(struct fleet *fleet)
@@ -311,8 +331,8 @@ void fleet_tick(struct fleet *fleet, struct dataplane *dataplane, const struct m
 		fleet_lease_run(fleet);
 		note_cut(fleet);
 		fleet_agent_run(fleet);
-		fleet_orders_run(fleet);
 	}
+	fleet_orders_run(fleet);
 	if (!fleet->usable || !heads || fleet_is_cut_off(fleet))
 		return;
 	fleet_held_tick(fleet, dataplane, heads);

@@ -64,6 +64,7 @@ struct fleet {
 	struct etcd_watch *watch;
 	struct mirror mirror;
 	bool reading; /* a question is under way */
+	unsigned stale; /* answers in a row that are older than what is known */
 	bool usable; /* the prefix is a fleet's, and all was read at least once */
 	struct error fault; /* why it is not, or this host cannot take part; "" */
 
