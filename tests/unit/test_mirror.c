@@ -109,6 +109,9 @@ static void test_walks_are_in_order_and_of_one_kind(void **state)
 	     entry = mirror_next(&mirror, entry, "web"))
 		count++;
 	assert_int_equal(count, 2);
+	assert_int_equal(mirror_count(&mirror, FLEET_KEY_COUNTERS), 200);
+	assert_int_equal(mirror_count(&mirror, FLEET_KEY_HELD), 3);
+	assert_int_equal(mirror_count(&mirror, FLEET_KEY_HOST), 0);
 	assert_null(mirror_first(&mirror, FLEET_KEY_HELD, "ftp"));
 	assert_null(mirror_first(&mirror, FLEET_KEY_LEADER, NULL));
 	mirror_clear(&mirror);

@@ -2,16 +2,13 @@
 /* A fleet's services on this host: what they are to be, by the fleet's records, against what the data plane has. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/fleet_private.h"
-#include "daemon/health.h"
 #include "daemon/log.h"
 #include "ops/clock.h"
 
 #define STEPS_MAX 4 /* of one service in one go: more would be a mistake that never ends */
-#define REPORT_MIN 4096
 
 /* One look at a service. */
 struct look {
@@ -251,30 +248,60 @@ static int step(struct look *look, struct error *error)
 	}
 }
 
-static void tend(struct fleet *fleet, struct fleet_service *service)
+/* The data plane as it is until something is changed: opened once for all services. */
+struct sight {
+	struct dataplane *dataplane;
+	struct model heads;
+	int err; /* why there is none */
+	struct error error;
+};
+
+static void open_sight(const struct fleet *fleet, struct sight *sight)
 {
-	struct look look = {.fleet = fleet, .service = service};
-	struct model heads = {};
+	*sight = (struct sight){};
+	sight->err = dataplane_open(instance_of(fleet)->dir, DATAPLANE_READ, &sight->dataplane, &sight->error);
+	if (!sight->err)
+		sight->err = dataplane_read_heads(sight->dataplane, &sight->heads, &sight->error);
+}
+
+static void close_sight(struct sight *sight)
+{
+	model_free(&sight->heads);
+	dataplane_close(sight->dataplane);
+}
+
+static int tend_once(struct fleet *fleet, struct fleet_service *service, const struct sight *sight, struct error *error)
+{
+	struct look look = {
+		.fleet = fleet,
+		.dataplane = sight->dataplane,
+		.service = service,
+		.running = model_find_service(&sight->heads, service->name),
+	};
+
+	if (!look.running)
+		service->installed = 0;
+	if (sight->err == -ENOENT) {
+		/* Nothing is attached here, so no packet comes: whatever is asked of it is done. */
+		service->undone = false;
+		return 0;
+	}
+	if (sight->err)
+		*error = sight->error;
+	return sight->err ? sight->err : step(&look, error);
+}
+
+static void tend(struct fleet *fleet, struct fleet_service *service, struct sight *sight)
+{
 	struct error error = {};
 	int result = 1;
 
 	for (int i = 0; result > 0 && i < STEPS_MAX; i++) {
-		result = dataplane_open(instance_of(fleet)->dir, DATAPLANE_READ, &look.dataplane, &error);
-		if (!result)
-			result = dataplane_read_heads(look.dataplane, &heads, &error);
-		look.running = model_find_service(&heads, service->name);
-		if (!look.running)
-			service->installed = 0;
-		if (!result)
-			result = step(&look, &error);
-		model_free(&heads);
-		dataplane_close(look.dataplane);
-		look.dataplane = NULL;
-	}
-	if (result == -ENOENT && !service->installed) {
-		/* Nothing is attached here, so no packet comes: whatever is asked of it is done. */
-		service->undone = false;
-		result = 0;
+		result = tend_once(fleet, service, sight, &error);
+		if (result > 0) {
+			close_sight(sight);
+			open_sight(fleet, sight);
+		}
 	}
 	if (result < 0)
 		refuse(service, &error);
@@ -303,138 +330,23 @@ void fleet_agent_renew(struct fleet *fleet)
 	dataplane_close(dataplane);
 }
 
-/* ---- what it says ---- */
-
-static void on_reported(const struct etcd_result *result, void *arg)
-{
-	struct fleet *fleet = arg;
-
-	(void)result; /* what did not come to be is seen by what etcd has */
-	fleet->reporting = false;
-}
-
-static size_t list_exceptions(const struct fleet *fleet, struct fleet_exception *ret)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < fleet->service_count; i++) {
-		const struct fleet_service *service = fleet->services[i];
-		struct fleet_exception *exception = &ret[count];
-
-		if (!service->revision || !service->undone)
-			continue;
-		*exception = (struct fleet_exception){.revision = service->revision};
-		memcpy(exception->service, service->name, sizeof(exception->service));
-		memcpy(exception->refusal, service->refusal, sizeof(exception->refusal));
-		count++;
-	}
-	return count;
-}
-
-/* To be freed. NULL without memory. */
-static char *format_report(const struct fleet *fleet, __s64 done)
-{
-	struct fleet_exception *exceptions = calloc(fleet->service_count + 1, sizeof(*exceptions));
-	size_t count = exceptions ? list_exceptions(fleet, exceptions) : 0;
-	size_t size = REPORT_MIN + count * sizeof(*exceptions);
-	char *text = exceptions ? malloc(size) : NULL;
-
-	if (text)
-		fleet_format_report(done, exceptions, count, text, size);
-	free(exceptions);
-	return text;
-}
-
-/* The newest of the records: what comes behind it is no service's. */
-static __s64 newest_record(const struct fleet *fleet)
-{
-	__s64 newest = 1;
-
-	for (size_t i = 0; i < fleet->service_count; i++) {
-		if (fleet->services[i]->revision > newest)
-			newest = fleet->services[i]->revision;
-	}
-	return newest;
-}
-
-/* In place of the one before: one that was long on its way brings nothing old back. */
-static int write_report(struct fleet *fleet, const struct mirror_entry *before, const char *report, struct error *error)
-{
-	char key[FLEET_KEY_LEN];
-	const struct etcd_compare compare = {
-		.key = fleet_key_text(fleet, FLEET_KEY_HOST, fleet->settings.name, NULL, key),
-		.target = ETCD_MOD,
-		.number = before->mod_revision,
-	};
-	const struct etcd_operation put = {.type = ETCD_PUT, .key = key, .value = report, .lease = fleet->lease};
-	const struct etcd_txn txn = {.compares = &compare, .compare_count = 1, .then = &put, .then_count = 1};
-
-	return etcd_txn(fleet->etcd, &txn, FLEET_WRITE_MS, on_reported, fleet, NULL, error);
-}
-
-static void report(struct fleet *fleet)
-{
-	const struct mirror_entry *before = mirror_find(&fleet->mirror, FLEET_KEY_HOST, fleet->settings.name, NULL);
-	__s64 done = newest_record(fleet);
-	struct error error;
-	char *text;
-
-	if (fleet->reporting || fleet_is_cut_off(fleet) || !before)
-		return;
-	text = format_report(fleet, done);
-	if (!text || !strcmp(before->value, text)) {
-		free(text);
-		return;
-	}
-	fleet->reporting = !write_report(fleet, before, text, &error);
-	if (!fleet->reporting)
-		log_warning("fleet: %s", error.text);
-	free(text);
-}
-
 void fleet_agent_run(struct fleet *fleet)
 {
-	/* What was read before is as good as it was: but only `stopped` follows from it. */
-	if (fleet->running)
-		return;
-	fleet->running = true;
+	struct sight sight;
+	bool opened = false;
+
 	for (size_t i = 0; i < fleet->service_count; i++) {
 		struct fleet_service *service = fleet->services[i];
 
-		if (service->revision && service->due)
-			tend(fleet, service);
+		if (service->revision && service->due) {
+			if (!opened)
+				open_sight(fleet, &sight);
+			opened = true;
+			tend(fleet, service, &sight);
+		}
 		service->due = false;
 	}
-	fleet->running = false;
-	report(fleet);
-}
-
-/* The configuration's own services stay; those of the fleet are beside them. */
-void fleet_configure(struct fleet *fleet)
-{
-	struct model *model = fleet ? &fleet->daemon->model : NULL;
-	struct error error;
-
-	for (size_t i = 0; fleet && i < fleet->service_count; i++) {
-		struct fleet_service *service = fleet->services[i];
-		const struct service_model *config =
-			service->installed ? fleet_config(fleet, service, service->installed, &error) : NULL;
-		const struct model one = {.services = (struct service_model *)config, .service_count = 1};
-		struct service_model *place;
-		struct model copy = {};
-
-		if (!config || model_copy(&one, &copy))
-			continue;
-		place = model_find_service(model, service->name);
-		if (place)
-			model_remove_service(model, place);
-		place = model_add_service(model);
-		if (place) {
-			*place = *copy.services;
-			copy.service_count = 0;
-		}
-		model_free(&copy);
-	}
-	if (fleet)
-		keeper_configure(fleet->daemon->keeper);
+	if (opened)
+		close_sight(&sight);
+	fleet_report(fleet);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/fleet_private.h"
+#include "daemon/health.h"
 #include "io/config.h"
 
 int fleet_config_parse(const char *service, __u64 number, const char *text, struct model *ret, struct error *error)
@@ -46,4 +47,34 @@ const struct service_model *fleet_config(const struct fleet *fleet, struct fleet
 	service->config = model;
 	service->config_number = number;
 	return service->config.services;
+}
+
+/* The configuration's own services stay; those of the fleet are beside them. */
+void fleet_configure(struct fleet *fleet)
+{
+	struct model *model = fleet ? &fleet->daemon->model : NULL;
+	struct error error;
+
+	for (size_t i = 0; fleet && i < fleet->service_count; i++) {
+		struct fleet_service *service = fleet->services[i];
+		const struct service_model *config =
+			service->installed ? fleet_config(fleet, service, service->installed, &error) : NULL;
+		const struct model one = {.services = (struct service_model *)config, .service_count = 1};
+		struct service_model *place;
+		struct model copy = {};
+
+		if (!config || model_copy(&one, &copy))
+			continue;
+		place = model_find_service(model, service->name);
+		if (place)
+			model_remove_service(model, place);
+		place = model_add_service(model);
+		if (place) {
+			*place = *copy.services;
+			copy.service_count = 0;
+		}
+		model_free(&copy);
+	}
+	if (fleet)
+		keeper_configure(fleet->daemon->keeper);
 }

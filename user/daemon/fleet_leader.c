@@ -72,9 +72,9 @@ static size_t list_peers(const struct fleet *fleet, const char *service, struct 
 	const struct mirror *mirror = &fleet->mirror;
 	const struct mirror_entry *member = mirror_first(mirror, FLEET_KEY_MEMBER, NULL);
 	const struct mirror_entry *host = mirror_first(mirror, FLEET_KEY_HOST, NULL);
-	struct fleet_peer *peers = calloc(mirror->count + 1, sizeof(*peers));
-	struct fleet_exception *exceptions = calloc(mirror->count + 1, sizeof(*exceptions));
-	size_t count = 0;
+	size_t room = mirror_count(mirror, FLEET_KEY_MEMBER) + mirror_count(mirror, FLEET_KEY_HOST) + 1, count = 0;
+	struct fleet_peer *peers = calloc(room, sizeof(*peers));
+	struct fleet_exception *exceptions = calloc(room, sizeof(*exceptions));
 
 	*ret = peers;
 	*ret_exceptions = exceptions;

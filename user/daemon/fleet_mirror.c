@@ -147,6 +147,13 @@ const char *mirror_text(const struct mirror *mirror, enum fleet_key_kind kind, c
 	return entry ? entry->value : NULL;
 }
 
+size_t mirror_count(const struct mirror *mirror, enum fleet_key_kind kind)
+{
+	const struct fleet_key first = {.kind = kind}, behind = {.kind = kind + 1};
+
+	return place_of(mirror, &behind) - place_of(mirror, &first);
+}
+
 /* The entry at this place, if it is one of those. */
 static const struct mirror_entry *at(const struct mirror *mirror, size_t place, enum fleet_key_kind kind,
 				     const char *part)

@@ -32,6 +32,7 @@ int mirror_delete(struct mirror *mirror, const char *prefix, const char *key, st
 const struct mirror_entry *mirror_find(const struct mirror *mirror, enum fleet_key_kind kind, const char *first,
 				       const char *second);
 const char *mirror_text(const struct mirror *mirror, enum fleet_key_kind kind, const char *first, const char *second);
+size_t mirror_count(const struct mirror *mirror, enum fleet_key_kind kind);
 /* From the first of a kind (of those whose first part this is, unless it is NULL) to the next of them; NULL: no more. */
 const struct mirror_entry *mirror_first(const struct mirror *mirror, enum fleet_key_kind kind, const char *part);
 const struct mirror_entry *mirror_next(const struct mirror *mirror, const struct mirror_entry *entry, const char *part);

@@ -48,7 +48,7 @@ static struct outliers *collect(const struct fleet *fleet, const struct fleet_se
 	struct outliers *now = calloc(1, sizeof(*now));
 
 	if (now)
-		now->hosts = calloc(fleet->mirror.count + 1, sizeof(*now->hosts));
+		now->hosts = calloc(mirror_count(&fleet->mirror, FLEET_KEY_HOST) + 1, sizeof(*now->hosts));
 	if (!now || !now->hosts) {
 		free(now);
 		return NULL;

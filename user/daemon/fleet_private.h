@@ -76,7 +76,6 @@ struct fleet {
 
 	struct fleet_service **services;
 	size_t service_count;
-	bool running; /* the services are being looked at */
 	bool reporting;
 
 	bool counting;
@@ -122,6 +121,9 @@ void fleet_counters_tick(struct fleet *fleet, struct dataplane *dataplane, const
 void fleet_outliers_tick(struct fleet *fleet);
 json_t *fleet_outliers_view(const struct fleet_service *service); /* [{"name", "text"}] */
 void fleet_outliers_free(struct fleet_service *service);
+
+/* fleet_report.c: written where it is another one than etcd has. */
+void fleet_report(struct fleet *fleet);
 
 /* fleet_service.c */
 struct fleet_installation {
