@@ -68,7 +68,7 @@
 #define FLEET_TEXT_LEN 512 /* a record */
 
 /* X(NAME, name in the key, parts behind it, bound to the host's lease?) */
-#define FLEET_KEYS(X)                                                                                                  \
+#define FLEET_KEY_LIST(X)                                                                                              \
 	X(FORMAT, format, 0, false) /* FLEET_FORMAT, and whose fleet it is */                                          \
 	X(KEYS, keys, 0, false) /* of the hashes, as in a key file */                                                  \
 	X(LEADER, leader, 0, true) /* the leader's name */                                                             \
@@ -82,7 +82,7 @@
 
 enum fleet_key_kind {
 #define X(NAME, name, parts, leased) FLEET_KEY_##NAME,
-	FLEET_KEYS(X)
+	FLEET_KEY_LIST(X)
 #undef X
 		FLEET_KEY_KINDS
 };

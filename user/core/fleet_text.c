@@ -15,7 +15,7 @@ static const struct {
 	bool leased;
 } kinds[FLEET_KEY_KINDS] = {
 #define X(NAME, name, parts, leased) [FLEET_KEY_##NAME] = {#name, parts, leased},
-	FLEET_KEYS(X)
+	FLEET_KEY_LIST(X)
 #undef X
 };
 
