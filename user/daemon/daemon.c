@@ -197,7 +197,7 @@ static void tick(struct daemon *daemon)
 	fleet_tick(daemon->fleet, err ? NULL : dataplane, err ? NULL : &heads);
 	model_free(&heads);
 	if (!err)
-		keeper_tick(daemon->keeper);
+		keeper_tick(daemon->keeper, dataplane);
 	streams_tick(daemon, err ? NULL : dataplane);
 	dataplane_close(dataplane);
 	waiters_tick(daemon);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "core/overflow.h"
+#include "core/text.h"
 #include "core/validate.h"
 #include "daemon/log.h"
 
@@ -34,6 +36,25 @@ int edit_commit(struct edit *edit, struct error *error)
 	if (!err && state_save(edit->instance, edit->dataplane, &warning))
 		log_warning("%s", warning.text);
 	return err;
+}
+
+void edit_log_overflows(const struct edit *edit)
+{
+	const struct service_model *before = edit->actual.services, *after = edit->service;
+
+	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
+		struct overflow overflow;
+		bool was = service_overflows(before, cohort, &overflow);
+		bool is = service_overflows(after, cohort, &overflow);
+
+		if (is && !was)
+			log_warning("%s: no backend of %s is left that takes new flows: its share %s", after->name,
+				    cohort_name(cohort),
+				    overflow.dropped ? "is dropped" : "overflows to the other cohort");
+		else if (was && !is)
+			log_notice("%s: %s has a backend again: its share overflows no longer", after->name,
+				   cohort_name(cohort));
+	}
 }
 
 void edit_end(struct edit *edit)

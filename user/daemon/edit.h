@@ -18,6 +18,8 @@ int edit_begin(struct edit *edit, const struct instance *instance, const char *s
 	       struct error *error);
 /* Makes it real, and saves what a reboot would lose. 0, or -errno with nothing changed. */
 int edit_commit(struct edit *edit, struct error *error);
+/* Tells of cohorts whose share began to overflow with it, or ceased to. `canaryctl events` does so, whatever the cause. */
+void edit_log_overflows(const struct edit *edit);
 void edit_end(struct edit *edit);
 
 #endif

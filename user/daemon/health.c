@@ -2,13 +2,14 @@
 #include "daemon/health.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/health.h"
 #include "core/health_plan.h"
-#include "core/overflow.h"
+#include "core/lookup.h"
 #include "core/text.h"
 #include "daemon/edit.h"
 #include "daemon/log.h"
@@ -21,11 +22,12 @@
 
 /* One backend that is checked. */
 struct checked {
-	struct checked *next;
-	struct keeper *keeper;
-	char service[CANARY_NAME_LEN];
 	struct canary_addr addr;
 	int port;
+	struct checked *next;
+	struct tended *tended;
+	char key[CANARY_NAME_LEN + ADDR_TEXT_LEN]; /* in `ours` */
+	const char *endpoint; /* the end of `key` */
 	enum canary_cohort cohort;
 	struct health_settings settings;
 	struct health health;
@@ -38,39 +40,38 @@ struct checked {
 	char text[256]; /* why it is down, or cannot be checked */
 };
 
+/* A service whose backends are. */
+struct tended {
+	struct keeper *keeper;
+	const struct service_model *configured; /* the daemon's */
+	struct checked *list;
+	void *by_endpoint; /* the same, for tsearch() */
+};
+
 struct keeper {
 	struct daemon *daemon;
 	struct health_prober *prober;
-	struct checked *list;
+	struct tended *services; /* those with checks, in the configuration's order; NULL: not looked for yet */
+	size_t service_count;
 	/* {"drained": {"web 10.0.0.21:8080": true}, "slowed": {"web 10.0.0.22:8080": 3}}: what we did; weights of before */
 	json_t *ours;
 };
 
-static const char *endpoint_of(const struct checked *checked, char buf[ADDR_TEXT_LEN])
-{
-	return format_endpoint(&checked->addr, checked->port, buf);
-}
-
 /* What we did to a backend; NULL: nothing. */
 static json_t *done_to(const struct checked *checked, const char *what)
 {
-	char key[CANARY_NAME_LEN + ADDR_TEXT_LEN], endpoint[ADDR_TEXT_LEN];
-
-	snprintf(key, sizeof(key), "%s %s", checked->service, endpoint_of(checked, endpoint));
-	return json_object_get(json_object_get(checked->keeper->ours, what), key);
+	return json_object_get(json_object_get(checked->tended->keeper->ours, what), checked->key);
 }
 
 /* Takes the reference; NULL: it is undone. */
 static void note_done(const struct checked *checked, const char *what, json_t *value)
 {
-	char key[CANARY_NAME_LEN + ADDR_TEXT_LEN], endpoint[ADDR_TEXT_LEN];
-	json_t *all = json_object_get(checked->keeper->ours, what);
+	json_t *all = json_object_get(checked->tended->keeper->ours, what);
 
-	snprintf(key, sizeof(key), "%s %s", checked->service, endpoint_of(checked, endpoint));
 	if (value)
-		json_object_set_new(all, key, value);
+		json_object_set_new(all, checked->key, value);
 	else
-		json_object_del(all, key);
+		json_object_del(all, checked->key);
 }
 
 static int path_of(const struct keeper *keeper, char path[PATH_MAX], struct error *error)
@@ -82,7 +83,6 @@ static void save_ours(const struct keeper *keeper)
 {
 	char path[PATH_MAX];
 	struct error error;
-
 	bool any = json_object_size(json_object_get(keeper->ours, "drained")) ||
 		   json_object_size(json_object_get(keeper->ours, "slowed"));
 
@@ -129,19 +129,40 @@ int keeper_open(struct daemon *daemon, struct keeper **ret, struct error *error)
 	return 0;
 }
 
+static int compare_endpoints(const void *a, const void *b)
+{
+	const struct checked *x = a, *y = b;
+	int order = memcmp(&x->addr, &y->addr, sizeof(x->addr));
+
+	return order ? order : x->port - y->port;
+}
+
+static struct checked *find(const struct tended *tended, const struct backend_model *backend)
+{
+	const struct checked like = {.addr = backend->addr, .port = backend->port};
+	struct checked **found = tfind(&like, &tended->by_endpoint, compare_endpoints);
+
+	return found ? *found : NULL;
+}
+
 static void forget(struct checked **at)
 {
 	struct checked *checked = *at;
 
 	*at = checked->next;
+	tdelete(checked, &checked->tended->by_endpoint, compare_endpoints);
 	health_probe_remove(checked->probe);
 	free(checked);
 }
 
 void keeper_configure(struct keeper *keeper)
 {
-	while (keeper->list)
-		forget(&keeper->list);
+	for (size_t i = 0; i < keeper->service_count; i++)
+		while (keeper->services[i].list)
+			forget(&keeper->services[i].list);
+	free(keeper->services);
+	keeper->services = NULL;
+	keeper->service_count = 0;
 }
 
 void keeper_close(struct keeper *keeper)
@@ -152,16 +173,6 @@ void keeper_close(struct keeper *keeper)
 	health_prober_close(keeper->prober);
 	json_decref(keeper->ours);
 	free(keeper);
-}
-
-static struct checked *find(const struct keeper *keeper, const char *service, const struct backend_model *backend)
-{
-	for (struct checked *checked = keeper->list; checked; checked = checked->next) {
-		if (!strcmp(checked->service, service) && addr_equal(&checked->addr, &backend->addr) &&
-		    checked->port == backend->port)
-			return checked;
-	}
-	return NULL;
 }
 
 /* What `backend` of the running service is to be, by its health. Whether that is another thing than it is. */
@@ -188,7 +199,7 @@ static bool settle(struct checked *checked, struct backend_model *backend, unsig
 }
 
 /* The weights of one cohort, by what share each backend is to have. */
-static bool settle_cohort(struct keeper *keeper, struct service_model *service, enum canary_cohort cohort)
+static bool settle_cohort(const struct tended *tended, struct service_model *service, enum canary_cohort cohort)
 {
 	size_t count = 0;
 	unsigned *weights = calloc(service->backend_count + 1, 3 * sizeof(*weights));
@@ -197,7 +208,7 @@ static bool settle_cohort(struct keeper *keeper, struct service_model *service, 
 
 	for (size_t i = 0; weights && i < service->backend_count; i++) {
 		const struct backend_model *backend = &service->backends[i];
-		const struct checked *checked = find(keeper, service->name, backend);
+		const struct checked *checked = find(tended, backend);
 
 		if (backend->cohort != cohort)
 			continue;
@@ -210,7 +221,7 @@ static bool settle_cohort(struct keeper *keeper, struct service_model *service, 
 	count = 0;
 	for (size_t i = 0; weights && i < service->backend_count; i++) {
 		struct backend_model *backend = &service->backends[i];
-		struct checked *checked = find(keeper, service->name, backend);
+		struct checked *checked = find(tended, backend);
 
 		if (backend->cohort != cohort)
 			continue;
@@ -222,47 +233,30 @@ static bool settle_cohort(struct keeper *keeper, struct service_model *service, 
 	return changed;
 }
 
-/* `canaryctl events` tells of it as well, with whatever else begins or ends it. */
-static void announce_overflows(const struct edit *edit)
-{
-	const struct service_model *before = edit->actual.services, *after = edit->service;
-
-	for (int cohort = 0; cohort < CANARY_COHORTS; cohort++) {
-		struct overflow overflow;
-		bool was = service_overflows(before, cohort, &overflow);
-		bool is = service_overflows(after, cohort, &overflow);
-
-		if (is && !was)
-			log_warning("%s: no backend of %s is left that takes new flows: its share %s", after->name,
-				    cohort_name(cohort),
-				    overflow.dropped ? "is dropped" : "overflows to the other cohort");
-		else if (was && !is)
-			log_notice("%s: %s has a backend again: its share overflows no longer", after->name,
-				   cohort_name(cohort));
-	}
-}
-
 /* Sees that the rings of a service are as the health of its backends demands. */
-static void enforce(struct keeper *keeper, const char *service)
+static void enforce(const struct tended *tended)
 {
+	struct keeper *keeper = tended->keeper;
 	json_t *before = json_deep_copy(keeper->ours);
 	struct error error;
 	struct edit edit;
 	bool changed = false;
-	int err = edit_begin(&edit, &keeper->daemon->options.instance, service, DATAPLANE_CHANGE, &error);
+	int err = edit_begin(&edit, &keeper->daemon->options.instance, tended->configured->name, DATAPLANE_CHANGE,
+			     &error);
 
 	for (int cohort = 0; !err && cohort < CANARY_COHORTS; cohort++)
-		changed |= settle_cohort(keeper, edit.service, cohort);
+		changed |= settle_cohort(tended, edit.service, cohort);
 	if (!err && !json_equal(before, keeper->ours))
 		save_ours(keeper);
 	if (!err && changed) {
 		err = edit_commit(&edit, &error);
 		if (!err)
-			announce_overflows(&edit);
+			edit_log_overflows(&edit);
 	}
 	edit_end(&edit);
 	if (err) {
-		log_warning("%s: its rings are not as its backends' health demands: %s", service, error.text);
+		log_warning("%s: its rings are not as its backends' health demands: %s", tended->configured->name,
+			    error.text);
 		json_decref(keeper->ours);
 		keeper->ours = json_incref(before);
 	}
@@ -280,10 +274,9 @@ static const char *text_of(const struct checked *checked)
 static void announce(struct checked *checked)
 {
 	const char *text = text_of(checked);
-	char endpoint[ADDR_TEXT_LEN];
 
 	checked->since_ms = wall_ms();
-	log_notice("%s: %s is %s%s%s", checked->service, endpoint_of(checked, endpoint),
+	log_notice("%s: %s is %s%s%s", checked->tended->configured->name, checked->endpoint,
 		   health_state_name(checked->health.state), *text ? ": " : "", text);
 }
 
@@ -299,7 +292,7 @@ static void reported(const struct health_report *report, void *arg)
 	if (!health_result(&checked->health, &checked->settings, wall_ms(), good))
 		return;
 	announce(checked);
-	enforce(checked->keeper, checked->service);
+	enforce(checked->tended);
 }
 
 static struct health_settings settings_of(const struct health_plan *plan)
@@ -339,47 +332,52 @@ static int begin_probe(struct checked *checked, const struct health_plan *plan, 
 
 	if (plan->type == HEALTH_TYPE_COMMAND && words_split(plan->command, &checked->words))
 		return fail(error, -EINVAL, "this is no command: %s", plan->command);
-	return health_probe_add(checked->keeper->prober, &target, &check, reported, checked, &checked->probe, error);
+	return health_probe_add(checked->tended->keeper->prober, &target, &check, reported, checked, &checked->probe,
+				error);
 }
 
-static void begin(struct keeper *keeper, const struct service_model *configured, const struct service_model *service,
-		  const struct backend_model *backend)
+/* NULL: without memory. It is tried again in a second. */
+static struct checked *begin(struct tended *tended, const struct service_model *service,
+			     const struct backend_model *backend)
 {
 	struct checked *checked = calloc(1, sizeof(*checked));
+	char endpoint[ADDR_TEXT_LEN];
 	struct error error;
 
 	if (!checked)
-		return;
+		return NULL;
 	*checked = (struct checked){
-		.next = keeper->list,
-		.keeper = keeper,
 		.addr = backend->addr,
 		.port = backend->port,
-		.settings = settings_of(configured->health),
+		.next = tended->list,
+		.tended = tended,
+		.settings = settings_of(tended->configured->health),
 		.since_ms = wall_ms(),
 	};
-	snprintf(checked->service, sizeof(checked->service), "%s", service->name);
+	if (!tsearch(checked, &tended->by_endpoint, compare_endpoints)) {
+		free(checked);
+		return NULL;
+	}
+	tended->list = checked;
+	format_endpoint(&checked->addr, checked->port, endpoint);
+	snprintf(checked->key, sizeof(checked->key), "%s %s", service->name, endpoint);
+	checked->endpoint = checked->key + strlen(service->name) + 1;
 	checked->health = health_new(!(backend->draining && done_to(checked, "drained")), wall_ms());
-	keeper->list = checked;
-	if (begin_probe(checked, configured->health, service, backend, &error)) {
+	if (begin_probe(checked, tended->configured->health, service, backend, &error)) {
 		snprintf(checked->text, sizeof(checked->text), "%.255s", error.text);
 		log_warning("%s: a backend is not checked: %s", service->name, error.text);
 	}
+	return checked;
 }
 
 /* Time alone may bring a backend back, or give one that came back more. */
-static bool pass_time(struct keeper *keeper, const char *service)
+static bool pass_time(struct checked *checked)
 {
-	bool due = false;
+	__s64 now = wall_ms();
 
-	for (struct checked *checked = keeper->list; checked; checked = checked->next) {
-		if (strcmp(checked->service, service))
-			continue;
-		if (health_tick(&checked->health, &checked->settings, wall_ms()))
-			announce(checked);
-		due |= health_quarters(&checked->health, &checked->settings, wall_ms()) != HEALTH_QUARTERS;
-	}
-	return due;
+	if (health_tick(&checked->health, &checked->settings, now))
+		announce(checked);
+	return health_quarters(&checked->health, &checked->settings, now) != HEALTH_QUARTERS;
 }
 
 static bool differs(const struct checked *checked, const struct backend_model *backend)
@@ -397,80 +395,104 @@ static unsigned base_weight(const struct checked *checked, const struct backend_
 	return slowed ? (unsigned)json_integer_value(slowed) : backend->weight;
 }
 
-static void tend(struct keeper *keeper, const struct service_model *configured, const struct service_model *service)
+static void tend(struct tended *tended, const struct service_model *service)
 {
-	bool due;
+	bool due = false;
 
 	for (size_t i = 0; i < service->backend_count; i++) {
 		const struct backend_model *backend = &service->backends[i];
+		struct checked *checked = find(tended, backend);
 
-		if (!find(keeper, service->name, backend))
-			begin(keeper, configured, service, backend);
-	}
-	due = pass_time(keeper, service->name);
-	for (size_t i = 0; i < service->backend_count; i++) {
-		struct checked *checked = find(keeper, service->name, &service->backends[i]);
-
+		if (!checked)
+			checked = begin(tended, service, backend);
 		if (!checked)
 			continue;
 		checked->seen = true;
-		checked->cohort = service->backends[i].cohort;
-		checked->weight = base_weight(checked, &service->backends[i]);
-		due |= checked->probe && differs(checked, &service->backends[i]);
+		checked->cohort = backend->cohort;
+		checked->weight = base_weight(checked, backend);
+		due |= pass_time(checked) | (checked->probe && differs(checked, backend));
 	}
 	if (due)
-		enforce(keeper, service->name);
+		enforce(tended);
 }
 
-static void tend_service(struct keeper *keeper, const struct service_model *configured)
+static void forget_unseen(struct tended *tended)
 {
-	struct dataplane *dataplane = NULL;
+	struct checked **at = &tended->list;
+
+	while (*at) {
+		if (!(*at)->seen) {
+			forget(at);
+			continue;
+		}
+		(*at)->seen = false;
+		at = &(*at)->next;
+	}
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct service_model *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+static void look_for_services(struct keeper *keeper)
+{
+	const struct model *model = &keeper->daemon->model;
+
+	keeper->services = calloc(model->service_count + 1, sizeof(*keeper->services));
+	for (size_t i = 0; keeper->services && i < model->service_count; i++)
+		if (model->services[i].health)
+			keeper->services[keeper->service_count++] =
+				(struct tended){.keeper = keeper, .configured = &model->services[i]};
+}
+
+void keeper_tick(struct keeper *keeper, struct dataplane *dataplane)
+{
+	struct lookup by_name = {};
 	struct model running = {};
 	struct error error;
-	int err;
 
-	if (!configured->health)
+	if (!keeper->services)
+		look_for_services(keeper);
+	if (!keeper->service_count)
 		return;
-	err = dataplane_open(keeper->daemon->options.instance.dir, DATAPLANE_READ, &dataplane, &error);
-	if (!err)
-		err = dataplane_read(dataplane, configured->name, &running, &error);
-	dataplane_close(dataplane);
-	if (!err)
-		tend(keeper, configured, &running.services[0]);
+	if (dataplane_read(dataplane, NULL, &running, &error))
+		return;
+	if (!lookup_make(running.services, running.service_count, sizeof(*running.services), compare_names, &by_name)) {
+		for (size_t i = 0; i < keeper->service_count; i++) {
+			struct tended *tended = &keeper->services[i];
+			const struct service_model *service = lookup_find(&by_name, tended->configured);
+
+			if (service)
+				tend(tended, service);
+			forget_unseen(tended);
+		}
+		lookup_free(&by_name);
+	}
 	model_free(&running);
 }
 
-void keeper_tick(struct keeper *keeper)
+static json_t *checked_view(const struct checked *checked)
 {
-	const struct model *model = &keeper->daemon->model;
-	struct checked **at = &keeper->list;
-
-	for (struct checked *checked = keeper->list; checked; checked = checked->next)
-		checked->seen = false;
-	for (size_t i = 0; i < model->service_count; i++)
-		tend_service(keeper, &model->services[i]);
-	while (*at) {
-		if ((*at)->seen)
-			at = &(*at)->next;
-		else
-			forget(at);
-	}
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s}", "service", checked->tended->configured->name, "backend",
+			 checked->endpoint, "cohort", cohort_name(checked->cohort), "state",
+			 checked->heard ? health_state_name(checked->health.state) : "unknown", "since",
+			 time_view(checked->since_ms), "text", text_of(checked));
 }
 
 json_t *keeper_view(const struct keeper *keeper, const char *service)
 {
 	json_t *backends = json_array();
-	char endpoint[ADDR_TEXT_LEN];
 
-	for (const struct checked *checked = keeper->list; checked; checked = checked->next) {
-		if (service && strcmp(service, checked->service))
+	for (size_t i = 0; i < keeper->service_count; i++) {
+		const struct tended *tended = &keeper->services[i];
+
+		if (service && strcmp(service, tended->configured->name))
 			continue;
-		json_array_append_new(backends,
-				      json_pack("{s:s, s:s, s:s, s:s, s:o, s:s}", "service", checked->service,
-						"backend", endpoint_of(checked, endpoint), "cohort",
-						cohort_name(checked->cohort), "state",
-						checked->heard ? health_state_name(checked->health.state) : "unknown",
-						"since", time_view(checked->since_ms), "text", text_of(checked)));
+		for (const struct checked *checked = tended->list; checked; checked = checked->next)
+			json_array_append_new(backends, checked_view(checked));
 	}
 	return json_pack("{s:o}", "backends", backends);
 }

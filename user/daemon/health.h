@@ -18,7 +18,7 @@ void keeper_close(struct keeper *keeper); /* NULL: nothing */
 /* The configuration was read: checks begin anew. */
 void keeper_configure(struct keeper *keeper);
 /* Looks which backends there are, and sees that rings are as their health demands. */
-void keeper_tick(struct keeper *keeper);
+void keeper_tick(struct keeper *keeper, struct dataplane *dataplane);
 json_t *keeper_view(const struct keeper *keeper, const char *service); /* for GET /v1/health; NULL: of all */
 
 #endif
