@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When to check what, and what is reported. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,8 @@ static void stop(struct health_probe *probe)
 	if (probe->running && health_by_syn(probe) && probe->fd >= 0)
 		health_syn_stop(probe);
 	probe->running = false;
+	if (health_by_syn(probe))
+		health_syn_release(probe);
 	if (probe->fd >= 0)
 		close(probe->fd); /* which takes it out of the watch as well */
 	probe->fd = -1;
@@ -53,33 +56,28 @@ static void stop(struct health_probe *probe)
 static void probe_free(struct health_probe *probe)
 {
 	stop(probe);
+	due_remove(&probe->prober->probes, &probe->due);
 	free((char *)probe->target.service);
 	free((char *)probe->check.path);
 	free((char *)probe->check.host);
 	free(probe);
 }
 
-static void sweep(struct health_prober *prober, bool all)
+/* The one that has to be looked at first; NULL: there is none. */
+static struct health_probe *first_probe(const struct health_prober *prober)
 {
-	struct health_probe **at = &prober->probes;
+	struct due *due = due_first(&prober->probes);
 
-	while (*at) {
-		struct health_probe *probe = *at;
-
-		if (!all && !probe->removed) {
-			at = &probe->next;
-			continue;
-		}
-		*at = probe->next;
-		probe_free(probe);
-	}
+	return due ? (struct health_probe *)((char *)due - offsetof(struct health_probe, due)) : NULL;
 }
 
 void health_prober_close(struct health_prober *prober)
 {
 	if (!prober)
 		return;
-	sweep(prober, true);
+	for (struct health_probe *probe = first_probe(prober); probe; probe = first_probe(prober))
+		probe_free(probe);
+	due_free(&prober->probes);
 	health_sockets_close(prober);
 	http_client_close(prober->http);
 	watch_close(&prober->watch);
@@ -134,31 +132,36 @@ static bool is_timed_here(const struct health_probe *probe)
 	return probe->check.kind == HEALTH_TCP || health_by_syn(probe);
 }
 
-/* When it has to be looked at, if nothing comes before; -1: never. */
-static __s64 due(const struct health_probe *probe)
+/* When it has to be looked at, if nothing comes before. */
+static __s64 due_at(const struct health_probe *probe)
 {
 	__s64 at = probe->started + probe->check.timeout;
 
+	if (probe->removed)
+		return 0;
 	if (!probe->running)
 		return probe->next_at;
 	if (!is_timed_here(probe))
-		return -1;
+		return DUE_NEVER;
 	if (health_by_syn(probe) && at > probe->syn.sent + HEALTH_RETRY)
 		return probe->syn.sent + HEALTH_RETRY;
 	return at;
 }
 
-static void plan(struct health_prober *prober)
+static void plan(struct health_probe *probe)
 {
-	__s64 now = clock_ms(), first = -1;
+	due_change(&probe->prober->probes, &probe->due, due_at(probe));
+}
 
-	for (const struct health_probe *probe = prober->probes; probe; probe = probe->next) {
-		__s64 at = due(probe);
+static void plan_all(struct health_prober *prober)
+{
+	const struct due *first = due_first(&prober->probes);
+	__s64 now = clock_ms();
 
-		if (at >= 0 && (first < 0 || at < first))
-			first = at;
-	}
-	watch_arm(&prober->watch, first < 0 ? WATCH_NEVER : first > now ? (long)(first - now) : 0);
+	if (!first || first->at == DUE_NEVER)
+		watch_arm(&prober->watch, WATCH_NEVER);
+	else
+		watch_arm(&prober->watch, first->at > now ? (long)(first->at - now) : 0);
 }
 
 /* Once for all that are added and removed together: thousands are, where the configuration is read. */
@@ -182,19 +185,21 @@ int health_probe_add(struct health_prober *prober, const struct health_target *t
 	probe->prober = prober;
 	probe->target = *target;
 	probe->check = *check;
-	probe->target.service = copy(target->service);
-	probe->check.path = copy(check->path);
-	probe->check.host = copy(check->host);
 	probe->reported = reported;
 	probe->arg = arg;
 	probe->fd = -1;
+	probe->next_at = probe->due.at = clock_ms() + rand() % check->interval;
+	if (due_add(&prober->probes, &probe->due)) {
+		free(probe);
+		return fail(error, -ENOMEM, "out of memory");
+	}
+	probe->target.service = copy(target->service);
+	probe->check.path = copy(check->path);
+	probe->check.host = copy(check->host);
 	if (!probe->target.service || !probe->check.path != !check->path || !probe->check.host != !check->host) {
 		probe_free(probe);
 		return fail(error, -ENOMEM, "out of memory");
 	}
-	probe->next_at = clock_ms() + rand() % check->interval;
-	probe->next = prober->probes;
-	prober->probes = probe;
 	*ret = probe;
 	look_around(prober);
 	return 0;
@@ -205,6 +210,7 @@ void health_probe_remove(struct health_probe *probe)
 	if (!probe)
 		return;
 	probe->removed = true;
+	plan(probe);
 	look_around(probe->prober);
 }
 
@@ -215,6 +221,7 @@ void health_finish(struct health_probe *probe, enum health_outcome outcome, cons
 
 	probe->running = false;
 	stop(probe);
+	plan(probe);
 	if (!probe->removed)
 		probe->reported(&report, probe->arg);
 }
@@ -264,8 +271,6 @@ static void start(struct health_probe *probe, __s64 now)
 
 static void go_on(struct health_probe *probe, __s64 now)
 {
-	if (probe->removed)
-		return;
 	if (!probe->running) {
 		if (now >= probe->next_at)
 			start(probe, now);
@@ -308,10 +313,16 @@ void health_prober_run(struct health_prober *prober)
 	prober->in_run = true;
 	for (int i = 0; i < count; i++)
 		dispatch(prober, events[i].data.ptr);
-	/* Those that a report adds come first in the list, and are due later. */
-	for (struct health_probe *probe = prober->probes; probe; probe = probe->next)
+	/* This ends: a check that begins now is next due later, and what a report removes is freed. */
+	for (struct health_probe *probe = first_probe(prober); probe && probe->due.at <= now;
+	     probe = first_probe(prober)) {
+		if (probe->removed) {
+			probe_free(probe);
+			continue;
+		}
 		go_on(probe, now);
+		plan(probe);
+	}
 	prober->in_run = false;
-	sweep(prober, false);
-	plan(prober);
+	plan_all(prober);
 }

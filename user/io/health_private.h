@@ -3,6 +3,7 @@
 #ifndef IO_HEALTH_PRIVATE_H
 #define IO_HEALTH_PRIVATE_H
 
+#include "core/due.h"
 #include "io/command.h"
 #include "io/health.h"
 #include "io/health_frame.h"
@@ -13,6 +14,8 @@
 
 #define HEALTH_RETRY 1000 /* ms after which a SYN or a request is sent again, as TCP does it (RFC 6298) */
 
+#define HEALTH_WAITING_LISTS 4096
+
 /* Sockets for SYNs that this host's routes do not know: opened when the first is sent. By family: 0 is IPv4, 1 IPv6. */
 struct health_sockets {
 	bool open;
@@ -22,18 +25,20 @@ struct health_sockets {
 	int frames; /* l2 */
 	int tunnels[2][2]; /* ipip: by the outer and the inner family */
 	int udp[2]; /* gue: by the outer family */
+	struct health_probe *waiting[HEALTH_WAITING_LISTS]; /* for an answer, by the port that they reserve */
 };
 
 struct health_prober {
 	struct watch watch;
 	struct http_client *http;
 	struct health_sockets sockets;
-	struct health_probe *probes;
+	struct due_heap probes;
 	bool in_run; /* those removed meanwhile are freed at its end */
 };
 
 /* A handshake that is being tried, and with http the request after it. */
 struct health_syn {
+	struct health_probe *next; /* that waits, in the same list */
 	struct frame_tuple tuple; /* from us to the service's address */
 	__u32 isn;
 	unsigned ifindex; /* l2 */
@@ -47,7 +52,7 @@ struct health_syn {
 };
 
 struct health_probe {
-	struct health_probe *next;
+	struct due due; /* never later than it is, at times earlier: then it is looked at in vain */
 	struct health_prober *prober;
 	struct health_target target; /* `service` is ours */
 	struct health_check check; /* path and host are ours */
@@ -100,6 +105,9 @@ void health_get_again(struct health_probe *probe);
 void health_get_receive(struct health_probe *probe, const struct frame *frame);
 /* Its text; its length, which is > FRAME_MSS if it does not fit. */
 size_t health_get_write(const struct health_target *target, const struct health_check *check, char ret[FRAME_MSS + 1]);
+
+/* It waits for answers no longer. */
+void health_syn_release(struct health_probe *probe);
 
 /* Answers have come in on a socket of health_sockets.receive. */
 void health_syn_receive(struct health_prober *prober, int family);

@@ -192,6 +192,11 @@ static int find_mac(struct health_probe *probe, const struct route *route)
 	return known ? known : -EHOSTUNREACH;
 }
 
+static struct health_probe **waiting_on_port(struct health_prober *prober, __u16 port)
+{
+	return &prober->sockets.waiting[port % HEALTH_WAITING_LISTS];
+}
+
 /*
  * Nobody else on this host sends from that port as long as the socket is bound. It listens, and its filter drops all that
  * comes: else the kernel would answer the SYN+ACK, of which it knows nothing, with a RST.
@@ -209,7 +214,19 @@ static int reserve_port(struct health_probe *probe, const struct canary_addr *so
 	    getsockname(probe->fd, (struct sockaddr *)&address, &len))
 		return -errno;
 	probe->syn.tuple.source_port = ntohs(bound->sin6_port);
+	probe->syn.next = *waiting_on_port(probe->prober, probe->syn.tuple.source_port);
+	*waiting_on_port(probe->prober, probe->syn.tuple.source_port) = probe;
 	return 0;
+}
+
+void health_syn_release(struct health_probe *probe)
+{
+	struct health_probe **at = waiting_on_port(probe->prober, probe->syn.tuple.source_port);
+
+	while (*at && *at != probe)
+		at = &(*at)->syn.next;
+	if (*at)
+		*at = probe->syn.next;
 }
 
 static int choose_isn(struct health_probe *probe)
@@ -356,7 +373,9 @@ static void take_handshake(struct health_probe *probe, const struct frame *frame
 
 static void take_answer(struct health_prober *prober, const struct frame *frame)
 {
-	for (struct health_probe *probe = prober->probes; probe; probe = probe->next) {
+	struct health_probe *probe = *waiting_on_port(prober, frame->tuple.destination_port);
+
+	for (; probe; probe = probe->syn.next) {
 		if (!answers(frame, probe))
 			continue;
 		if (probe->syn.request_len)
