@@ -10,12 +10,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/health_frame.h"
@@ -275,6 +278,39 @@ static void test_probes_may_come_and_go_in_a_report(void **state)
 		health_probe_remove(many[i]);
 }
 
+/* CPU time in ns that two seconds take where so many are checked, each once in ten. */
+static __s64 cost_of(size_t count)
+{
+	struct health_target target = make_target(CANARY_FORWARD_NAT, "203.0.113.10", "127.0.0.1");
+	const struct health_check seldom = {.interval = 10000, .timeout = 1000};
+	struct health_probe **probes = calloc(count, sizeof(struct health_probe *));
+	struct timespec before, after;
+	struct seen seen = {};
+	struct error error;
+
+	assert_non_null(probes);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(health_probe_add(prober, &target, &seldom, note_report, &seen, &probes[i], &error), 0);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	drive(&seen.count, INT_MAX, 2000);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	assert_true(seen.count > (int)count / 10);
+	for (size_t i = 0; i < count; i++)
+		health_probe_remove(probes[i]);
+	free(probes);
+	drive(&seen.count, INT_MAX, 1);
+	return (after.tv_sec - before.tv_sec) * 1000000000LL + after.tv_nsec - before.tv_nsec;
+}
+
+static void test_checks_cost_in_proportion_to_their_number(void **state)
+{
+	__s64 few = cost_of(3000), four_times = cost_of(12000);
+
+	(void)state;
+	if (four_times > 6 * few)
+		fail_msg("3,000 take %lld us, 12,000 take %lld us", few / 1000, four_times / 1000);
+}
+
 #define CHECK(name, every, within, ...)                                                                                \
 	{                                                                                                              \
 		.kind = HEALTH_##name, .interval = (every), .timeout = (within), __VA_ARGS__                           \
@@ -356,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_a_command_says_what_it_says),
 		cmocka_unit_test(test_checks_come_once_an_interval),
 		cmocka_unit_test(test_probes_may_come_and_go_in_a_report),
+		cmocka_unit_test(test_checks_cost_in_proportion_to_their_number),
 		cmocka_unit_test(test_checks_that_make_no_sense_are_refused),
 		cmocka_unit_test(test_frames_are_read_as_they_were_written),
 	};
