@@ -278,6 +278,35 @@ static void test_probes_may_come_and_go_in_a_report(void **state)
 		health_probe_remove(many[i]);
 }
 
+static void note_no_answer(const struct health_report *report, void *arg)
+{
+	int *counts = arg;
+
+	counts[strcmp(report->sentence, "no answer in time") == 0]++;
+}
+
+static void test_after_a_pause_what_came_counts(void **state)
+{
+	struct health_target target = make_target(CANARY_FORWARD_NAT, "203.0.113.10", "127.0.0.1");
+	const struct health_check every = {.interval = 1000, .timeout = 50};
+	struct health_probe *probes[200];
+	int counts[2] = {};
+	struct error error;
+
+	(void)state;
+	for (size_t i = 0; i < 200; i++)
+		assert_int_equal(health_probe_add(prober, &target, &every, note_no_answer, counts, &probes[i], &error),
+				 0);
+	usleep(1000000);
+	health_prober_run(prober); /* all begin */
+	usleep(60000);
+	health_prober_run(prober);
+	assert_int_equal(counts[0], 200);
+	assert_int_equal(counts[1], 0);
+	for (size_t i = 0; i < 200; i++)
+		health_probe_remove(probes[i]);
+}
+
 /* CPU time in ns that two seconds take where so many are checked, each once in ten. */
 static __s64 cost_of(size_t count)
 {
@@ -392,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_a_command_says_what_it_says),
 		cmocka_unit_test(test_checks_come_once_an_interval),
 		cmocka_unit_test(test_probes_may_come_and_go_in_a_report),
+		cmocka_unit_test(test_after_a_pause_what_came_counts),
 		cmocka_unit_test(test_checks_cost_in_proportion_to_their_number),
 		cmocka_unit_test(test_checks_that_make_no_sense_are_refused),
 		cmocka_unit_test(test_frames_are_read_as_they_were_written),

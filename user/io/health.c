@@ -11,6 +11,7 @@
 #include "io/health_private.h"
 
 #define PATH_MAX_LEN 1024
+#define EVENTS_AT_ONCE 64
 
 int health_prober_open(struct health_prober **ret, struct error *error)
 {
@@ -305,14 +306,20 @@ static void dispatch(struct health_prober *prober, void *data)
 
 void health_prober_run(struct health_prober *prober)
 {
-	struct epoll_event events[64];
-	bool rang;
-	int count = watch_ready(&prober->watch, events, 64, &rang);
+	struct epoll_event events[EVENTS_AT_ONCE];
 	__s64 now = clock_ms();
+	bool rang;
+	int count;
 
 	prober->in_run = true;
-	for (int i = 0; i < count; i++)
-		dispatch(prober, events[i].data.ptr);
+	/* All of it, before what has not come is judged: after a pause, much is there that came in time. */
+	for (size_t looked = 0; looked <= prober->probes.count; looked += (size_t)count) {
+		count = watch_ready(&prober->watch, events, EVENTS_AT_ONCE, &rang);
+		if (count <= 0)
+			break;
+		for (int i = 0; i < count; i++)
+			dispatch(prober, events[i].data.ptr);
+	}
 	/* This ends: a check that begins now is next due later, and what a report removes is freed. */
 	for (struct health_probe *probe = first_probe(prober); probe && probe->due.at <= now;
 	     probe = first_probe(prober)) {
