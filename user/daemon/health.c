@@ -410,7 +410,8 @@ static void tend(struct tended *tended, const struct service_model *service)
 		checked->seen = true;
 		checked->cohort = backend->cohort;
 		checked->weight = base_weight(checked, backend);
-		due |= pass_time(checked) | (checked->probe && differs(checked, backend));
+		due |= pass_time(checked);
+		due |= checked->probe && differs(checked, backend);
 	}
 	if (due)
 		enforce(tended);
